@@ -1,0 +1,36 @@
+# make sweep: sets up, runs the quickstart, prints the table.   make test: sets up, passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: sweep test test-cluster lint lock clean
+
+sweep: $(READY)
+	$(BIN)/apc-bench sweep --job quickstart
+
+test: $(READY) lint
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/cluster
+
+test-cluster: $(READY)
+	$(BIN)/pytest tests/cluster
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# uv installs everything in about half a minute; pip, with the same hashes, is the way where uv cannot be had.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "apc-bench needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(READY)
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --extra dev --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

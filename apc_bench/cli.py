@@ -1,0 +1,175 @@
+"""The command line: parses, calls, prints. Heavy imports stay inside the commands, so that --help answers at once."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from apc_bench import __version__
+from apc_bench.errors import ApcError
+
+INTERRUPTED = 130
+COUNT_MAX = 1_000_000
+
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """`1,5,10`: whole numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        for part in parts:
+            if not (part.isascii() and part.isdigit() and int(part) <= COUNT_MAX):
+                self.fail(f"'{value}' must be whole numbers with commas between them, such as 1,5,10 (got '{part}')", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """`a,b`: names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(parts):
+            self.fail(f"'{value}' must be names with commas between them", param, ctx)
+        return tuple(parts)
+
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="apc-bench")
+def cli() -> None:
+    """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore and AnomalousPatchCore (APC)."""
+
+
+@cli.command()
+@click.option("--job", metavar="NAME|FILE", help="A shipped job (quickstart, tiny, paper) or a job file ending in .yaml.")
+@click.option("--data", type=FOLDER, metavar="DIR", help="A dataset in MVTec layout. Without it, the job's own (quickstart: synthetic).")
+@click.option("--dataset", metavar="NAME", help="What to call the dataset. [default: the folder's name]")
+@click.option("--shots", type=Numbers(), metavar="N,N", help="Anomalous training images per category, such as 1,5,10.")
+@click.option("--seeds", type=Numbers(), metavar="N,N", help="Seeds: each draws other anomalous images.")
+@click.option(
+    "--reserve", type=click.IntRange(1), metavar="N", help="Anomalous images taken out of the test set; shots are drawn from them."
+)
+@click.option("--categories", type=Names(), metavar="A,B", help="Only these categories.")
+@click.option("--methods", "only", type=Names(), metavar="A,B", help="Only these methods of the job.")
+@click.option("--backbone", metavar="NAME", help="For every method: resnet18, resnet50, wide_resnet50_2, moco_v3_resnet50 or builtin.")
+@click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
+@click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
+@click.option("--resize", type=click.Choice(["square", "letterbox", "crop"]), help="How an image becomes square.")
+@click.option("--features", type=click.Choice(["none", "bank", "all"]), help="Which patch features are written to the run folder.")
+@click.option("--skip-unreadable", is_flag=True, default=None, help="Leave unreadable images out, and say so under every table.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute. [default: a GPU if there is one]")
+@click.option("--threads", type=click.IntRange(1, 256), metavar="N", help="Threads per step; part of every result's key. [default: 1]")
+@click.option(
+    "--run", "run_path", type=FOLDER, metavar="DIR", help="The run folder. [default: runs/<job>-<dataset>-<digest of the settings>]"
+)
+@click.option(
+    "--cache",
+    "cache_path",
+    type=FOLDER,
+    metavar="DIR",
+    help="Decoded images, features and weights. [default: $APC_BENCH_CACHE or ~/.cache/apc-bench]",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["ray", "serial"]),
+    default="ray",
+    show_default=True,
+    help="Fan out with Ray, or one step after another.",
+)
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Steps at a time. [default: cores / threads]")
+@click.option("--gpus-per-step", type=click.FloatRange(0.01, 1.0), default=1.0, show_default=True, help="Share of a GPU that a step takes.")
+@click.option("--step-timeout", type=click.FloatRange(1.0), metavar="SECONDS", help="End a step that takes longer, and go on without it.")
+@click.option("--dry-run", is_flag=True, help="Print the steps and about how long they take; run nothing.")
+def sweep(
+    job: str | None,
+    data: Path | None,
+    run_path: Path | None,
+    cache_path: Path | None,
+    executor: str,
+    workers: int | None,
+    gpus_per_step: float,
+    step_timeout: float | None,
+    dry_run: bool,
+    **flags: Any,
+) -> None:
+    """Fine-tune and score category × method × shots × seed, and report.
+
+    Without --data and --job it runs the quickstart on synthetic images; with --data alone, the paper's methods on that folder.
+    Running the same command again resumes: what is done is not done again.
+    """
+    from apc_bench.sweeping import Invocation, invoke
+
+    execution = {"executor": executor, "workers": workers, "gpus_per_step": gpus_per_step, "step_timeout": step_timeout}
+    sys.exit(invoke(Invocation(job, data, run_path, cache_path, dry_run, execution, flags)))
+
+
+@cli.command()
+@click.argument("run", type=FOLDER)
+def status(run: Path) -> None:
+    """What is done, running, failed and left in a run folder."""
+    from apc_bench.status import status as read_status
+    from apc_bench.store.run import Run
+
+    state = read_status(Run.open(run))
+    click.echo(f"{state.done} of {state.total} steps done, {len(state.running)} running, {len(state.failed)} failed, {state.left} left")
+    click.echo("a sweep holds this folder now" if state.held else "no sweep is at work here")
+    for name in state.running:
+        click.echo(f"running  {name}")
+    for failure in state.failed:
+        shots = f" · {failure.shots} shots" if failure.shots else ""
+        click.echo(f"failed   {failure.kind} {failure.method} · {failure.category}{shots} · seed {failure.seed}: {failure.reason}")
+    for line in state.damaged:
+        click.echo(f"damaged  {line}")
+
+
+@cli.command()
+@click.argument("run", type=FOLDER)
+@click.option("--data", type=FOLDER, metavar="DIR", help="The dataset, for the pictures. [default: where the sweep found it]")
+def report(run: Path, data: Path | None) -> None:
+    """Tables, plots and the page of a run folder."""
+    from rich.console import Console
+
+    from apc_bench.report import terminal_table, write_report
+    from apc_bench.store.run import Run
+
+    opened = Run.open(run)
+    page = write_report(opened, data=data or Path(opened.info["data"]))
+    Console().print(terminal_table(opened))
+    click.echo(f"page: {page}")
+
+
+def main() -> NoReturn:
+    """Runs the command; a user's error is one line and its exit code, a bug shows its traceback."""
+    sys.exit(_guarded(lambda: cli(standalone_mode=False)))
+
+
+def _guarded(run: Callable[[], Any]) -> int:
+    try:
+        run()
+    except ApcError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("interrupted; run the same command again to go on", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        return 2
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0

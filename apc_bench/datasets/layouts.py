@@ -1,0 +1,175 @@
+"""From a folder to a dataset: the MVTec layout, groups, names. Reads names only, never pixels.
+
+    ROOT/CATEGORY/train/good/*          normal training images
+    ROOT/CATEGORY/test/good/*           normal test images
+    ROOT/CATEGORY/test/TYPE/*           anomalous images of a defect type
+    ROOT/CATEGORY/ground_truth/TYPE/    masks, NAME_mask.png or NAME.png, paired by name
+    ROOT/CATEGORY/groups.csv            optional: image, group and optionally part (METHOD.md section 5, "Groups")
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from apc_bench.errors import DataError, listed, unknown
+from apc_bench.settings import NAME
+
+IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a category. Paths are relative to the category's folder, with forward slashes."""
+
+    image: str
+    mask: str | None
+    defect_type: str
+    training: bool
+    group: str
+    part: str | None = None
+
+    @property
+    def anomalous(self) -> bool:
+        return self.defect_type != GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One kind of part: its folder and its samples, sorted by path."""
+
+    name: str
+    folder: Path
+    samples: tuple[Sample, ...]
+
+    @property
+    def masked(self) -> bool:
+        """Whether the category has masks at all; without any, only image-level metrics exist."""
+        return any(sample.mask for sample in self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A folder of categories."""
+
+    name: str
+    root: Path
+    categories: tuple[Category, ...]
+
+
+def read_dataset(root: Path, *, name: str | None = None, categories: Sequence[str] | None = None) -> Dataset:
+    """Reads a folder in MVTec layout.
+
+    `categories`: only these. Raises DataError when there is no such folder, no category in it, an unknown category, a category
+    without `train/good`, `test/good` or images there, masks that belong to no image, or a name that cannot become a folder name.
+    """
+    if not root.is_dir():
+        raise DataError(f"no such folder: {root} (--data takes a folder in MVTec layout: CATEGORY/train/good, CATEGORY/test/TYPE)")
+    found = sorted(entry.name for entry in root.iterdir() if (entry / "train").is_dir() or (entry / "test").is_dir())
+    if not found:
+        hint = "; this folder is a category itself: give its parent" if (root / "train").is_dir() else ""
+        raise DataError(f"no category in {root}: none of its folders has train/good and test{hint}")
+    for wanted in categories or ():
+        if wanted not in found:
+            raise DataError(f"{root}: {unknown('category', wanted, found)}")
+    chosen = [category for category in found if not categories or category in categories]
+    return Dataset(name or dataset_name(root), root, tuple(_read_category(root / category) for category in chosen))
+
+
+def dataset_name(root: Path) -> str:
+    """The folder's name as a dataset name: characters that a name may not have become '-'."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", root.resolve().name).strip(".-_")[:64] or "dataset"
+
+
+def _read_category(folder: Path) -> Category:
+    _check_name("category", folder.name, folder)
+    normal = _images(folder, "train", GOOD)
+    if not normal:
+        raise DataError(f"category '{folder.name}' has no images in {folder / 'train' / GOOD}: PatchCore learns from normal images there")
+    test = folder / "test"
+    types = sorted(entry.name for entry in test.iterdir() if entry.is_dir()) if test.is_dir() else []
+    images = {kind: _images(folder, "test", kind) for kind in types}
+    images = {kind: names for kind, names in images.items() if names}
+    if GOOD not in images:
+        raise DataError(f"category '{folder.name}' has no images in {test / GOOD}: without normal test images no metric is defined")
+    if len(images) == 1:
+        raise DataError(f"category '{folder.name}' has no anomalous image: put them in {test}/<defect type>")
+    samples = [Sample(image, None, GOOD, True, image) for image in normal]
+    for kind, names in images.items():
+        _check_name("defect type", kind, test)
+        masks = _masks(folder, kind, names) if kind != GOOD else {}
+        samples += [Sample(image, masks.get(image), kind, False, image) for image in names]
+    samples = _with_groups(folder, samples)
+    return Category(folder.name, folder, tuple(sorted(samples, key=lambda sample: sample.image)))
+
+
+def _check_name(kind: str, name: str, where: Path) -> None:
+    if not re.match(NAME, name):
+        raise DataError(f"{kind} {name!r} in {where} cannot be used: letters, digits, '.', '_' and '-' only, at most 64; rename the folder")
+
+
+def _images(folder: Path, part: str, kind: str) -> list[str]:
+    place = folder / part / kind
+    if not place.is_dir():
+        return []
+    names = [entry.name for entry in place.iterdir() if entry.suffix.lower() in IMAGE_ENDINGS and not entry.name.startswith(".")]
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"file name {name!r} in {place} is not valid UTF-8; rename it") from None
+    return [f"{part}/{kind}/{name}" for name in sorted(names)]
+
+
+def _masks(folder: Path, kind: str, images: list[str]) -> dict[str, str]:
+    """Image path -> mask path, paired by name. Two images of one stem, or a mask of no image, are errors: a shifted pairing is a wrong number."""
+    place = folder / "ground_truth" / kind
+    if not place.is_dir():
+        return {}
+    by_stem: dict[str, str] = {}
+    for image in images:
+        stem = Path(image).stem
+        if stem in by_stem:
+            raise DataError(f"{folder}: {by_stem[stem]} and {image} share one name, so their masks cannot be told apart; rename one")
+        by_stem[stem] = image
+    pairs: dict[str, str] = {}
+    strays = []
+    for entry in sorted(place.iterdir()):
+        if entry.suffix.lower() not in IMAGE_ENDINGS or entry.name.startswith("."):
+            continue
+        owner = by_stem.get(entry.stem) or by_stem.get(entry.stem.removesuffix("_mask"))
+        if owner is None:
+            strays.append(entry.name)
+        elif owner in pairs:
+            raise DataError(f"{folder}: {owner} has two masks, {pairs[owner]} and {entry.name}; remove one")
+        else:
+            pairs[owner] = f"ground_truth/{kind}/{entry.name}"
+    if strays:
+        raise DataError(f"{place}: masks that belong to no image: {listed(strays)}; a mask is called NAME_mask.png or NAME.png after its image")
+    return pairs
+
+
+def _with_groups(folder: Path, samples: list[Sample]) -> list[Sample]:
+    """Samples with the groups and parts of groups.csv; an image that it does not list is a group of its own."""
+    path = folder / "groups.csv"
+    if not path.is_file():
+        return samples
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"image", "group"} <= set(reader.fieldnames or ()):
+                raise DataError(f"{path}: needs the columns image and group (got {listed(reader.fieldnames or ())})")
+            rows = {row["image"]: (row["group"], row.get("part") or None) for row in reader}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
+    known = {sample.image for sample in samples}
+    strays = sorted(set(rows) - known)
+    if strays:
+        raise DataError(f"{path}: names images that do not exist: {listed(strays)}")
+    if any(not group for group, _ in rows.values()):
+        raise DataError(f"{path}: the group of {listed([image for image, (group, _) in rows.items() if not group])} is empty")
+    return [
+        replace(sample, group=rows[sample.image][0], part=rows[sample.image][1]) if sample.image in rows else sample for sample in samples
+    ]

@@ -1,0 +1,75 @@
+"""Patch features of images through a backbone: computed in batches, or remembered once per category for frozen weights."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from apc_bench.bank.patches import patch_features
+from apc_bench.detectors.protocol import Images, Memo
+from apc_bench.networks.backbones import Backbone, normalise
+from apc_bench.settings import PatchCoreSettings, digest
+
+BATCH = 16
+
+
+class FeatureSource:
+    """Patch features (n, patches, dimension) float32 of images; `grid` is their (rows, columns).
+
+    `remembered`: the key of frozen weights. Then the features of the whole category are computed once, in fixed batches, and kept by `memo`;
+    where it has no room, the same batches are computed again, so that the numbers are the same.
+    """
+
+    def __init__(self, backbone: Backbone, settings: PatchCoreSettings, *, device: str, memo: Memo, remembered: str | None) -> None:
+        self.backbone = backbone.to(device).eval()
+        self.settings = settings
+        self.device = device
+        self.memo = memo
+        self.key = remembered and digest([remembered, settings.layers, settings.neighbourhood, settings.pretrain_dim, settings.target_dim])
+        self.seconds = 0.0
+        self.grid = (0, 0)
+        self._stored: NDArray[np.float32] | None = None
+
+    def __call__(self, images: Images, positions: slice) -> Tensor:
+        """Features of the images at `positions`, on the device."""
+        started = time.perf_counter()
+        rows = images.rows[positions]
+        features = self._remembered(images.array, rows) if self.key else self._compute(images.array, rows)
+        self.seconds += time.perf_counter() - started
+        return features
+
+    def _remembered(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
+        if not self.grid[0]:
+            probe = self._compute(array, np.arange(min(BATCH, len(array))))
+            shape = (len(array), *probe.shape[1:])
+            self._stored = self.memo(f"{self.key}", shape, lambda out: self._fill(array, out))
+        if self._stored is not None:
+            return torch.from_numpy(self._stored[rows]).to(self.device)
+        parts = {
+            block: self._compute(array, np.arange(block * BATCH, min((block + 1) * BATCH, len(array))))
+            for block in sorted({int(row) // BATCH for row in rows})
+        }
+        return torch.stack([parts[int(row) // BATCH][int(row) % BATCH] for row in rows])
+
+    def _fill(self, array: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+        for start in range(0, len(array), BATCH):
+            rows = np.arange(start, min(start + BATCH, len(array)))
+            out[rows] = self._compute(array, rows).cpu().numpy()
+
+    @torch.inference_mode()
+    def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(array[rows])).to(self.device)
+        layers: Sequence[str] = self.settings.layers
+        stages = self.backbone(normalise(batch), last=layers[-1])
+        height, width = stages[layers[0]].shape[-2:]
+        self.grid = (int(height), int(width))
+        settings = self.settings
+        return patch_features(
+            [stages[layer] for layer in layers],
+            neighbourhood=settings.neighbourhood,
+            pretrain_dim=settings.pretrain_dim,
+            target_dim=settings.target_dim,
+        )

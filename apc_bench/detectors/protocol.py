@@ -1,0 +1,107 @@
+"""What a detector is: trained or frozen, fitted to normal images, then asked for scores. It never sees labels of what it scores."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from apc_bench.bank.memory_bank import MemoryBank
+from apc_bench.settings import Method
+
+Memo = Callable[[str, tuple[int, ...], Callable[[NDArray[np.float32]], None]], NDArray[np.float32] | None]
+"""`memo(key, shape, fill)`: a float32 array that `fill` has filled once for this category and environment, memory-mapped; None: no room for it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """Some images of a category: `rows` of its decoded array (n, 3, s, s) uint8, which may be memory-mapped. `names`, `groups`: of these rows."""
+
+    array: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self, size: int) -> Iterator[slice]:
+        """Slices of positions, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """All that a detector may learn from. `calibration`: normal images held out for the threshold; None for a frozen detector, which
+    calibrates on `normal`, each image against the others' groups. `masks` (k, s, s) bool and `masked` (k,) bool belong to `anomalous`."""
+
+    normal: Images
+    calibration: Images | None
+    anomalous: Images
+    masks: NDArray[np.bool_]
+    masked: NDArray[np.bool_]
+    seed: int
+    device: str
+    mixed_precision: bool
+    memo: Memo
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A fine-tuned extractor: its weights as safetensors bytes, its training curves (schemas.TRAINING) and what a reader must know."""
+
+    weights: bytes
+    curves: pa.Table
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Of n images: anomaly maps (n, rows, columns) float32 on the detector's grid, image scores (n,) float32, the worst patch
+    (n, 2) int row and column, and the index (n,) of its nearest bank vector with the squared distance (n,); None without a bank."""
+
+    maps: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    worst: NDArray[np.int64]
+    nearest: NDArray[np.int64] | None = None
+    nearest_distance: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stages:
+    """Seconds that fitting spent on features and on the memory bank."""
+
+    features: float = 0.0
+    bank: float = 0.0
+
+
+class Fitted(Protocol):
+    """A detector that is ready to score. `unit`: of the maps, 'squared distance', 'distance' or 'logit'."""
+
+    unit: str
+    sigma: float
+    bank: MemoryBank | None
+    stages: Stages
+    notes: tuple[str, ...]
+
+    def score(self, images: Images) -> Scored:
+        """Scores images that took no part in the training."""
+
+    def calibrate(self) -> tuple[Images, Scored]:
+        """Scores normal images as if they had taken no part: the calibration images, or each training image without its own group."""
+
+
+class Detector(Protocol):
+    """One system. Built from its method and the file of its backbone's weights (with the file's sha256)."""
+
+    def __init__(self, method: Method, weights: Path, sha256: str) -> None: ...
+
+    def train(self, data: Training) -> Trained:
+        """Fine-tunes; only called where the settings say `fine_tuned`."""
+
+    def fit(self, data: Training, trained: Path | None) -> Fitted:
+        """Fits to normal images; `trained`: the safetensors file that `train` gave, None for a frozen detector."""

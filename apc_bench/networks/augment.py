@@ -1,0 +1,55 @@
+"""Light augmentation of a whole batch on its device: colour jitter, small shift and rotation, flips only on request (METHOD.md section 3)."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from apc_bench.settings import ApcSettings
+
+
+def augment(images: Tensor, masks: Tensor, settings: ApcSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """images (n, 3, h, w) float in 0..255 and masks (n, h, w) float in {0, 1} -> the same, moved and recoloured alike.
+
+    All random numbers come from `generator`, a CPU generator, so that they do not depend on the device.
+    """
+    images = _jitter(images, settings.jitter, generator)
+    if not (settings.shift or settings.rotation or settings.flip):
+        return images, masks
+    matrix = _affine(len(images), settings, generator).to(images.device)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    # A defect that a shift mirrors in at the border is one in the picture too, so masks are padded as images are.
+    masks = F.grid_sample(masks[:, None], grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0]
+    return images, masks
+
+
+def _jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Brightness and contrast per image, balance per channel, each by a factor within 1 ± strength (balance: a third of it)."""
+    if not strength:
+        return images
+    factors = 1 + strength * _uniform((len(images), 5), generator).to(images.device)
+    brightness, contrast, balance = factors[:, 0], factors[:, 1], 1 + (factors[:, 2:] - 1) / 3
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    recoloured = ((images - mean) * contrast[:, None, None, None] + mean) * (brightness[:, None] * balance)[:, :, None, None]
+    return recoloured.clamp_(0, 255)
+
+
+def _affine(count: int, settings: ApcSettings, generator: torch.Generator) -> Tensor:
+    """(n, 2, 3) matrices for affine_grid, in its units: the image spans -1 to 1."""
+    draws = _uniform((count, 3), generator)
+    angle = draws[:, 0] * settings.rotation * math.pi / 180
+    shift = draws[:, 1:] * settings.shift * 2
+    sign = torch.where(_uniform((count, 2), generator) < 0, -1.0, 1.0) if settings.flip else torch.ones(count, 2)
+    cos, sin = angle.cos(), angle.sin()
+    rows = [
+        torch.stack([cos * sign[:, 0], -sin * sign[:, 1], shift[:, 0]], 1),
+        torch.stack([sin * sign[:, 0], cos * sign[:, 1], shift[:, 1]], 1),
+    ]
+    return torch.stack(rows, dim=1)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform in -1 to 1."""
+    return torch.rand(shape, generator=generator) * 2 - 1

@@ -1,0 +1,164 @@
+"""From settings to a plan: the dataset found, hashed, decoded and split, the weights found, the environment resolved. All that can be wrong is wrong here."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from apc_bench import __version__
+from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
+from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.layouts import Category, Dataset, read_dataset
+from apc_bench.datasets.split import make_split
+from apc_bench.errors import DataError, UsageError, listed
+from apc_bench.networks.weights import Weights, describe, resolve
+from apc_bench.plan import Planned, Step, fingerprint, make_plan
+from apc_bench.settings import Sweep, SyntheticData, digest
+from apc_bench.store.cache import Cache
+from apc_bench.store.decoded import UnreadableFiles, decoded
+from apc_bench.store.provenance import computing_environment, gpu_names
+
+Say = Callable[[str], None]
+NOT_HERE = "not here yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A sweep that can start: resolved settings, the dataset, the plan, and what a report must say about the inputs.
+
+    left_out: category -> image -> reason; emptied: category -> images whose mask the resize emptied; missing: what would be downloaded.
+    """
+
+    sweep: Sweep
+    dataset: Dataset
+    steps: tuple[Step, ...]
+    planned: tuple[Planned, ...]
+    weights: Mapping[str, Weights]
+    environment: Mapping[str, str]
+    left_out: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    emptied: Mapping[str, list[str]] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+def prepare(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: bool = False) -> Prepared:
+    """Reads, hashes, decodes and splits the dataset, finds the weights and makes the plan. `dry`: decodes and downloads nothing.
+
+    Raises DataError (every unreadable file is named), WeightsError, UsageError, StorageError.
+    """
+    sweep, dataset = find_dataset(sweep, data, cache, say=say)
+    environment = computing_environment(device=sweep.device, threads=sweep.threads, precision=sweep.precision)
+    weights, missing = _find_weights(sweep, cache, say=say, dry=dry)
+    scan = _scan(sweep, dataset, cache, say=say, dry=dry)
+    planned = tuple(
+        Planned(
+            category,
+            scan.fingerprints[category.name],
+            {
+                seed: make_split(category, scan.hashes[category.name], dataset=dataset.name, seed=seed, reserve=sweep.reserve)
+                for seed in sweep.seeds
+            },
+        )
+        for category in scan.categories
+    )
+    steps = make_plan(sweep, dataset.name, planned, {name: found.sha256 for name, found in weights.items()}, environment)
+    return Prepared(sweep, dataset, steps, planned, weights, environment, scan.left_out, scan.emptied, missing)
+
+
+def find_dataset(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say) -> tuple[Sweep, Dataset]:
+    """The dataset of a sweep, made on the spot where it is synthetic; and the sweep with device, precision and name resolved."""
+    if data is not None:
+        dataset = read_dataset(data.resolve(), name=sweep.dataset, categories=sweep.categories)
+        if sweep.dataset is None and is_mvtec_ad(dataset):
+            dataset = replace(dataset, name=MVTEC_AD)
+        sweep = sweep.model_copy(update={"synthetic": None})
+    elif sweep.synthetic is not None:
+        root = _synthetic(sweep.synthetic, cache, say=say)
+        dataset = read_dataset(root, name=sweep.dataset or "synthetic", categories=sweep.categories)
+    else:
+        raise UsageError(f"job '{sweep.job}' needs --data DIR, a folder in MVTec layout (CATEGORY/train/good, CATEGORY/test/TYPE)")
+    device = sweep.device if sweep.device != "auto" else "cuda" if gpu_names() else "cpu"
+    precision = sweep.precision if sweep.precision != "auto" else "bfloat16" if device == "cuda" else "float32"
+    return sweep.model_copy(update={"dataset": dataset.name, "device": device, "precision": precision}), dataset
+
+
+def _synthetic(settings: SyntheticData, cache: Cache, *, say: Say) -> Path:
+    from apc_bench.datasets.synthetic import CATEGORIES, make_dataset
+
+    versions = [__version__, *(version(name) for name in ("numpy", "scipy", "pillow"))]
+    root = cache.folder / "synthetic" / digest([settings.model_dump(mode="json"), *versions])
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_suffix(".lock")):
+        if not root.is_dir():
+            say(f"making the synthetic dataset in {root}")
+            numbers = settings.model_dump(exclude={"categories"})
+            make_dataset(root, categories=settings.categories or CATEGORIES, **numbers)
+    return root
+
+
+def _find_weights(sweep: Sweep, cache: Cache, *, say: Say, dry: bool) -> tuple[dict[str, Weights], tuple[str, ...]]:
+    found: dict[str, Weights] = {}
+    missing: dict[str, None] = {}
+    for name, method in sweep.chosen.items():
+        note = describe(method.backbone, file=method.weights, cache=cache.folder)
+        if note and dry:
+            missing[note] = None
+            found[name] = Weights(Path(), NOT_HERE, NOT_HERE)
+            continue
+        if note:
+            say(note)
+        found[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
+    return found, tuple(missing)
+
+
+@dataclass(slots=True)
+class _Scan:
+    categories: list[Category] = field(default_factory=list)
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, dict[str, str]] = field(default_factory=dict)
+    emptied: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _scan(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: bool) -> _Scan:
+    """Hashes every file, and decodes every category into the cache: what cannot be read is found before the first step."""
+    scan, unreadable = _Scan(), []
+    geometry = Geometry(sweep.image_size, sweep.resize)
+    for category in dataset.categories:
+        hashes = _hashes(category, cache)
+        bad: dict[str, str] = {}
+        print_ = fingerprint(category, hashes, bad)
+        if not dry:
+            try:
+                found = decoded(cache, category, print_, geometry)
+            except UnreadableFiles as error:
+                if not sweep.skip_unreadable:
+                    unreadable.append(error)
+                    continue
+                bad = error.reasons
+                say(f"category '{category.name}': left out {len(bad)} unreadable file(s): {listed(bad)}")
+                category = replace(category, samples=tuple(sample for sample in category.samples if sample.image not in bad))
+                print_ = fingerprint(category, hashes, bad)
+                found = decoded(cache, category, print_, geometry)
+            rows = zip(category.samples, found.mask_state, strict=True)
+            if emptied := [sample.image for sample, state in rows if state == "emptied"]:
+                scan.emptied[category.name] = emptied
+        scan.categories.append(category)
+        scan.hashes[category.name], scan.fingerprints[category.name] = hashes, print_
+        if bad:
+            scan.left_out[category.name] = bad
+    if unreadable:
+        raise DataError("; ".join(str(error) for error in unreadable))
+    return scan
+
+
+def _hashes(category: Category, cache: Cache) -> dict[str, str]:
+    """Image and mask, relative to the category's folder -> sha256."""
+    names = [name for sample in category.samples for name in (sample.image, sample.mask) if name]
+    try:
+        by_path = cache.hashes([category.folder / name for name in names], threads=os.cpu_count() or 1)
+    except OSError as error:
+        raise DataError(f"category '{category.name}': cannot read {error.filename}: {error.strerror}") from None
+    return {name: by_path[category.folder / name] for name in names}

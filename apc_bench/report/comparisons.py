@@ -1,0 +1,156 @@
+"""Tables beside accuracy: differences to the baseline, what a trial costs, and what failed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from apc_bench.report import definitions as about
+from apc_bench.report.aggregate import Results, System
+from apc_bench.report.stats import CATEGORIES_FOR_A_TEST, Difference, holm, mean, paired_difference
+from apc_bench.report.table import Cell, Column, Note, Row, Table, label_cell, number_cell
+from apc_bench.report.tables import HEADINGS, system_cells
+from apc_bench.store.schemas import METRICS, STAGES
+
+
+def differences(results: Results) -> Table | None:
+    """Every system minus the baseline, in percentage points, paired by category; None without a baseline or a second system."""
+    baseline = results.baseline
+    others = [system for system in results.systems if system != baseline]
+    if baseline is None or not others:
+        return None
+    columns = (
+        Column("Metric", ("metric",), numeric=False),
+        Column("System", ("system",), numeric=False),
+        Column("Shots", ("shots",)),
+        Column("Difference", ("difference_points",)),
+        Column("95 % interval", ("low_points", "high_points")),
+        Column("p", ("p", "reason")),
+        Column("p (Holm)", ("p_holm",)),
+        Column("Wins/ties/losses", ("wins", "ties", "losses")),
+    )
+    rows = [row for metric in METRICS for row in _metric_rows(results, metric, others, baseline)]
+    return Table("differences", f"Differences to {baseline.label}", columns, tuple(rows), _difference_notes(results, baseline))
+
+
+def _metric_rows(results: Results, metric: str, systems: Sequence[System], baseline: System) -> list[Row]:
+    found = [_difference(results, metric, system, baseline) for system in systems]
+    corrected = holm([difference.p if difference else None for difference in found])
+    rows = []
+    for system, difference, p_holm in zip(systems, found, corrected, strict=True):
+        head = (label_cell(HEADINGS[metric]), *system_cells(system))
+        rows.append(Row((*head, *_difference_cells(difference, p_holm)), metric))
+    return rows
+
+
+def _difference(results: Results, metric: str, system: System, baseline: System) -> Difference | None:
+    """Over the categories that are complete for both, on the seeds that both have."""
+    seeds = sorted(set(system.seeds) & set(baseline.seeds))
+    if not seeds:
+        return None
+    shared = set(results.complete(system, metric)) & set(results.complete(baseline, metric))
+
+    def means(which: System) -> dict[str, float]:
+        return {category: mean([results.by_seed(which, category, metric)[seed] for seed in seeds]) for category in shared}
+
+    return paired_difference(means(system), means(baseline))
+
+
+def _difference_cells(difference: Difference | None, p_holm: float | None) -> tuple[Cell, ...]:
+    if difference is None:
+        nothing = "no category complete for both"
+        return Cell("–", (None,)), Cell("–", (None, None)), Cell(nothing, (None, nothing)), Cell("–", (None,)), Cell("–", (0, 0, 0))
+    interval = Cell("–", (None, None))
+    if difference.low is not None and difference.high is not None:
+        interval = Cell(f"{points(difference.low)} to {points(difference.high)}", (100 * difference.low, 100 * difference.high))
+    counts = (difference.wins, difference.ties, difference.losses)
+    return (
+        Cell(points(difference.mean), (100 * difference.mean,)),
+        interval,
+        Cell(difference.reason or p_text(difference.p), (difference.p, difference.reason)),
+        number_cell(p_holm, p_text(p_holm)),
+        Cell("/".join(str(count) for count in counts), counts),
+    )
+
+
+def points(fraction: float) -> str:
+    """0.0162 -> +1.62, with a true minus sign."""
+    return f"{100 * fraction:+.2f}".replace("-", "−")
+
+
+def p_text(p: float | None) -> str:
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _difference_notes(results: Results, baseline: System) -> tuple[Note, ...]:
+    rule = f"system minus {baseline.label}, in percentage points; per category the mean over seeds first, then over categories, which are the unit"
+    test = f"Wilcoxon signed-rank, two-sided, from {CATEGORIES_FOR_A_TEST} categories on; Holm: corrected for the systems compared on one metric"
+    notes = [Note("Difference", rule), Note("95 % interval", "t interval over categories, from two on"), Note("p", test)]
+    if len(results.categories) == 1:
+        notes.append(Note("One category", "its spread over seeds stands in the tables above; it supports no claim about other categories"))
+    topics = (about.data, about.test_set, about.shots, about.image_input, about.masks, about.f1, about.au_pro, about.completeness, about.computed)
+    return (*notes, *about.notes(results, topics))
+
+
+STAGE_HEADINGS = {"decode": "Wait for images", "features": "Features", "bank": "Bank", "search": "Search", "metrics": "Metrics", "total": "Total"}
+
+
+def costs(results: Results) -> Table:
+    """What a trial takes: seconds by stage, peak memory, and scored images per second."""
+    columns = (
+        Column("System", ("system",), numeric=False),
+        Column("Shots", ("shots",)),
+        Column("Fine-tune s", ("seconds_finetune",)),
+        *(Column(f"{STAGE_HEADINGS[stage]} s", (f"seconds_{stage}",)) for stage in STAGES),
+        Column("Peak MiB", ("peak_memory_mib",)),
+        Column("Peak GPU MiB", ("peak_gpu_memory_mib",)),
+        Column("Images/s", ("images_per_second",)),
+        Column("Trials", ("trials",)),
+    )
+    notes = (
+        Note("Seconds", "wall time, mean over the trials done; the fine-tuning is the extractor's, which several trials may share"),
+        Note("Peak memory", "the largest of the trials"),
+        Note("Images/s", "test images divided by the seconds of features and search that the trials took together: a whole trial's throughput"),
+        *about.notes(results, (about.data, about.image_input, about.completeness, about.computed)),
+    )
+    return Table("cost", "Cost", columns, tuple(_cost_row(results, system) for system in results.systems), notes)
+
+
+def _cost_row(results: Results, system: System) -> Row:
+    rows = results.rows(system)
+    cells = [*system_cells(system)]
+    for name in ("seconds_finetune", *(f"seconds_{stage}" for stage in STAGES)):
+        seconds = _over(rows, name, mean)
+        cells.append(number_cell(seconds, f"{seconds:.2f}" if seconds is not None else ""))
+    for name in ("peak_memory_mib", "peak_gpu_memory_mib"):
+        memory = _over(rows, name, max)
+        cells.append(number_cell(memory, f"{memory:.0f}" if memory is not None else ""))
+    rate = _images_per_second(rows)
+    cells.append(number_cell(rate, f"{rate:.1f}" if rate is not None else ""))
+    return Row((*cells, Cell(str(len(rows)), (len(rows),))))
+
+
+def _over(rows: Sequence[Mapping[str, Any]], name: str, how: Callable[[list[float]], float]) -> float | None:
+    values = [row[name] for row in rows if row[name] is not None]
+    return how(values) if values else None
+
+
+def _images_per_second(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    timed = [row for row in rows if row["seconds_features"] is not None and row["seconds_search"] is not None]
+    seconds = mean([row["seconds_features"] + row["seconds_search"] for row in timed]) if timed else 0.0
+    return mean([row["normal"] + row["anomalous"] for row in timed]) / seconds if seconds > 0 else None
+
+
+def missing(results: Results) -> Table | None:
+    """Every trial without a result, with the reason; None when nothing is missing."""
+    columns = (
+        Column("System", ("system",), numeric=False),
+        Column("Shots", ("shots",)),
+        Column("Category", ("category",), numeric=False),
+        Column("Seed", ("seed",)),
+        Column("Reason", ("reason",), numeric=False),
+    )
+    rows = [
+        Row((*system_cells(system), label_cell(category), Cell(str(seed), (seed,)), label_cell(reason)))
+        for system in results.systems
+        for category, seed, reason in results.missing(system)
+    ]
+    return Table("missing", "Missing trials", columns, tuple(rows), about.notes(results, (about.data,))) if rows else None

@@ -1,0 +1,154 @@
+"""What stands under a table: how its figures were made, what is missing, and what a reader must know (METHOD.md sections 2 and 5)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from apc_bench.errors import listed
+from apc_bench.report.aggregate import FULL, Results
+from apc_bench.report.table import Note
+
+Topic = Callable[[Results], Iterable[Note]]
+
+RESIZES = {
+    "square": "both sides resized to the input size",
+    "letterbox": "the longer side resized to the input size, black borders",
+    "crop": "the shorter side resized to 256/224 of the input size, then the centre cropped",
+}
+
+
+def notes(results: Results, topics: Sequence[Topic]) -> tuple[Note, ...]:
+    """The notes of the topics, in their order."""
+    return tuple(note for topic in topics for note in topic(results))
+
+
+def values(results: Results) -> Iterable[Note]:
+    spread = f"± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}"
+    if len(results.seeds) == 1:
+        spread = f"one seed ({results.seeds[0]}), so no spread"
+    many = len(results.categories) > 1
+    yield Note("Values", f"percent; {'mean over categories of the ' if many else ''}mean over seeds; {spread}{' of the mean over categories' * many}")
+    if any(len(system.seeds) < len(results.seeds) for system in results.systems):
+        yield Note("Seeds", "; ".join(f"{system.label}: {_numbers(system.seeds)}" for system in results.systems))
+
+
+def values_of_a_category(results: Results) -> Iterable[Note]:
+    yield Note("Values", f"percent; mean ± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}; (2/3): two of three seeds")
+
+
+def bold(results: Results) -> Iterable[Note]:
+    yield Note("Bold", "best of the systems that rest on the same test set, categories and seeds; no statement about significance")
+
+
+def data(results: Results) -> Iterable[Note]:
+    yield Note("Data", f"{results.dataset}, {_count(len(results.categories), 'category', 'categories')}: {listed(results.categories, 20)}")
+    left_out = {category: files for category, files in results.info.get("left_out", {}).items() if files}
+    if left_out:
+        files = ", ".join(f"{category} {len(files)}" for category, files in sorted(left_out.items()))
+        yield Note("Left out", f"files that could not be read (--skip-unreadable): {files}")
+
+
+def test_set(results: Results) -> Iterable[Note]:
+    reserve = results.settings["reserve"]
+    common = (
+        f"common: all test images but the reserve ({reserve} anomalous images a category, drawn once per seed, at most one of a group) and its groups; "
+        "the same for every system and number of shots"
+    )
+    full = "; full: with the reserve, for frozen extractors only, to stand beside the literature"
+    yield Note("Test set", common + (full if any(results.rows(system, FULL) for system in results.systems) else ""))
+
+
+def shots(results: Results) -> Iterable[Note]:
+    yield Note("Shots", "anomalous training images per category, a prefix of the reserve; –: a frozen extractor, which sees none")
+
+
+def image_input(results: Results) -> Iterable[Note]:
+    size, resize = results.settings["image_size"], results.settings["resize"]
+    yield Note("Input", f"{size} × {size} px, resize {resize}: {RESIZES[resize]}")
+
+
+def masks(results: Results) -> Iterable[Note]:
+    yield Note("Masks", "binary first (128 or more of 255; in masks of label ids any id above 0), then resized with nearest neighbour")
+    emptied = {category: images for category, images in results.info.get("emptied", {}).items() if images}
+    if emptied:
+        counts = ", ".join(f"{category} {len(images)}" for category, images in sorted(emptied.items()))
+        yield Note("Emptied masks", f"the resize left no anomalous pixel in: {counts}; these images count at image level only")
+
+
+def f1(results: Results) -> Iterable[Note]:
+    yield Note("F1", "largest F1 over all thresholds of the exact curve, per category; the threshold is chosen on the test set: an oracle")
+
+
+def pixel_level(results: Results) -> Iterable[Note]:
+    yield Note("Pixel level", "over all pixels of all test images of a category together")
+
+
+def au_pro(results: Results) -> Iterable[Note]:
+    text = "area under the per-region overlap up to a false-positive rate of 0.3 over all normal pixels, divided by 0.3; 8-connected regions"
+    yield Note("AU-PRO", text)
+
+
+def completeness(results: Results) -> Iterable[Note]:
+    """Missing trials with reasons, and what that does to the means."""
+    missing = [(system, *place) for system in results.systems for place in results.missing(system)]
+    total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
+    if missing:
+        reasons: dict[str, list[str]] = {}
+        for system, category, seed, reason in missing:
+            reasons.setdefault(reason, []).append(f"{system.label} on {category}, seed {seed}")
+        why = "; ".join(f"{reason} ({listed(places, 4)})" for reason, places in sorted(reasons.items()))
+        rule = "means are over the categories that are complete for every system that has any, marked (complete/planned)"
+        yield Note("Missing", f"{len(missing)} of {_count(total, 'trial', 'trials')}: {why}; {rule}")
+    if results.damaged:
+        yield Note("Damaged files", f"{len(results.damaged)}: {listed(results.damaged, 4)}")
+    if results.superseded:
+        text = f"{_count(results.superseded, 'older result', 'older results')} of the same trials left aside"
+        yield Note("Superseded", text)
+
+
+def remarks(results: Results) -> Iterable[Note]:
+    """Notes of the trials, such as a missing segmentation task, and why metrics are undefined, each with where."""
+    said: dict[str, set[tuple[str, str]]] = {}
+    undefined: dict[str, set[tuple[str, str]]] = {}
+    for system in results.systems:
+        for row in results.rows(system):
+            place = (row["category"], system.title)
+            for text in row["notes"] or ():
+                said.setdefault(text, set()).add(place)
+            for pair in row["undefined"] or ():
+                undefined.setdefault(f"{pair['key']}: {pair['value']}", set()).add(place)
+    for label, found in (("Note", said), ("Undefined", undefined)):
+        for text, places in sorted(found.items()):
+            yield Note(label, f"{text} ({_where(results, places)})")
+
+
+def _where(results: Results, places: set[tuple[str, str]]) -> str:
+    categories, titles = sorted({category for category, _ in places}), sorted({title for _, title in places})
+    everywhere = len(categories) == len(results.categories) and len(categories) > 1
+    all_systems = len(titles) == len({system.title for system in results.systems}) and len(titles) > 1
+    return f"{'all systems' if all_systems else listed(titles)}; {'all categories' if everywhere else listed(categories)}"
+
+
+def computed(results: Results) -> Iterable[Note]:
+    rows = [row for system in results.systems for row in results.rows(system)]
+    if rows:
+        devices = _distinct(rows, "device")
+        text = f"{devices}; threads {_distinct(rows, 'threads')}; {_distinct(rows, 'precision')}; result version {_distinct(rows, 'result_version')}"
+        yield Note("Computed on", text + _versions(results.info))
+
+
+def _versions(info: Mapping[str, Any]) -> str:
+    known = {**info.get("environment", {}), **info.get("computing", {})}
+    names = ("apc_bench", "python", "torch", "torchvision", "numpy")
+    return "".join(f"; {name.replace('_', '-')} {known[name]}" for name in names if name in known)
+
+
+def _distinct(rows: Iterable[Mapping[str, Any]], name: str) -> str:
+    return ", ".join(sorted({str(row[name]) for row in rows}))
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return ", ".join(str(number) for number in numbers)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

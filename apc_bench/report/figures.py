@@ -1,0 +1,113 @@
+"""What all figures share: colours that colour-blind readers can tell apart, type, and files that are the same bytes for the same run."""
+
+import re
+import textwrap
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from apc_bench.report.aggregate import Results, System
+
+# Okabe and Ito's palette: black for the baseline, the pale yellow left out.
+BLACK = "#000000"
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[tuple[int, tuple[int, ...]], ...] = ((0, ()), (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))  # type: ignore[arg-type]
+
+STYLE = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "text.parse_math": False,
+    "svg.hashsalt": "apc-bench",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "figure.dpi": 100,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.07,
+}
+DPI = 150
+_CANVASES: dict[str, type[FigureCanvasBase]] = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+_METADATA = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a method is drawn, in every figure of a report."""
+
+    colour: str
+    marker: str
+    dashes: tuple[int, tuple[float, ...]]
+
+
+def looks(results: Results) -> dict[str, Look]:
+    """Method -> look; the baseline is black, the others take the palette in the order of the job, then again with other dashes."""
+    baseline = results.baseline
+    names = [name for name in dict.fromkeys(system.method for system in results.systems) if not baseline or name != baseline.method]
+    found = {baseline.method: Look(BLACK, "", (0, (5, 2)))} if baseline else {}
+    for index, name in enumerate(names):
+        turn, colour = divmod(index, len(COLOURS))
+        found[name] = Look(COLOURS[colour], MARKERS[colour], DASHES[turn % len(DASHES)])
+    return found
+
+
+def style() -> rc_context:
+    """Wherever a figure is made or saved: its settings, whatever the user's matplotlibrc says."""
+    return rc_context(STYLE)
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all axes, outside of them, with as many columns as the names leave room for."""
+    entries = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if not entries:
+        return
+    labels = [textwrap.fill(label, 60) for label in entries]
+    widest = max(len(line) for label in labels for line in label.splitlines())
+    columns = max(1, min(len(labels), int(figure.get_figwidth() * 11 / (widest + 6))))
+    figure.legend(list(entries.values()), labels, loc="outside lower center", ncols=columns)
+
+
+def save(figure: Figure, folder: Path, name: str, endings: Sequence[str] = tuple(_CANVASES), *, dpi: int = DPI) -> None:
+    """Writes `name.png`, `name.svg` and `name.pdf` without dates or versions in them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
+        figure.set_dpi(dpi)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # the layout is found once, not once a format
+        for ending in endings:
+            # The canvas itself, since Figure.savefig draws everything twice.
+            canvas = _CANVASES[ending](figure)
+            getattr(canvas, f"print_{ending}")(folder / f"{name}.{ending}", metadata=_METADATA[ending])
+
+
+def file_name(name: str) -> str:
+    """A name as a safe file name: anything but letters, digits, `.`, `_` and `-` replaced, with a digest so that no two names meet."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "-", name)
+    return name if safe == name and not name.startswith(".") else f"{safe.lstrip('.')[:60]}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def system_at(results: Results, method: str) -> list[System]:
+    """A method's systems by shots."""
+    return sorted((system for system in results.systems if system.method == method), key=lambda system: system.shots)

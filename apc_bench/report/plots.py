@@ -1,0 +1,163 @@
+"""Figures of the report: metrics against shots, and ROC and precision-recall curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from apc_bench.errors import ApcError
+from apc_bench.report.aggregate import Mean, Results, System
+from apc_bench.report.figures import Look, file_name, legend_below, looks, save, style, system_at
+from apc_bench.report.source import Source
+from apc_bench.report.tables import POSTER
+
+TITLES = {"image_auroc": "Image AUROC", "image_f1_max": "Image F1 (oracle)", "pixel_auroc": "Pixel AUROC", "pixel_f1_max": "Pixel F1 (oracle)"}
+PANELS = (("image", "roc"), ("image", "pr"), ("pixel", "roc"), ("pixel", "pr"))
+AXES = {"roc": ("False-positive rate", "True-positive rate"), "pr": ("Recall", "Precision")}
+POINTS_MAX = 600
+
+
+def shots_figure(results: Results, category: str | None) -> Figure:
+    """The poster's four metrics against shots, of one category or (None) of the mean over categories.
+
+    Frozen systems are horizontal lines; bands are ± one standard deviation over seeds.
+    """
+    with style():
+        figure = Figure(figsize=(8, 6.4), layout="constrained")
+        axes = list(figure.subplots(2, 2).flat)
+        for axis, metric in zip(axes, POSTER, strict=True):
+            _draw_shots(axis, results, metric, category)
+        figure.suptitle(f"{results.dataset}: {category or 'mean over categories'}{_bands(results)}")
+        legend_below(figure, axes)
+    return figure
+
+
+def _bands(results: Results) -> str:
+    return f" (bands: ± sd over {len(results.seeds)} seeds)" if len(results.seeds) > 1 else ""
+
+
+def _draw_shots(axis: Axes, results: Results, metric: str, category: str | None) -> None:
+    means = _means(results, metric, category)
+    drawn = looks(results)
+    axis.set_title(TITLES[metric])
+    axis.set_xlabel("Anomalous training images")
+    axis.set_ylabel("Percent")
+    if not means:
+        axis.text(0.5, 0.5, "undefined or missing", transform=axis.transAxes, ha="center", va="center")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        return
+    ticks = list(results.shots) or [0]
+    axis.set_xticks(ticks)
+    reach = 0.08 * (ticks[-1] - ticks[0]) or 0.5
+    axis.set_xlim(ticks[0] - reach, ticks[-1] + reach)
+    for method, look in drawn.items():
+        systems = [system for system in system_at(results, method) if system in means]
+        if systems:
+            _draw_method(axis, systems, [means[system] for system in systems], look)
+    axis.margins(y=0.12)
+    counts = {len(mean.categories) for mean in means.values()}
+    if category is None and counts != {len(results.categories)}:
+        axis.set_title(f"{TITLES[metric]}, {counts.pop()} of {len(results.categories)} categories")
+
+
+def _means(results: Results, metric: str, category: str | None) -> dict[System, Mean]:
+    """What can be drawn: in the mean, only what rests on the same categories."""
+    if category is not None:
+        found = {system: results.in_category(system, category, metric) for system in results.systems}
+    else:
+        comparison = results.compare(results.systems, metric)
+        found = dict(comparison.means) if comparison.shared else {}
+    return {system: mean for system, mean in found.items() if mean is not None}
+
+
+def _draw_method(axis: Axes, systems: Sequence[System], means: Sequence[Mean], look: Look) -> None:
+    title = systems[0].title
+    values = 100 * np.array([mean.value for mean in means])
+    spread = 100 * np.array([mean.sd or 0.0 for mean in means])
+    if systems[0].frozen:
+        axis.axhline(values[0], color=look.colour, linestyle=(0, (5, 2)), linewidth=1.6, label=f"{title} (frozen)")
+        if spread[0]:
+            axis.axhspan(values[0] - spread[0], values[0] + spread[0], color=look.colour, alpha=0.12, linewidth=0)
+        return
+    shots = [system.shots for system in systems]
+    axis.plot(shots, values, color=look.colour, marker=look.marker, linestyle=look.dashes, linewidth=1.8, markersize=6, label=title)
+    axis.fill_between(shots, values - spread, values + spread, color=look.colour, alpha=0.18, linewidth=0)
+    if len(shots) == 1 and spread[0]:
+        axis.errorbar(shots, values, yerr=spread, color=look.colour, capsize=4)
+
+
+def curves_figure(results: Results, run: Source, category: str) -> Figure | None:
+    """ROC and precision-recall curves, image and pixel level, at the largest number of shots: one line a seed, the first in full strength.
+
+    None where no trial of the category has curves that can be read.
+    """
+    drawn = looks(results)
+    with style():
+        figure = Figure(figsize=(8, 8), layout="constrained")
+        axes = list(figure.subplots(2, 2).flat)
+        for axis, (level, curve) in zip(axes, PANELS, strict=True):
+            axis.set(xlabel=AXES[curve][0], ylabel=AXES[curve][1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+            axis.set_title(f"{level.capitalize()} {'ROC' if curve == 'roc' else 'precision-recall'}")
+        some = False
+        for system in results.at_most_shots():
+            for position, seed in enumerate(system.seeds):
+                points = _read_curves(run, results.trials[system, category, seed].result_key)
+                some |= points is not None
+                for axis, (level, curve) in zip(axes, PANELS, strict=True):
+                    if points is not None:
+                        _draw_curve(axis, points, level, curve, drawn[system.method], system.label, first=position == 0)
+        for axis in axes:
+            if not axis.lines:
+                axis.text(0.5, 0.5, "undefined", ha="center", va="center")
+        figure.suptitle(f"{results.dataset}: {category}")
+        legend_below(figure, axes)
+    return figure if some else None
+
+
+def _read_curves(run: Source, result_key: str | None) -> pl.DataFrame | None:
+    try:
+        return run.curves(result_key) if result_key else None
+    except ApcError:
+        return None
+
+
+def _draw_curve(axis: Axes, points: pl.DataFrame, level: str, curve: str, look: Look, label: str, *, first: bool) -> None:
+    chosen = points.filter((pl.col("level") == level) & (pl.col("curve") == curve))
+    if chosen.is_empty():
+        return
+    # Average precision is the area under these steps, so they are what is drawn; the points run from the highest threshold down.
+    x, y = _thinned(*chosen.sort("threshold", descending=True, nulls_last=False, maintain_order=True).select("x", "y").to_numpy().T)
+    dashes = look.dashes if first else "-"
+    steps = "steps-pre" if curve == "pr" else "default"
+    width, alpha = (1.8, 1.0) if first else (0.8, 0.5)
+    axis.plot(x, y, color=look.colour, linestyle=dashes, drawstyle=steps, linewidth=width, alpha=alpha, label=label if first else None)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most POINTS_MAX points, evenly along the curve's length, ends kept: more cannot be seen, and would make large files."""
+    if len(x) <= POINTS_MAX:
+        return x, y
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+    keep = np.unique(np.searchsorted(length, np.linspace(0, length[-1], POINTS_MAX)).clip(0, len(x) - 1))
+    return x[keep], y[keep]
+
+
+def write_plots(results: Results, run: Source, folder: Path) -> dict[str, dict[str, str]]:
+    """Writes every figure as PNG, SVG and PDF. Returns {'shots' | 'curves': {category, or '' for the mean: file name without ending}}."""
+    written: dict[str, dict[str, str]] = {"shots": {}, "curves": {}}
+    places = ([None] if len(results.categories) > 1 else []) + list(results.categories)
+    for category in places:
+        name = f"shots_{file_name(category)}" if category else "shots"
+        save(shots_figure(results, category), folder, name)
+        written["shots"][category or ""] = name
+    for category in results.categories:
+        figure = curves_figure(results, run, category)
+        if figure is not None:
+            name = f"curves_{file_name(category)}"
+            save(figure, folder, name)
+            written["curves"][category] = name
+    return written

@@ -1,0 +1,53 @@
+"""Which test images a gallery shows: a fixed rule over the scores of one trial, so that nobody picks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+TYPES_MAX = 4
+
+RULE = (
+    "Rows, by the scores of the last system: the anomalous test image with the lowest score, the normal one with the highest, then the median image of "
+    f"each defect type (the {TYPES_MAX} with most images) and of the normal images; equal scores in the order of names"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One row of a gallery: why it is there, and which image."""
+
+    why: str
+    image: str
+    defect_type: str
+    label: bool
+
+
+def pick(scores: pl.DataFrame, *, threshold: float | None) -> list[Pick]:
+    """The rows of a gallery from a trial's scores (schemas.SCORES), each image once. `threshold` tells missed from merely low."""
+    test = scores.filter(pl.col("split") == "test").sort("score", "image")
+    anomalous, normal = test.filter(pl.col("label")), test.filter(~pl.col("label"))
+    picks: list[Pick] = []
+    if len(anomalous):
+        missed = threshold is not None and anomalous["score"][0] < threshold
+        picks.append(_pick("hardest missed" if missed else "lowest anomalous score", anomalous, 0))
+    if len(normal):
+        last = len(normal) - 1
+        alarm = threshold is not None and normal["score"][last] >= threshold
+        picks.append(_pick("worst false alarm" if alarm else "highest normal score", normal, last))
+    for kind in _largest_types(anomalous["defect_type"].to_list()):
+        of_type = anomalous.filter(pl.col("defect_type") == kind)
+        picks.append(_pick("typical of its type", of_type, (len(of_type) - 1) // 2))
+    if len(normal):
+        picks.append(_pick("typical normal", normal, (len(normal) - 1) // 2))
+    return list({choice.image: choice for choice in reversed(picks)}.values())[::-1]
+
+
+def _largest_types(types: Sequence[str]) -> list[str]:
+    counts = {kind: types.count(kind) for kind in sorted(set(types))}
+    return sorted(sorted(counts, key=lambda kind: -counts[kind])[:TYPES_MAX])
+
+
+def _pick(why: str, rows: pl.DataFrame, index: int) -> Pick:
+    row = rows.row(index, named=True)
+    return Pick(why, row["image"], row["defect_type"], row["label"])

@@ -1,0 +1,97 @@
+"""Writes a report as a whole: beside its place first, then swapped in, so that nobody meets half a report."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from rich.table import Table as TerminalTable
+
+from apc_bench.errors import StorageError, UsageError
+from apc_bench.report import comparisons, tables
+from apc_bench.report.aggregate import Results, read_results
+from apc_bench.report.gallery import write_gallery
+from apc_bench.report.latex import document, table_environment
+from apc_bench.report.page import Pictures, render_page
+from apc_bench.report.plots import write_plots
+from apc_bench.report.published import read_published
+from apc_bench.report.render import comma_separated, markdown, terminal
+from apc_bench.report.source import Source
+from apc_bench.report.table import Table
+from apc_bench.store.schemas import AT_THRESHOLD, METRICS
+
+MARK = ".apc-bench-report"
+INDEX = "index.html"
+
+
+def write_report(run: Source, *, data: Path | None, out: Path | None = None) -> Path:
+    """Writes tables, plots, gallery and page of a run; returns the path of the page.
+
+    `data`: the dataset's folder, None where the images are not at hand. `out`: by default RUN/report; an earlier report there is replaced, anything
+    else is left alone with a UsageError. The same run gives the same bytes. Raises StorageError when a write fails.
+    """
+    out = (out or run.path / "report").absolute()
+    _check_place(out)
+    beside = out.with_name(f".{out.name}-{uuid4().hex[:8]}")
+    try:
+        beside.mkdir(parents=True)
+        _write(run, beside, data=data)
+        _swap(beside, out)
+    except OSError as error:
+        raise StorageError(f"cannot write the report {out}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return out / INDEX
+
+
+def terminal_table(run: Source) -> TerminalTable:
+    """The poster's table for a terminal (rich): the systems on the common test set."""
+    results = read_results(run)
+    spread = "mean over categories ± sd over seeds" if len(results.categories) > 1 else "mean ± sd over seeds"
+    caption = f"Percent, {spread}; F1: the largest over all thresholds, an oracle"
+    if missing := sum(len(results.missing(system)) for system in results.systems):
+        caption += f"\n{missing} trials are missing; (2/3): mean over 2 of 3 categories, those complete for every system"
+    return terminal(tables.poster(results, ()), columns=(0, 1, 3, 4, 5, 6), block=tables.COMMON, caption=caption)
+
+
+def _check_place(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
+        raise UsageError(f"{out} is there already and is no report; name a folder that does not exist")
+
+
+def _swap(new: Path, place: Path) -> None:
+    old = place.with_name(f".{place.name}-{uuid4().hex[:8]}")
+    if place.exists():
+        os.replace(place, old)
+    os.replace(new, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(run: Source, folder: Path, *, data: Path | None) -> None:
+    results = read_results(run)
+    made = make_tables(results)
+    _write_tables(made, folder / "tables")
+    wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))
+    (folder / "tables" / f"{wide.name}.csv").write_text(comma_separated(wide), encoding="utf-8")
+    plots = write_plots(results, run, folder / "plots")
+    gallery = write_gallery(results, run, folder / "gallery", data=data)
+    pictures = Pictures(plots["shots"], plots["curves"], gallery, data is not None)
+    (folder / INDEX).write_text(render_page(results, made, pictures), encoding="utf-8")
+    (folder / MARK).write_text("made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8")
+
+
+def make_tables(results: Results) -> list[Table]:
+    """Every table of a report, in the order of the page."""
+    published = read_published()
+    optional = [comparisons.differences(results), comparisons.missing(results)]
+    always = [tables.poster(results, published), tables.all_metrics(results, published), tables.per_category(results), tables.threshold(results)]
+    return [*always, comparisons.costs(results), *(table for table in optional if table)]
+
+
+def _write_tables(made: Sequence[Table], folder: Path) -> None:
+    folder.mkdir()
+    for table in made:
+        for ending, text in (("md", markdown(table)), ("csv", comma_separated(table)), ("tex", table_environment(table))):
+            (folder / f"{table.name}.{ending}").write_text(text, encoding="utf-8")
+    (folder / "all.tex").write_text(document([table.name for table in made]), encoding="utf-8")

@@ -1,0 +1,259 @@
+"""What a sweep is: frozen, validated values, made from a job file and flags. No torch here, so that a wrong name or value is an error at once."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
+
+from apc_bench.errors import UsageError, unknown
+
+BACKBONES = ("resnet18", "resnet50", "wide_resnet50_2", "moco_v3_resnet50", "builtin")
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What a dataset, category, method or defect type may be called where the name becomes a folder of a run."""
+
+Layer = Literal["layer1", "layer2", "layer3", "layer4"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Frozen(BaseModel):
+    """A settings value: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PatchCoreSettings(Frozen):
+    """PatchCore (METHOD.md section 2). `distance` and `reweight_neighbours` change scores; `patches_max` and `bank_max` bound huge categories."""
+
+    fine_tuned: ClassVar[bool] = False
+
+    layers: tuple[Layer, ...] = ("layer2", "layer3")
+    neighbourhood: Literal[1, 3, 5, 7] = 3
+    pretrain_dim: int = Field(1024, ge=1, le=8192)
+    target_dim: int = Field(1024, ge=1, le=8192)
+    coreset_ratio: float = Field(0.1, gt=0, le=1)
+    projection_dim: int | None = Field(128, ge=1)
+    starting_points: int = Field(10, ge=1)
+    distance: Literal["squared", "euclidean"] = "squared"
+    reweight_neighbours: int = Field(0, ge=0, le=64)
+    sigma: float = Field(4.0, ge=0, le=64)
+    patches_max: int | None = Field(None, ge=1)
+    bank_max: int | None = Field(None, ge=1)
+
+    @field_validator("layers")
+    @classmethod
+    def _ordered(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
+        if not layers or list(layers) != sorted(set(layers)):
+            raise ValueError("must name at least one layer, each once, shallow first, such as [layer2, layer3]")
+        return layers
+
+
+class Losses(Frozen):
+    """Weights of the three auxiliary tasks: L = 10·L_cls + L_segm + L_recon (METHOD.md section 3). 0 switches a task off."""
+
+    classification: Weight = 10.0
+    segmentation: Weight = 1.0
+    reconstruction: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _some_task(self) -> Self:
+        if self.classification == self.segmentation == self.reconstruction == 0:
+            raise ValueError("at least one of classification, segmentation and reconstruction must be above 0")
+        return self
+
+
+class ApcSettings(PatchCoreSettings):
+    """AnomalousPatchCore (METHOD.md section 3): PatchCore on an extractor that was fine-tuned with a few anomalous samples.
+
+    All but the loss weights is this project's decision ([ours] in METHOD.md); each is a switch for ablations.
+    """
+
+    fine_tuned: ClassVar[bool] = True
+
+    losses: Losses = Losses()
+    steps: int = Field(300, ge=1)
+    batch: int = Field(16, ge=2)
+    anomalous_share: Share = 0.5
+    rate_extractor: float = Field(1e-4, ge=0)
+    rate_heads: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    batch_norm: Literal["frozen", "trainable"] = "frozen"
+    skips: Literal["all", "deep", "none"] = "all"
+    segmentation_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    positive_weight_max: float = Field(20.0, ge=1)
+    reconstruct: Literal["all", "normal_pixels"] = "all"
+    jitter: float = Field(0.1, ge=0, le=1)
+    shift: float = Field(0.05, ge=0, le=0.5)
+    rotation: float = Field(5.0, ge=0, le=180)
+    flip: bool = False
+
+    def training(self) -> dict[str, Any]:
+        """The settings that the fine-tuning depends on: what only shapes the memory bank is left out, so that an ablation fine-tunes once."""
+        return self.model_dump(mode="json", exclude=set(PatchCoreSettings.model_fields)) | {"stored": max("layer3", *self.layers)}
+
+
+DETECTORS: dict[str, type[PatchCoreSettings]] = {"patchcore": PatchCoreSettings, "apc": ApcSettings}
+
+
+class Method(Frozen):
+    """One system of a sweep: a detector, its backbone and weights, its settings. `weights`: a local file instead of the backbone's own."""
+
+    detector: str = "patchcore"
+    backbone: str = "resnet50"
+    weights: Path | None = None
+    title: str | None = None
+    settings: SerializeAsAny[PatchCoreSettings] = Field(default=None, validate_default=True)  # type: ignore[assignment]
+
+    @field_validator("detector")
+    @classmethod
+    def _known_detector(cls, name: str) -> str:
+        if name not in DETECTORS:
+            raise ValueError(unknown("detector", name, DETECTORS))
+        return name
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _settings_of_the_detector(cls, settings: Any, others: ValidationInfo) -> Any:
+        kind = DETECTORS.get(others.data.get("detector", ""), PatchCoreSettings)
+        return kind.model_validate(settings or {}) if isinstance(settings, dict | None) else settings
+
+    @field_validator("backbone")
+    @classmethod
+    def _known_backbone(cls, name: str) -> str:
+        if name not in BACKBONES:
+            raise ValueError(unknown("backbone", name, BACKBONES))
+        return name
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two methods the same: all but the title and where the weights lie."""
+        return {"detector": self.detector, "backbone": self.backbone, "settings": self.settings.model_dump(mode="json")}
+
+
+class SyntheticData(Frozen):
+    """The dataset that is made on the spot (datasets/synthetic.py)."""
+
+    categories: tuple[str, ...] | None = None
+    size: int = Field(128, ge=16, le=1024)
+    train: int = Field(48, ge=2)
+    good: int = Field(24, ge=1)
+    per_type: int = Field(12, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class Sweep(Frozen):
+    """A sweep: categories × methods × shots × seeds on one dataset, at one input size, under the protocol of METHOD.md section 5.
+
+    `only`: the methods that run, of those that are defined; the run folder is the same whichever are chosen.
+    """
+
+    job: str = Field("sweep", pattern=NAME)
+    dataset: str | None = Field(None, pattern=NAME)
+    synthetic: SyntheticData | None = None
+    categories: tuple[str, ...] | None = None
+    methods: dict[str, Method]
+    only: tuple[str, ...] | None = None
+    shots: tuple[Annotated[int, Field(ge=1)], ...] = (1, 5, 10)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
+    reserve: int = Field(10, ge=1)
+    image_size: int = Field(224, ge=16, le=4096)
+    resize: Literal["square", "letterbox", "crop"] = "square"
+    false_alarms: Share = 0.05
+    features: Literal["none", "bank", "all"] = "none"
+    skip_unreadable: bool = False
+    threads: int = Field(1, ge=1, le=256)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @field_validator("shots", "seeds")
+    @classmethod
+    def _each_once(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        if not numbers or len(set(numbers)) != len(numbers):
+            raise ValueError(f"must hold at least one number, each once (got {list(numbers)})")
+        return tuple(sorted(numbers))
+
+    @field_validator("methods")
+    @classmethod
+    def _named(cls, methods: dict[str, Method]) -> dict[str, Method]:
+        for name in methods:
+            if not re.match(NAME, name):
+                raise ValueError(f"method name '{name}' must be letters, digits, '.', '_' and '-', at most 64")
+        if not methods:
+            raise ValueError("at least one method is needed")
+        return methods
+
+    @model_validator(mode="after")
+    def _only_known_methods(self) -> Self:
+        for name in self.only or ():
+            if name not in self.methods:
+                raise ValueError(unknown("method", name, self.methods))
+        return self
+
+    @model_validator(mode="after")
+    def _shots_within_the_reserve(self) -> Self:
+        if max(self.shots) > self.reserve:
+            raise ValueError(f"shots {max(self.shots)} are above the reserve of {self.reserve}: raise --reserve to {max(self.shots)}")
+        return self
+
+    @property
+    def chosen(self) -> dict[str, Method]:
+        """The methods that run: those that `only` names, or all."""
+        return {name: method for name, method in self.methods.items() if not self.only or name in self.only}
+
+    def fixed(self) -> dict[str, Any]:
+        """The settings that every trial of a run folder shares; seeds, shots, categories and methods may be added to it."""
+        names = (
+            "dataset",
+            "synthetic",
+            "reserve",
+            "image_size",
+            "resize",
+            "false_alarms",
+            "skip_unreadable",
+            "threads",
+            "device",
+            "precision",
+        )
+        return self.model_dump(mode="json", include=set(names))
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """The first hex digits of the sha256 of a JSON value in canonical form; the same in every process and on every platform."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:
+    """Validates settings; raises UsageError in one line that names the setting, what was given and what is allowed."""
+    try:
+        return Sweep.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"{source}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = unknown("setting", str(first["loc"][-1]), _settings_beside(first["loc"]))
+        where = ".".join(str(part) for part in first["loc"][:-1])
+    elif first["type"] not in ("value_error", "missing"):
+        message = f"{message} (got {first['input']!r})"
+    more = error.error_count() - 1
+    return (f"{where}: " if where else "") + message + (f" (and {more} more)" if more else "")
+
+
+def _settings_beside(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The valid names where an unknown setting stood."""
+    if "losses" in location:
+        return tuple(Losses.model_fields)
+    if "settings" in location[:-1]:
+        return tuple(ApcSettings.model_fields)
+    if location[0] == "methods":
+        return tuple(Method.model_fields)
+    return tuple(SyntheticData.model_fields if location[0] == "synthetic" else Sweep.model_fields)

@@ -1,0 +1,60 @@
+"""The attempts log: append-only JSON lines of every start and end of a step. It tells what happened; it never counts as done."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apc_bench.errors import StorageError
+
+START, DONE, FAILED, LOST = "start", "done", "failed", "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One line of the log. `event`: start, done, failed or lost; `reason` and `traceback` where it failed."""
+
+    event: str
+    result_key: str
+    time: float
+    host: str
+    pid: int
+    kind: str = ""
+    step: str = ""
+    seconds: float | None = None
+    reason: str | None = None
+    traceback: str | None = None
+
+
+def record(folder: Path, event: str, *, result_key: str, kind: str, step: str, **more: Any) -> None:
+    """Appends one line to this process's own file under `folder`; one write call, so that lines never mix. Raises StorageError."""
+    host, pid = socket.gethostname(), os.getpid()
+    line = {"event": event, "result_key": result_key, "time": time.time(), "host": host, "pid": pid, "kind": kind, "step": step, **more}
+    path = folder / f"{host}-{pid}.jsonl"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(handle, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def read_attempts(folder: Path) -> list[Attempt]:
+    """All lines of all processes, by time; a line that a crash cut short is passed over."""
+    return sorted(_lines(folder), key=lambda attempt: attempt.time)
+
+
+def _lines(folder: Path) -> Iterator[Attempt]:
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                yield Attempt(**json.loads(line))
+            except (ValueError, TypeError):
+                continue

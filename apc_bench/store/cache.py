@@ -1,0 +1,104 @@
+"""The cache folder: content-addressed, one builder at a time. Deleting it changes nothing but the time the next sweep takes."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock
+
+from apc_bench.errors import StorageError
+from apc_bench.store.files import file_sha256
+
+DONE = "done.json"
+
+
+def default_folder() -> Path:
+    """$APC_BENCH_CACHE, or `apc-bench` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("APC_BENCH_CACHE") or Path(base) / "apc-bench")
+
+
+class Cache:
+    """Folders of arrays by key, and the hashes of files by path, size and time of change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def entry(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
+        """The folder `kind/key`, made by `build(temporary folder)` unless it is there; other processes wait for its one builder.
+
+        Raises StorageError when the cache cannot be written; what `build` raises passes through and leaves nothing.
+        """
+        final = self.folder / kind / key
+        if self._complete(final):
+            return final
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(final.with_suffix(".lock")):
+                if not self._complete(final):
+                    self._build(final, build)
+        except OSError as error:
+            raise StorageError(f"cannot write the cache {final}: {error.strerror or error}; --cache DIR names another place") from None
+        return final
+
+    def _complete(self, folder: Path) -> bool:
+        """Whether the entry is there with every file at its recorded size."""
+        try:
+            sizes = json.loads((folder / DONE).read_text())
+            return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    def _build(self, final: Path, build: Callable[[Path], None]) -> None:
+        for stale in final.parent.glob(f".{final.name}.*"):  # of a builder that died: the lock says that none is alive
+            shutil.rmtree(stale, ignore_errors=True)
+        temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
+        temporary.mkdir()
+        try:
+            build(temporary)
+            sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+            (temporary / DONE).write_text(json.dumps(sizes))
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def hashes(self, paths: Iterable[Path], *, threads: int) -> dict[Path, str]:
+        """The sha256 of each file; remembered by path, size and time of change, so that an unchanged dataset is read once."""
+        paths = list(paths)
+        memo_path = self.folder / "hashes.json"
+        memo = _read_memo(memo_path)
+        states = {path: _state(path) for path in paths}
+        missing = [path for path in paths if states[path] not in memo]
+        with ThreadPoolExecutor(threads) as pool:
+            fresh = dict(zip((states[path] for path in missing), pool.map(file_sha256, missing), strict=True))
+        if fresh:
+            self._remember(memo_path, fresh)
+        return {path: fresh.get(states[path]) or memo[states[path]] for path in paths}
+
+    def _remember(self, path: Path, fresh: dict[str, str]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                temporary = path.with_suffix(f".{uuid.uuid4().hex[:8]}")
+                temporary.write_text(json.dumps({**_read_memo(path), **fresh}))
+                os.replace(temporary, path)
+        except OSError as error:
+            raise StorageError(f"cannot write the cache {path}: {error.strerror or error}; --cache DIR names another place") from None
+
+
+def _state(path: Path) -> str:
+    stat = path.stat()
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+
+
+def _read_memo(path: Path) -> dict[str, str]:
+    try:
+        memo = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return memo if isinstance(memo, dict) else {}

@@ -1,0 +1,71 @@
+"""A category's decoded images, memory-mapped from the cache: decoded once per category, input size and node, never per trial or epoch."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from apc_bench.datasets.images import DECODE_VERSION, Decoded, Geometry, decode_into
+from apc_bench.datasets.layouts import Category
+from apc_bench.errors import DataError, listed
+from apc_bench.settings import digest
+from apc_bench.store.cache import Cache
+
+
+class UnreadableFiles(DataError):
+    """Files of a category that cannot be decoded; `reasons`: image -> why."""
+
+    def __init__(self, category: str, reasons: dict[str, str]) -> None:
+        self.reasons = reasons
+        super().__init__(
+            f"category '{category}': {len(reasons)} unreadable file(s): {listed(reasons.values(), 20)}; mend or remove them, or pass --skip-unreadable"
+        )
+
+
+def decoded(cache: Cache, category: Category, fingerprint: str, geometry: Geometry, *, threads: int | None = None) -> Decoded:
+    """The category's images and masks at input size. Raises UnreadableFiles that names every file that cannot be decoded."""
+    key = digest([fingerprint, geometry.image_size, geometry.resize, DECODE_VERSION, PIL.__version__])
+
+    def build(folder: Path) -> None:
+        count, size = len(category.samples), geometry.image_size
+        images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, 3, size, size))
+        masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=(count, size, size))
+        placement, state, bad = decode_into(category, geometry, images, masks, threads=threads or os.cpu_count() or 1)
+        if bad:
+            raise UnreadableFiles(category.name, bad)
+        np.save(folder / "placement.npy", placement)
+        (folder / "state.json").write_text(json.dumps(state.tolist()))
+        images.flush()
+        masks.flush()
+
+    folder = cache.entry("decoded", key, build)
+    state = np.array(json.loads((folder / "state.json").read_text()))
+    load = _mapped(folder)
+    return Decoded(load("images"), load("masks"), load("placement"), state)
+
+
+def _mapped(folder: Path) -> Callable[[str], NDArray]:  # type: ignore[type-arg]
+    return lambda name: np.load(folder / f"{name}.npy", mmap_mode="r")
+
+
+def memo_array(
+    cache: Cache, key: str, shape: tuple[int, ...], fill: Callable[[NDArray[np.float32]], None], *, share: float = 0.25
+) -> NDArray[np.float32] | None:
+    """A float32 array filled once and memory-mapped; None where it would take more than `share` of the disk's free space."""
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    stat = os.statvfs(cache.folder)
+    there = (cache.folder / "features" / key).is_dir()
+    if not there and 4 * int(np.prod(shape)) > share * stat.f_bavail * stat.f_frsize:
+        return None
+
+    def build(folder: Path) -> None:
+        out = np.lib.format.open_memmap(folder / "array.npy", mode="w+", dtype=np.float32, shape=shape)
+        fill(out)
+        out.flush()
+
+    array: NDArray[np.float32] = np.load(cache.entry("features", key, build) / "array.npy", mmap_mode="r")
+    return array

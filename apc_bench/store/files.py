@@ -1,0 +1,108 @@
+"""Single files of a run folder: written whole or not at all, and read only if they verify (RELIABILITY.md section 2).
+
+A file is written beside its name, synced and renamed. Parquet carries page checksums: without them most flipped bits pass silently.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from apc_bench.errors import DamagedFile, RunError, StorageError
+from apc_bench.store.schemas import SCHEMA_VERSION
+
+TEMPORARY = ".tmp-"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
+    """Calls `write` with a temporary path, then syncs and renames it to `path`. Returns the sha256 of what was written.
+
+    Raises StorageError (a full disk, a missing permission); then nothing of the file is left.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        sha256 = file_sha256(temporary)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(_storage_message(path, error)) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return sha256
+
+
+def _storage_message(path: Path, error: OSError) -> str:
+    place = next(parent for parent in (path.parent, *path.parents) if parent.exists())
+    free = f"; {shutil.disk_usage(place).free / 2**20:.0f} MiB free" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+    return f"cannot write {path}: {error.strerror or error}{free}; make room or mend the permission, then run the same command again"
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file atomically, keys in the order given."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file; raises DamagedFile that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedFile(f"{path}: {error}") from None
+
+
+def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
+    """Writes a Parquet file: zstd, page checksums, `metadata` and the schema version in the schema. Returns its sha256."""
+    marks = {"apc_bench.schema": str(SCHEMA_VERSION), **{f"apc_bench.{key}": value for key, value in metadata.items()}}
+    marked = table.replace_schema_metadata(marks)
+    return write_atomically(path, lambda temporary: pq.write_table(marked, temporary, compression="zstd", write_page_checksum=True))
+
+
+def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """Reads and verifies a Parquet file: the table and its metadata without the prefix.
+
+    Raises DamagedFile for a file that is truncated, altered, foreign or of another schema, RunError for one of a newer version.
+    """
+    try:
+        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamagedFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:120]})") from None
+    marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    version = marks.get("apc_bench.schema", "")
+    if not version.isdigit():
+        raise DamagedFile(f"{path}: not a file of apc-bench (no schema version)")
+    if int(version) > SCHEMA_VERSION:
+        raise RunError(f"{path}: written by a newer apc-bench (schema {version}, this one reads {SCHEMA_VERSION}); update apc-bench")
+    if int(version) < SCHEMA_VERSION:
+        raise DamagedFile(f"{path}: written by an older apc-bench (schema {version}, this one reads {SCHEMA_VERSION})")
+    if schema is not None and not table.schema.remove_metadata().equals(schema):
+        raise DamagedFile(f"{path}: other columns than expected")
+    prefix = "apc_bench."
+    return table.replace_schema_metadata(None), {key.removeprefix(prefix): value for key, value in marks.items() if key.startswith(prefix)}

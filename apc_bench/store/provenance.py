@@ -1,0 +1,95 @@
+"""Where a result comes from: what computes (part of every result key) and what is only recorded. Imports neither torch nor ray."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from apc_bench import RESULT_VERSION, __version__
+
+COMPUTES = ("torch", "torchvision", "numpy", "scipy", "pillow")
+RECORDED = ("ray", "pyarrow", "polars")
+_INSTRUCTION_SETS = ("avx512f", "avx512_bf16", "avx2", "fma", "asimd", "sve")
+
+
+def computing_environment(*, device: str, threads: int, precision: str) -> dict[str, str]:
+    """What decides bits: versions, device class, threads, precision, result version (DESIGN.md, "Two steps, two ids")."""
+    return {
+        "result_version": str(RESULT_VERSION),
+        "device": device_class(device),
+        "threads": str(threads),
+        "precision": precision,
+        **{name: _version(name) for name in COMPUTES},
+    }
+
+
+def recorded_environment() -> dict[str, Any]:
+    """What is only recorded in run.json: this package, Python, the machine, the revision of the code."""
+    return {
+        "apc_bench": __version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in RECORDED},
+        "hostname": socket.gethostname(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpus": list(gpu_names()),
+        "git": git_revision(),
+        "command": sys.argv,
+    }
+
+
+def device_class(device: str) -> str:
+    """`cpu/avx512f+…` or `cuda/NVIDIA H200`: machines of one class give the same bits, others may not."""
+    if device == "cuda":
+        names = sorted(set(gpu_names()))
+        return "cuda/" + ("+".join(names) or "unknown")
+    limits = [f"{name}={os.environ[name]}" for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA") if name in os.environ]
+    return "/".join(["cpu", "+".join(_instruction_sets()) or platform.machine(), *limits])
+
+
+@cache
+def gpu_names() -> tuple[str, ...]:
+    """The GPUs of this machine, asked from the driver's own tool so that torch need not be loaded."""
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    asked = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=60, check=False)
+    return tuple(line.strip() for line in asked.stdout.splitlines() if line.strip()) if asked.returncode == 0 else ()
+
+
+def git_revision() -> dict[str, Any] | None:
+    """Commit and dirtiness of the checkout that this package runs from; None where it is installed."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists() or shutil.which("git") is None:
+        return None
+    commit = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=False)
+    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())} if commit.returncode == 0 else None
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+@cache
+def _cpuinfo() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.is_file() else ""
+
+
+def _instruction_sets() -> list[str]:
+    flags = next((line.split(":", 1)[1].split() for line in _cpuinfo().splitlines() if line.startswith(("flags", "Features"))), [])
+    return [name for name in _INSTRUCTION_SETS if name in flags]
+
+
+def _processor() -> str:
+    return next((line.split(":", 1)[1].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")), platform.processor())

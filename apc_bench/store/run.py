@@ -1,0 +1,312 @@
+"""The run folder: the only writer and the only reader of a run's files (layout: DESIGN.md, "Run folder").
+
+A trial exists when its metrics file exists and verifies, and with it every file whose sha256 it names; so does an extractor by its training curves.
+"""
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from apc_bench.datasets.split import Split
+from apc_bench.errors import DamagedFile, RunError, StorageError
+from apc_bench.plan import EXTRACTOR, Step
+from apc_bench.store import attempts
+from apc_bench.store.files import TEMPORARY, file_sha256, read_json, read_table, write_atomically, write_json, write_table
+from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLAN, SCHEMA_VERSION, SCORES, SPLIT, TRAINING
+
+INFO = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that was tried and is not done: its last reason, and the traceback where there is one."""
+
+    result_key: str
+    kind: str
+    category: str
+    method: str
+    shots: int
+    seed: int
+    reason: str
+    traceback: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialResult:
+    """All that a trial writes. `maps`: image names and (n, rows, columns) float16 with `map_marks` for the schema's metadata."""
+
+    scores: pa.Table
+    maps: pa.Table
+    map_marks: Mapping[str, str]
+    curves: pa.Table
+    metrics: pa.Table
+    features: pa.Table | None = None
+
+
+class Run:
+    """One run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damaged: list[str] = []
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """An existing run. Raises RunError where there is none, or one of a newer version."""
+        if not (path / INFO).is_file():
+            raise RunError(f"{path} is no run folder: it has no {INFO}")
+        run = cls(path)
+        schema = run.info.get("schema")
+        if not isinstance(schema, int):
+            raise DamagedFile(f"{path / INFO}: no schema version")
+        if schema > SCHEMA_VERSION:
+            raise RunError(f"{path}: written by a newer apc-bench (schema {schema}, this one reads {SCHEMA_VERSION}); update apc-bench")
+        return run
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """run.json: settings, fingerprints, weights, environment, data folder, command."""
+        info = read_json(self.path / INFO)
+        if not isinstance(info, dict):
+            raise DamagedFile(f"{self.path / INFO}: not a JSON object")
+        return info
+
+    # Writing
+
+    def lock(self) -> FileLock:
+        """Takes the folder for this process; the kernel frees it when the process ends, however it ends.
+
+        Raises RunError that names the holder.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            with suppress(DamagedFile, AttributeError):
+                holder = read_json(self.path / ".holder.json")
+                raise RunError(
+                    f"{self.path} is in use by process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}; wait for it, or name another --run"
+                ) from None
+            raise RunError(f"{self.path} is in use by another sweep; wait for it, or name another --run") from None
+        except OSError as error:
+            raise StorageError(f"cannot write the run folder {self.path}: {error.strerror or error}") from None
+        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        write_json(self.path / ".holder.json", {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": since})
+        return lock
+
+    def clean(self) -> int:
+        """Removes half-written files that a crash left behind; only the holder of the lock may. Returns how many."""
+        left = [path for path in self.path.rglob(f"{TEMPORARY}*") if path.is_file()]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+    def write_info(self, info: Mapping[str, Any]) -> None:
+        write_json(self.path / INFO, {"schema": SCHEMA_VERSION, **info})
+
+    def write_plan(self, steps: Iterable[Step]) -> None:
+        """Adds the steps to plan.parquet; what an earlier sweep planned stays."""
+        rows = {row["result_key"]: row for row in self.plan().to_dicts()} if (self.path / "plan.parquet").is_file() else {}
+        for step in steps:
+            rows[step.result_key] = {
+                "result_key": step.result_key,
+                "trial_id": step.trial_id,
+                "dataset": step.dataset,
+                "category": step.category,
+                "method": step.method,
+                "shots": step.shots,
+                "seed": step.seed,
+                "kind": step.kind,
+                "needs": step.needs,
+                "detector": step.settings.detector,
+                "backbone": step.settings.backbone,
+                "title": step.settings.title or step.method,
+            }
+        write_table(self.path / "plan.parquet", pa.Table.from_pylist(list(rows.values()), PLAN), {"kind": "plan"})
+
+    def write_split(self, split: Split) -> None:
+        rows = [
+            {
+                "image": row.sample.image,
+                "mask": row.sample.mask,
+                "sha256": row.sha256,
+                "group": row.sample.group,
+                "part": row.sample.part,
+                "defect_type": row.sample.defect_type,
+                "label": row.sample.anomalous,
+                "split": row.split,
+                "draw": row.draw,
+                "held_out": row.held_out,
+            }
+            for row in split.rows
+        ]
+        path = self._split_path(split.dataset, split.category, split.seed)
+        write_table(path, pa.Table.from_pylist(rows, SPLIT), {"kind": "split", "reserve": str(split.reserve)})
+
+    def write_extractor(self, step: Step, weights: bytes, curves: pa.Table, marks: Mapping[str, str]) -> None:
+        """Writes the weights (safetensors bytes), then the training curves, which name the weights' hash and make the extractor exist."""
+        sha256 = write_atomically(self._weights_path(step.result_key), lambda path: path.write_bytes(weights))
+        identity = {"kind": "training", "result_key": step.result_key, "weights_sha256": sha256}
+        write_table(self._training_path(step.result_key), curves.cast(TRAINING), {**identity, **marks})
+
+    def write_trial(self, step: Step, result: TrialResult) -> None:
+        """Writes scores, maps, curves and features, then the metrics, which name their hashes and make the trial exist."""
+        identity = {"result_key": step.result_key, "trial_id": step.trial_id}
+        tables = {"scores": result.scores, "maps": result.maps, "curves": result.curves, "features": result.features}
+        files = {}
+        for kind, table in tables.items():
+            if table is not None:
+                marks = {"kind": kind, **identity, **(result.map_marks if kind == "maps" else {})}
+                files[f"sha256.{kind}"] = write_table(self._trial_path(kind, step), table, marks)
+        write_table(self._trial_path("metrics", step), result.metrics, {"kind": "metrics", **identity, **files})
+
+    # Reading
+
+    def is_done(self, step: Step) -> bool:
+        """Whether the step's result exists and every file of it verifies; a damaged one is remembered in `damaged`."""
+        if step.kind == EXTRACTOR:
+            return self.has_extractor(step.result_key)
+        try:
+            return self._trial_verifies(step)
+        except DamagedFile as error:
+            self.damaged.append(str(error))
+            return False
+
+    def has_extractor(self, key: str) -> bool:
+        """Whether a fine-tuned extractor exists and verifies; a damaged one is remembered in `damaged`."""
+        try:
+            return self._extractor_verifies(key)
+        except DamagedFile as error:
+            self.damaged.append(str(error))
+            return False
+
+    def _extractor_verifies(self, key: str) -> bool:
+        path = self._training_path(key)
+        if not path.is_file():
+            return False
+        _, marks = read_table(path, TRAINING)
+        self._check_hash(self._weights_path(key), marks.get("weights_sha256"))
+        return True
+
+    def _trial_verifies(self, step: Step) -> bool:
+        path = self._trial_path("metrics", step)
+        if not path.is_file():
+            return False
+        _, marks = read_table(path, METRICS_TABLE)
+        if marks.get("result_key") != step.result_key:
+            raise DamagedFile(f"{path}: holds the result {marks.get('result_key')}")
+        for mark, sha256 in marks.items():
+            if mark.startswith("sha256."):
+                self._check_hash(self._trial_path(mark.removeprefix("sha256."), step), sha256)
+        return True
+
+    def _check_hash(self, path: Path, sha256: str | None) -> None:
+        if not path.is_file() or file_sha256(path) != sha256:
+            raise DamagedFile(f"{path}: {'altered' if path.is_file() else 'missing'}; its step will be done again")
+
+    def extractor(self, key: str) -> tuple[Path, dict[str, str], pl.DataFrame]:
+        """A fine-tuned extractor: its safetensors file, its marks (see steps.py) and its training curves. Raises DamagedFile."""
+        table, marks = read_table(self._training_path(key), TRAINING)
+        self._check_hash(self._weights_path(key), marks.get("weights_sha256"))
+        return self._weights_path(key), marks, _frame(table)
+
+    def plan(self) -> pl.DataFrame:
+        """One row per step that any sweep on this folder planned."""
+        return _frame(read_table(self.path / "plan.parquet", PLAN)[0])
+
+    def metrics(self) -> pl.DataFrame:
+        """The metrics of every trial of the plan that verifies; what does not is named in `damaged`."""
+        tables = []
+        for row in self.plan().filter(pl.col("kind") != EXTRACTOR).iter_rows(named=True):
+            path = self._row_path("metrics", row)
+            if path.is_file():
+                try:
+                    tables.append(read_table(path, METRICS_TABLE)[0])
+                except DamagedFile as error:
+                    self.damaged.append(str(error))
+        return _frame(pa.concat_tables(tables) if tables else METRICS_TABLE.empty_table())
+
+    def failures(self) -> list[Failure]:
+        """Steps of the plan whose last attempt failed or was lost."""
+        last: dict[str, attempts.Attempt] = {}
+        for attempt in attempts.read_attempts(self.attempts_folder):
+            last[attempt.result_key] = attempt
+        failures = []
+        for row in self.plan().iter_rows(named=True):
+            attempt = last.get(row["result_key"])
+            if attempt and attempt.event in (attempts.FAILED, attempts.LOST):
+                where = (row["category"], row["method"], row["shots"], row["seed"])
+                failures.append(Failure(row["result_key"], row["kind"], *where, attempt.reason or attempt.event, attempt.traceback))
+        return failures
+
+    def scores(self, result_key: str) -> pl.DataFrame:
+        return _frame(read_table(self._key_path("scores", result_key), SCORES)[0])
+
+    def curves(self, result_key: str) -> pl.DataFrame:
+        return _frame(read_table(self._key_path("curves", result_key), CURVES)[0])
+
+    def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:
+        """Image names and anomaly maps (n, rows, columns) in the detector's own unit."""
+        table, marks = read_table(self._key_path("maps", result_key))
+        rows, columns = (int(number) for number in marks["grid"].split("x"))
+        values = table["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        return table["image"].to_pylist(), values.reshape(-1, rows, columns) / np.float32(marks["scale"])
+
+    def split(self, category: str, seed: int) -> pl.DataFrame:
+        dataset = self.info["dataset"]
+        return _frame(read_table(self._split_path(dataset, category, seed), SPLIT)[0])
+
+    @property
+    def attempts_folder(self) -> Path:
+        return self.path / "attempts"
+
+    # Places
+
+    def _split_path(self, dataset: str, category: str, seed: int) -> Path:
+        return self.path / "splits" / f"dataset={dataset}" / f"category={category}" / f"seed={seed}" / "split.parquet"
+
+    def _weights_path(self, key: str) -> Path:
+        return self.path / "extractors" / f"{key}.safetensors"
+
+    def _training_path(self, key: str) -> Path:
+        return self.path / "extractors" / f"{key}.parquet"
+
+    def _trial_path(self, kind: str, step: Step) -> Path:
+        row = {"dataset": step.dataset, "category": step.category, "method": step.method, "shots": step.shots, "seed": step.seed}
+        return self._row_path(kind, {**row, "result_key": step.result_key})
+
+    def _row_path(self, kind: str, row: Mapping[str, Any]) -> Path:
+        folders = [f"{name}={row[name]}" for name in ("dataset", "category", "method", "shots", "seed")]
+        return self.path.joinpath(kind, *folders, f"{row['result_key']}.parquet")
+
+    def _key_path(self, kind: str, result_key: str) -> Path:
+        rows = self.plan().filter(pl.col("result_key") == result_key).to_dicts()
+        if not rows:
+            raise RunError(f"{self.path}: no step {result_key} in its plan")
+        return self._row_path(kind, rows[0])
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without an entry for the user id
+        return str(os.getuid())

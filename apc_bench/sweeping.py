@@ -1,0 +1,102 @@
+"""The `sweep` command behind its flags: from an invocation to lines on the screen and an exit code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from apc_bench.datasets.catalog import is_mvtec_ad
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.estimate import about
+from apc_bench.job import sweep_from
+from apc_bench.preparation import Prepared, prepare
+from apc_bench.progress import counted
+from apc_bench.settings import Sweep
+from apc_bench.store.cache import Cache, default_folder
+from apc_bench.store.run import Run
+from apc_bench.sweep import Execution, default_run, run_sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the command line said. `execution`: fields of Execution; `flags`: settings that override the job's, None where not given."""
+
+    job: str | None
+    data: Path | None
+    run: Path | None
+    cache: Path | None
+    dry_run: bool
+    execution: Mapping[str, Any]
+    flags: Mapping[str, Any]
+
+
+def invoke(given: Invocation) -> int:
+    """Runs the sweep (or tells what it would do) and reports. Returns the exit code."""
+    log, out = Console(stderr=True), Console()
+    sweep, lines = _settings(given)
+    for line in lines:
+        log.print(escape(line), soft_wrap=True)
+    cache = Cache(given.cache or default_folder())
+    prepared = prepare(
+        sweep, given.data, cache, say=lambda line: log.print(escape(line), highlight=False, soft_wrap=True), dry=given.dry_run
+    )
+    path = given.run or default_run(prepared.sweep, prepared.dataset.name)
+    execution = Execution(**given.execution)
+    if given.dry_run:
+        _tell(prepared, path, execution, out)
+        return 0
+    log.print(escape(f"run folder: {path}"), highlight=False, soft_wrap=True)
+    summary = run_sweep(prepared, path, cache, execution, log)
+    for step, reason in summary.failed:
+        log.print(escape(f"failed: {step.name}: {reason}"), highlight=False, soft_wrap=True)
+    _report(Run.open(path), prepared, out)
+    log.print(escape(_ending(summary.before, summary.done, len(summary.failed), path)), highlight=False, soft_wrap=True)
+    return summary.exit_code
+
+
+def _ending(before: int, done: int, failed: int, path: Path) -> str:
+    if not failed:
+        return f"{done} steps done" + (f", {before} were done before" if before else "")
+    return f"{done} steps done, {failed} FAILED; `apc-bench status {path}` lists them, and the same command tries them again"
+
+
+def _settings(given: Invocation) -> tuple[Sweep, list[str]]:
+    """The job named; else the paper's methods on the folder given, resized to a square unless it is MVTec AD; else the quickstart."""
+    if given.job or given.data is None:
+        return sweep_from(given.job or "quickstart", given.flags)
+    dataset = read_dataset(given.data, categories=given.flags.get("categories"))
+    flags = dict(given.flags)
+    if flags.get("resize") is None and not is_mvtec_ad(dataset):
+        flags["resize"] = "square"
+    flags["categories"] = flags.get("categories") or tuple(category.name for category in dataset.categories)
+    return sweep_from("paper", {**flags, "job": "sweep"})
+
+
+def _report(run: Run, prepared: Prepared, out: Console) -> None:
+    from apc_bench.report import terminal_table, write_report
+
+    page = write_report(run, data=prepared.dataset.root)
+    out.print(terminal_table(run))
+    out.print(f"page: {page.resolve()}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _tell(prepared: Prepared, path: Path, execution: Execution, out: Console) -> None:
+    """The steps in the order of the plan, what of them is done, what would be downloaded, and about how long it takes."""
+    for line in prepared.missing:
+        out.print(line, soft_wrap=True, highlight=False, markup=False)
+    run = Run(path)
+    done = {step.result_key for step in prepared.steps if run.is_done(step)}
+    for step in prepared.steps:
+        mark = "done " if step.result_key in done else "would"
+        out.print(f"{mark} {step.name}", soft_wrap=True, highlight=False, markup=False)
+    left = [step for step in prepared.steps if step.result_key not in done]
+    out.print(f"run folder: {path}", soft_wrap=True, highlight=False, markup=False)
+    out.print(
+        f"{counted(prepared.steps)}; {len(left)} left; {about(left, prepared.sweep, execution)}",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )

@@ -1,0 +1,44 @@
+"""What travels to a worker and back: the order that all steps of a sweep share, and how a step ended. Loads no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from apc_bench.plan import Step
+from apc_bench.settings import Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What every step of a sweep shares: settings (device and precision resolved), places, and the hashes that it must find there.
+
+    fingerprints: category -> fingerprint; weights: method -> sha256; environment: what decides bits (store/provenance.py).
+    """
+
+    sweep: Sweep
+    run: Path
+    data: Path
+    cache: Path
+    fingerprints: Mapping[str, str]
+    weights: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step ended. `reason`: one line; `traceback`: of a bug; `fatal`: a storage failure, after which going on makes no sense;
+    `recorded`: whether the worker wrote it to the attempts log, which a lost one could not."""
+
+    ok: bool
+    seconds: float
+    reason: str | None = None
+    traceback: str | None = None
+    fatal: bool = False
+    recorded: bool = True
+
+
+def perform(step: Step, order: Order) -> Outcome:
+    """Does one step in this process; torch is loaded here and not in the driver."""
+    from apc_bench.steps import perform as perform_here
+
+    return perform_here(step, order)

@@ -1,0 +1,162 @@
+"""Train the `builtin` backbone on procedural images alone, and write apc_bench/networks/builtin.safetensors.
+
+The task is dense: at every cell of layer2 and of layer3, name the formula of the texture there and the marks that touch the cell.
+Run again with the same flags to go on from the last checkpoint; the same seed, steps and machine give the same file.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import procedural_images as procedural
+import torch
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from apc_bench.networks.small_resnet import SmallResNet
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+OUTPUT = Path(__file__).resolve().parents[1] / "apc_bench" / "networks" / "builtin.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """All that the weights depend on. `renew` is the number of steps that one set of fields serves."""
+
+    seed: int = 1
+    steps: int = 6000
+    batch: int = 32
+    size: int = 96
+    side: int = 128
+    per_formula: int = 6
+    renew: int = 150
+    rate: float = 2e-3
+    weight_decay: float = 0.02
+    mark_weight: float = 4.0
+
+
+class DenseTask(nn.Module):
+    """The network with one small head on each stage; `forward` gives, per stage, logits of formulas and of marks."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.network = SmallResNet()
+        # Filters blind to the mean tone: with random ones the image's brightness drowns its texture for the first thousands of steps.
+        with torch.no_grad():
+            self.network.conv1.weight -= self.network.conv1.weight.mean((2, 3), keepdim=True)
+        outputs = classes + len(procedural.MARKS)
+        self.heads = nn.ModuleList(self._head(width, outputs) for width in (64, 128))
+        self.classes = classes
+
+    @staticmethod
+    def _head(width: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(width, 256, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU(inplace=True), nn.Conv2d(256, outputs, 1))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Normalised images (n, 3, s, s) -> logits (n, classes + marks, s/8, s/8) and (.., s/16, s/16)."""
+        net = self.network
+        layer2 = net.layer2(net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(images))))))
+        return [self.heads[0](layer2), self.heads[1](net.layer3(layer2))]
+
+
+def family_of_formula() -> Tensor:
+    """(classes,) int64: the family's number of each formula."""
+    names = [formula.name.partition("(")[0] for formula in procedural.formulas()]
+    families = sorted(set(names))
+    return torch.tensor([families.index(name) for name in names])
+
+
+def dense_loss(logits: Tensor, scenes: procedural.Scenes, families: Tensor, mark_weight: float) -> Tensor:
+    """Cross-entropy of formula and of family against each region's share in a cell, plus binary cross-entropy of the marks that touch it."""
+    classes = len(families)
+    stride = scenes.images.shape[-1] // logits.shape[-1]
+    logits = logits.float()
+    shares = F.avg_pool2d(scenes.regions, stride)
+    log_probability = F.log_softmax(logits[:, :classes], 1)
+    index = scenes.labels[:, :, None, None].expand_as(shares)
+    formula = -(log_probability.gather(1, index) * shares).sum(1).mean()
+    member = F.one_hot(families).to(logits.dtype)
+    log_family = torch.einsum("nchw,cf->nfhw", log_probability.exp(), member).clamp(min=1e-8).log()
+    family = -(log_family.gather(1, families[index]) * shares).sum(1).mean()
+    touched = F.max_pool2d(scenes.marks, stride)
+    return formula + family + mark_weight * F.binary_cross_entropy_with_logits(logits[:, classes:], touched)
+
+
+def stream(seed: int, purpose: int, number: int) -> Generator:
+    """An independent generator for each seed, purpose and number (torch's own seeding reads 32 bits only)."""
+    return Generator().manual_seed(int(np.random.SeedSequence((seed, purpose, number)).generate_state(1)[0]))
+
+
+def scene_batches(training: Training, first_step: int) -> Iterator[procedural.Scenes]:
+    """Endless batches from `first_step` on; each depends on the seed and its step only."""
+    fields, labels, step = torch.empty(0), torch.empty(0), first_step
+    while True:
+        era = step // training.renew
+        if not len(fields) or step % training.renew == 0:
+            fields, labels = procedural.draw_fields(stream(training.seed, 0, era), training.per_formula, training.side)
+        yield procedural.compose(stream(training.seed, 1, step), fields, labels, training.batch, training.size)
+        step += 1
+
+
+def train(training: Training, checkpoint: Path, save_every: int = 500) -> SmallResNet:
+    """Train to the last step, going on from `checkpoint` where it exists and is of the same training."""
+    torch.manual_seed(training.seed)
+    families = family_of_formula()
+    task = DenseTask(len(families)).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(task.parameters(), lr=training.rate, weight_decay=training.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.rate, total_steps=training.steps + 1, pct_start=0.1)
+    start = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["training"] == repr(training):
+            start = state["step"]
+            for part, name in ((task, "task"), (optimizer, "optimizer"), (schedule, "schedule")):
+                part.load_state_dict(state[name])
+    mean, std = (torch.tensor(v)[None, :, None, None] for v in (MEAN, STD))
+    began, batches = time.monotonic(), scene_batches(training, start)
+    for step in range(start, training.steps):
+        scenes = next(batches)
+        images = ((scenes.images - mean) / std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = task(images)
+        losses = [dense_loss(stage, scenes, families, training.mark_weight) for stage in logits]
+        optimizer.zero_grad()
+        (losses[0] + losses[1]).backward()
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 100 == 0:
+            print(f"step {step + 1}: layer2 {losses[0]:.3f} layer3 {losses[1]:.3f} ({time.monotonic() - began:.0f} s)", flush=True)
+        if (step + 1) % save_every == 0:
+            state = {"training": repr(training), "step": step + 1, "task": task.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+            torch.save(state, checkpoint)
+    return task.network
+
+
+def write(network: SmallResNet, training: Training, path: Path) -> None:
+    """The state dict in float16 (the batch-norm counters stay int64), with its origin in the metadata."""
+    tensors = {name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in network.state_dict().items()}
+    metadata = {"script": "scripts/pretrain_builtin.py", "seed": str(training.seed), "steps": str(training.steps), "mean": json.dumps(MEAN), "std": json.dumps(STD)}
+    save_file(tensors, path, metadata=metadata)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=Training().seed)
+    parser.add_argument("--steps", type=int, default=Training().steps)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--checkpoint", type=Path, default=Path("builtin.checkpoint.pt"))
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    training = Training(seed=options.seed, steps=options.steps)
+    write(train(training, options.checkpoint), training, options.output)
+
+
+if __name__ == "__main__":
+    main()
