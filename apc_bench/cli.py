@@ -152,10 +152,10 @@ def report(run: Path, data: Path | None) -> None:
 
 def main() -> NoReturn:
     """Runs the command; a user's error is one line and its exit code, a bug shows its traceback."""
-    sys.exit(_guarded(lambda: cli(standalone_mode=False)))
+    sys.exit(guarded(lambda: cli(standalone_mode=False)))
 
 
-def _guarded(run: Callable[[], Any]) -> int:
+def guarded(run: Callable[[], Any]) -> int:
     try:
         run()
     except ApcError as error:

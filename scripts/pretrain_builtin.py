@@ -5,11 +5,13 @@ Run again with the same flags to go on from the last checkpoint; the same seed, 
 """
 
 import argparse
+import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import procedural_images as procedural
@@ -41,6 +43,19 @@ class Training:
     mark_weight: float = 4.0
 
 
+def stages(network: SmallResNet, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Normalised images (n, 3, s, s) -> layer2 (n, 64, s/8, s/8) and layer3 (n, 128, s/16, s/16)."""
+    stem = network.maxpool(network.relu(network.bn1(network.conv1(images))))
+    layer2 = network.layer2(network.layer1(stem))
+    return layer2, network.layer3(layer2)
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Images in [0, 1] -> ImageNet's normalisation, the one that every backbone here reads."""
+    mean, std = (torch.tensor(values)[None, :, None, None] for values in (MEAN, STD))
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
 class DenseTask(nn.Module):
     """The network with one small head on each stage; `forward` gives, per stage, logits of formulas and of marks."""
 
@@ -60,9 +75,7 @@ class DenseTask(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Normalised images (n, 3, s, s) -> logits (n, classes + marks, s/8, s/8) and (.., s/16, s/16)."""
-        net = self.network
-        layer2 = net.layer2(net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(images))))))
-        return [self.heads[0](layer2), self.heads[1](net.layer3(layer2))]
+        return [head(stage) for head, stage in zip(self.heads, stages(self.network, images), strict=True)]
 
 
 def family_of_formula() -> Tensor:
@@ -104,44 +117,80 @@ def scene_batches(training: Training, first_step: int) -> Iterator[procedural.Sc
         step += 1
 
 
-def train(training: Training, checkpoint: Path, save_every: int = 500) -> SmallResNet:
-    """Train to the last step, going on from `checkpoint` where it exists and is of the same training."""
+def resume(checkpoint: Path, training: Training, parts: dict[str, Any]) -> int:
+    """Load the parts' states from `checkpoint` where it exists and is of the same training; the number of steps done."""
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    if state["training"] != repr(training):
+        return 0
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["step"])
+
+
+def train(training: Training, checkpoint: Path, *, save_every: int = 250, after_step: Callable[[int], None] | None = None) -> SmallResNet:
+    """Train to the last step, going on from `checkpoint` where it is of the same training; `after_step` is called with the steps done."""
     torch.manual_seed(training.seed)
     families = family_of_formula()
     task = DenseTask(len(families)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(task.parameters(), lr=training.rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.rate, total_steps=training.steps + 1, pct_start=0.1)
-    start = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        if state["training"] == repr(training):
-            start = state["step"]
-            for part, name in ((task, "task"), (optimizer, "optimizer"), (schedule, "schedule")):
-                part.load_state_dict(state[name])
-    mean, std = (torch.tensor(v)[None, :, None, None] for v in (MEAN, STD))
-    began, batches = time.monotonic(), scene_batches(training, start)
-    for step in range(start, training.steps):
-        scenes = next(batches)
-        images = ((scenes.images - mean) / std).contiguous(memory_format=torch.channels_last)
+    parts = {"task": task, "optimizer": optimizer, "schedule": schedule}
+    start = resume(checkpoint, training, parts)
+    began = time.monotonic()
+    for step, scenes in enumerate(itertools.islice(scene_batches(training, start), training.steps - start), start + 1):
         with torch.autocast("cpu", torch.bfloat16):
-            logits = task(images)
+            logits = task(normalised(scenes.images))
         losses = [dense_loss(stage, scenes, families, training.mark_weight) for stage in logits]
         optimizer.zero_grad()
         (losses[0] + losses[1]).backward()
         optimizer.step()
         schedule.step()
-        if (step + 1) % 100 == 0:
-            print(f"step {step + 1}: layer2 {losses[0]:.3f} layer3 {losses[1]:.3f} ({time.monotonic() - began:.0f} s)", flush=True)
-        if (step + 1) % save_every == 0:
-            state = {"training": repr(training), "step": step + 1, "task": task.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            torch.save(state, checkpoint)
-    return task.network
+        if step % 100 == 0:
+            print(f"step {step}: layer2 {losses[0]:.3f} layer3 {losses[1]:.3f} ({time.monotonic() - began:.0f} s)", flush=True)
+        if step % save_every == 0:
+            torch.save({"training": repr(training), "step": step} | {name: part.state_dict() for name, part in parts.items()}, checkpoint)
+        if after_step is not None:
+            after_step(step)
+    return task.network.eval()
+
+
+def rescale(network: SmallResNet, layer2: Tensor, layer3: Tensor) -> None:
+    """Multiply the channels of layer2's output by `layer2` (64,) > 0 and of layer3's by `layer3` (128,) > 0, and nothing else, by folding
+    the factors into batch norms and the convolutions that read them: rectified sums scale channel by channel."""
+    readers = [network.layer3[0].conv1, network.layer3[0].downsample[0]]
+    with torch.no_grad():
+        for stage, factor, following in ((network.layer2, layer2, readers), (network.layer3, layer3, [])):
+            norms = [stage[0].downsample[1], *(block.bn2 for block in stage)]
+            for norm in norms:
+                norm.weight *= factor
+                norm.bias *= factor
+            for convolution in [*(block.conv1 for block in stage[1:]), *following]:
+                convolution.weight /= factor[None, :, None, None]
+
+
+def balance(network: SmallResNet, training: Training, batches: int = 16) -> None:
+    """Give the features of layer2 and of layer3 the same total variance on scenes, 1 each: distances over both then heed both."""
+    seen: tuple[list[Tensor], list[Tensor]] = ([], [])
+    with torch.inference_mode():
+        for scenes in itertools.islice(scene_batches(training, training.steps), batches):
+            for values, stage in zip(seen, stages(network, normalised(scenes.images)), strict=True):
+                values.append(stage.transpose(0, 1).flatten(1))
+    second, third = (torch.cat(values, 1).var(1) for values in seen)
+    rescale(network, second.sum().rsqrt().expand_as(second), third.sum().rsqrt().expand_as(third))
 
 
 def write(network: SmallResNet, training: Training, path: Path) -> None:
     """The state dict in float16 (the batch-norm counters stay int64), with its origin in the metadata."""
     tensors = {name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in network.state_dict().items()}
-    metadata = {"script": "scripts/pretrain_builtin.py", "seed": str(training.seed), "steps": str(training.steps), "mean": json.dumps(MEAN), "std": json.dumps(STD)}
+    metadata = {
+        "script": "scripts/pretrain_builtin.py",
+        "seed": str(training.seed),
+        "steps": str(training.steps),
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
+    }
     save_file(tensors, path, metadata=metadata)
 
 
@@ -155,7 +204,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     training = Training(seed=options.seed, steps=options.steps)
-    write(train(training, options.checkpoint), training, options.output)
+    network = train(training, options.checkpoint)
+    balance(network, training)
+    write(network, training, options.output)
 
 
 if __name__ == "__main__":

@@ -102,16 +102,11 @@ def test_balancing_scales_features_and_changes_nothing_else() -> None:
     network = SmallResNet().eval()
     images = torch.randn(3, 3, 64, 64)
     with torch.no_grad():
-        before = features(network, images)
+        before = pretrain.stages(network, images)
         pretrain.rescale(network, torch.full((64,), 3.0), torch.linspace(0.5, 2, 128))
-        after = features(network, images)
+        after = pretrain.stages(network, images)
     torch.testing.assert_close(after[0], before[0] * 3)
     torch.testing.assert_close(after[1], before[1] * torch.linspace(0.5, 2, 128)[:, None, None])
-
-
-def features(network: SmallResNet, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    layer2 = network.layer2(network.layer1(network.maxpool(network.relu(network.bn1(network.conv1(images))))))
-    return layer2, network.layer3(layer2)
 
 
 def test_the_shipped_weights_are_the_whole_network_in_float16_and_small() -> None:

@@ -48,7 +48,8 @@ def run(steps: Iterable[Step], work: Callable[[Step], Outcome], resources: Resou
 
 def _drive(ray: Any, ready: Ready, work: Callable[[Step], Outcome], resources: Resources) -> Iterator[tuple[Step, Outcome]]:
     # max_calls keeps a GPU worker alive over many steps: importing torch costs more than most steps.
-    remote = ray.remote(max_retries=0, max_calls=CALLS_PER_WORKER)(work)
+    remote = ray.remote(max_retries=0, max_calls=CALLS_PER_WORKER)(_call)
+    shared = ray.put(work)
     lost = (
         ray.exceptions.WorkerCrashedError,
         ray.exceptions.NodeDiedError,
@@ -60,7 +61,7 @@ def _drive(ray: Any, ready: Ready, work: Callable[[Step], Outcome], resources: R
 
     def submit(step: Step, attempt: int) -> None:
         options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "name": step.name}
-        flying[remote.options(**options).remote(step)] = _Flight(step, attempt, time.monotonic())
+        flying[remote.options(**options).remote(shared, step)] = _Flight(step, attempt, time.monotonic())
 
     try:
         while True:
@@ -89,6 +90,10 @@ def _drive(ray: Any, ready: Ready, work: Callable[[Step], Outcome], resources: R
     finally:
         for reference in flying:
             ray.cancel(reference, force=True)
+
+
+def _call(work: Callable[[Step], Outcome], step: Step) -> Outcome:
+    return work(step)
 
 
 def _next(ready: Ready) -> tuple[Step, int] | None:

@@ -1,10 +1,13 @@
 """Tables beside accuracy: differences to the baseline, what a trial costs, and what failed."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from apc_bench.errors import ApcError
 from apc_bench.report import definitions as about
 from apc_bench.report.aggregate import Results, System
+from apc_bench.report.source import Source
 from apc_bench.report.stats import CATEGORIES_FOR_A_TEST, Difference, holm, mean, paired_difference
 from apc_bench.report.table import Cell, Column, Note, Row, Table, label_cell, number_cell
 from apc_bench.report.tables import HEADINGS, system_cells
@@ -86,14 +89,31 @@ def _difference_notes(results: Results, baseline: System) -> tuple[Note, ...]:
     notes = [Note("Difference", rule), Note("95 % interval", "t interval over categories, from two on"), Note("p", test)]
     if len(results.categories) == 1:
         notes.append(Note("One category", "its spread over seeds stands in the tables above; it supports no claim about other categories"))
-    topics = (about.data, about.test_set, about.shots, about.image_input, about.masks, about.f1, about.au_pro, about.completeness, about.computed)
+    topics = (
+        about.data,
+        about.test_set,
+        about.shots,
+        about.image_input,
+        about.masks,
+        about.f1,
+        about.au_pro,
+        about.completeness,
+        about.computed,
+    )
     return (*notes, *about.notes(results, topics))
 
 
-STAGE_HEADINGS = {"decode": "Wait for images", "features": "Features", "bank": "Bank", "search": "Search", "metrics": "Metrics", "total": "Total"}
+STAGE_HEADINGS = {
+    "decode": "Wait for images",
+    "features": "Features",
+    "bank": "Bank",
+    "search": "Search",
+    "metrics": "Metrics",
+    "total": "Total",
+}
 
 
-def costs(results: Results) -> Table:
+def costs(results: Results, run: Source) -> Table:
     """What a trial takes: seconds by stage, peak memory, and scored images per second."""
     columns = (
         Column("System", ("system",), numeric=False),
@@ -108,13 +128,13 @@ def costs(results: Results) -> Table:
     notes = (
         Note("Seconds", "wall time, mean over the trials done; the fine-tuning is the extractor's, which several trials may share"),
         Note("Peak memory", "the largest of the trials"),
-        Note("Images/s", "test images divided by the seconds of features and search that the trials took together: a whole trial's throughput"),
+        Note("Images/s", "scored images (test set, reserve and calibration) by the seconds of the search, which include their features"),
         *about.notes(results, (about.data, about.image_input, about.completeness, about.computed)),
     )
-    return Table("cost", "Cost", columns, tuple(_cost_row(results, system) for system in results.systems), notes)
+    return Table("cost", "Cost", columns, tuple(_cost_row(results, run, system) for system in results.systems), notes)
 
 
-def _cost_row(results: Results, system: System) -> Row:
+def _cost_row(results: Results, run: Source, system: System) -> Row:
     rows = results.rows(system)
     cells = [*system_cells(system)]
     for name in ("seconds_finetune", *(f"seconds_{stage}" for stage in STAGES)):
@@ -123,7 +143,7 @@ def _cost_row(results: Results, system: System) -> Row:
     for name in ("peak_memory_mib", "peak_gpu_memory_mib"):
         memory = _over(rows, name, max)
         cells.append(number_cell(memory, f"{memory:.0f}" if memory is not None else ""))
-    rate = _images_per_second(rows)
+    rate = _images_per_second(rows, run)
     cells.append(number_cell(rate, f"{rate:.1f}" if rate is not None else ""))
     return Row((*cells, Cell(str(len(rows)), (len(rows),))))
 
@@ -133,10 +153,16 @@ def _over(rows: Sequence[Mapping[str, Any]], name: str, how: Callable[[list[floa
     return how(values) if values else None
 
 
-def _images_per_second(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    timed = [row for row in rows if row["seconds_features"] is not None and row["seconds_search"] is not None]
-    seconds = mean([row["seconds_features"] + row["seconds_search"] for row in timed]) if timed else 0.0
-    return mean([row["normal"] + row["anomalous"] for row in timed]) / seconds if seconds > 0 else None
+def _images_per_second(rows: Sequence[Mapping[str, Any]], run: Source) -> float | None:
+    images, seconds = 0, []
+    for row in rows:
+        try:
+            images += len(run.scores(row["result_key"]))
+        except ApcError:  # a damaged file: its trial does not count
+            continue
+        seconds.append(row["seconds_search"] or 0.0)
+    spent = math.fsum(seconds)
+    return images / spent if spent > 0 else None
 
 
 def missing(results: Results) -> Table | None:

@@ -26,7 +26,10 @@ def values(results: Results) -> Iterable[Note]:
     if len(results.seeds) == 1:
         spread = f"one seed ({results.seeds[0]}), so no spread"
     many = len(results.categories) > 1
-    yield Note("Values", f"percent; {'mean over categories of the ' if many else ''}mean over seeds; {spread}{' of the mean over categories' * many}")
+    yield Note(
+        "Values",
+        f"percent; {'mean over categories of the ' if many else ''}mean over seeds; {spread}{' of the mean over categories' * many}",
+    )
     if any(len(system.seeds) < len(results.seeds) for system in results.systems):
         yield Note("Seeds", "; ".join(f"{system.label}: {_numbers(system.seeds)}" for system in results.systems))
 
@@ -83,7 +86,9 @@ def pixel_level(results: Results) -> Iterable[Note]:
 
 
 def au_pro(results: Results) -> Iterable[Note]:
-    text = "area under the per-region overlap up to a false-positive rate of 0.3 over all normal pixels, divided by 0.3; 8-connected regions"
+    text = (
+        "area under the per-region overlap up to a false-positive rate of 0.3 over all normal pixels, divided by 0.3; 8-connected regions"
+    )
     yield Note("AU-PRO", text)
 
 
@@ -109,16 +114,26 @@ def remarks(results: Results) -> Iterable[Note]:
     """Notes of the trials, such as a missing segmentation task, and why metrics are undefined, each with where."""
     said: dict[str, set[tuple[str, str]]] = {}
     undefined: dict[str, set[tuple[str, str]]] = {}
+    metrics: dict[str, set[str]] = {}
     for system in results.systems:
         for row in results.rows(system):
             place = (row["category"], system.title)
             for text in row["notes"] or ():
                 said.setdefault(text, set()).add(place)
-            for pair in row["undefined"] or ():
-                undefined.setdefault(f"{pair['key']}: {pair['value']}", set()).add(place)
-    for label, found in (("Note", said), ("Undefined", undefined)):
-        for text, places in sorted(found.items()):
-            yield Note(label, f"{text} ({_where(results, places)})")
+            for metric, reason in _pairs(row["undefined"]):
+                undefined.setdefault(reason, set()).add(place)
+                metrics.setdefault(reason, set()).add(metric)
+    for text, places in sorted(said.items()):
+        yield Note("Note", f"{text} ({_where(results, places)})")
+    for reason, places in sorted(undefined.items()):
+        yield Note("Undefined", f"{', '.join(sorted(metrics[reason]))}: {reason} ({_where(results, places)})")
+
+
+def _pairs(column: Any) -> Iterable[tuple[str, str]]:
+    """A Parquet map, which polars gives as a dict, before version 2 as a list of {key, value}."""
+    if isinstance(column, Mapping):
+        return column.items()
+    return [(pair["key"], pair["value"]) for pair in column or ()]
 
 
 def _where(results: Results, places: set[tuple[str, str]]) -> str:

@@ -4,9 +4,11 @@ import re
 import textwrap
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -22,9 +24,10 @@ from apc_bench.report.aggregate import Results, System
 BLACK = "#000000"
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-DASHES: tuple[tuple[int, tuple[int, ...]], ...] = ((0, ()), (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))  # type: ignore[arg-type]
+Dashes = tuple[float, tuple[float, ...]]
+DASHES: tuple[Dashes, ...] = ((0, ()), (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
     "axes.titlesize": 11,
@@ -58,7 +61,7 @@ class Look:
 
     colour: str
     marker: str
-    dashes: tuple[int, tuple[float, ...]]
+    dashes: Dashes
 
 
 def looks(results: Results) -> dict[str, Look]:
@@ -72,7 +75,7 @@ def looks(results: Results) -> dict[str, Look]:
     return found
 
 
-def style() -> rc_context:
+def style() -> AbstractContextManager[None]:
     """Wherever a figure is made or saved: its settings, whatever the user's matplotlibrc says."""
     return rc_context(STYLE)
 

@@ -11,4 +11,6 @@ def reports_folder() -> Path:
     for folder in (package / "_reports", package.parent / "reports"):
         if (folder / "templates").is_dir():
             return folder
-    raise FileNotFoundError(f"no report templates in {package / '_reports'}: this installation of apc-bench is incomplete; install it again")
+    raise FileNotFoundError(
+        f"no report templates in {package / '_reports'}: this installation of apc-bench is incomplete; install it again"
+    )

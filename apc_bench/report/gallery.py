@@ -22,13 +22,13 @@ from apc_bench.report.source import Source
 
 MAPS_MAX = 3
 COLOURS = "inferno"
-RANGE = Normalize(-2, 4)
+LOW, HIGH = -2, 4
 """The one colour scale of all maps, with 1, the calibrated threshold, in its middle."""
 
 SCALE = (
     "Colours: each system's distances are measured in its own calibration scores (0: their median, 1: {one}), then all maps share one scale, clipped at "
-    f"{RANGE.vmin:g} and {RANGE.vmax:g}. Maps are on the detector's grid, before the smoothing of the pixel metrics; the line is the mask's outline"
-).replace("-", "−", 1)
+    "−2 and 4. Maps are on the detector's grid, before the smoothing of the pixel metrics; the line is the mask's outline"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +147,16 @@ def _draw(title: str, picks: Sequence[Pick], shown: Sequence[Shown], pictures: _
     for row, axes in zip(picks, grid, strict=True):
         _draw_row(row, list(axes), shown, pictures)
     maps = list(grid[:, 3:].flat)
-    bar = figure.colorbar(ScalarMappable(RANGE, COLOURS), ax=maps, location="right", fraction=0.03, pad=0.02, aspect=40, shrink=0.6, extend="both")
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(LOW, HIGH), COLOURS),
+        ax=maps,
+        location="right",
+        fraction=0.03,
+        pad=0.02,
+        aspect=40,
+        shrink=0.6,
+        extend="both",
+    )
     bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=11)
     figure.supxlabel(caption, fontsize=7.5, x=0.01, ha="left")
@@ -166,7 +175,7 @@ def _draw_row(row: Pick, axes: list[Axes], shown: Sequence[Shown], pictures: _Pi
         axis.set_axis_off()
     image, mask = pictures.image(row), pictures.mask(row)
     size = pictures.geometry.image_size
-    scores = "\n".join(f"{textwrap.shorten(entry.system.title, 16, placeholder='…')} {entry.scores[row.image]:.2f}".replace("-", "−") for entry in shown)
+    scores = "\n".join(_score(entry, row.image) for entry in shown)
     name = textwrap.fill(row.image.rsplit("/", 1)[-1], 24)
     axes[0].text(0, 0.5, f"{row.why}\n{textwrap.fill(row.defect_type, 24)}\n{name}\n\n{scores}", fontsize=8, va="center", linespacing=1.3)
     axes[0].set(xlim=(0, 1), ylim=(0, 1))
@@ -177,9 +186,16 @@ def _draw_row(row: Pick, axes: list[Axes], shown: Sequence[Shown], pictures: _Pi
             _draw_picture(axis, "no map", size)
             continue
         extent = (-0.5, size - 0.5, size - 0.5, -0.5)
-        axis.imshow(entry.maps[row.image], cmap=COLOURS, norm=RANGE, interpolation="bilinear", extent=extent, aspect="equal")
+        axis.imshow(entry.maps[row.image], cmap=COLOURS, vmin=LOW, vmax=HIGH, interpolation="bilinear", extent=extent, aspect="equal")
         if not isinstance(mask, str) and mask.any():
             axis.contour(mask, levels=[0.5], colors="white", linewidths=0.9)
+
+
+def _score(entry: Shown, image: str) -> str:
+    """`APC 1.30`: the image's score on the scale of the colours."""
+    title = entry.system.title
+    value = round(entry.scores[image], 2) + 0.0  # no negative zero
+    return f"{title if len(title) <= 16 else title[:15] + '…'} {value:.2f}".replace(" -", " −")
 
 
 def _draw_picture(axis: Axes, picture: NDArray[np.uint8] | NDArray[np.bool_] | str, size: int) -> None:

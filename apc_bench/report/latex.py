@@ -10,8 +10,9 @@ from markupsafe import Markup
 from apc_bench.report.folders import reports_folder
 from apc_bench.report.table import Row, Table
 
-ROWS_OF_A_PAGE = 44
+ROWS_OF_A_PAGE = 28
 
+_LETTERS = re.compile("[À-ÖØ-öø-ćČ-đĒ-ĕĖ-ğĢ-ģĨ-ıĴ-ķĹ-ľŁ-ňŊ-őŒ-ţŤ-ťŨ-ž]")
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -23,6 +24,8 @@ _SPECIAL = {
     "_": r"\_",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "[": "{[}",  # at the start of a row it would be an argument of the row before
+    "*": "{*}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
@@ -57,9 +60,8 @@ def escape(text: str) -> str:
 
 def _letter(character: str) -> str:
     # What \usepackage[T1]{fontenc} and pdflatex's UTF-8 input know without further packages.
-    if character.isascii() and character.isprintable() or re.match("[À-ÖØ-öø-ćČ-đĒ-ĕĖ-ğĢ-ģĨ-ıĴ-ķĹ-ľŁ-ňŊ-őŒ-ţŤ-ťŨ-ž]", character):
-        return character
-    return f"[U+{ord(character):04X}]"
+    known = (character.isascii() and character.isprintable()) or _LETTERS.match(character)
+    return character if known else f"{{[}}U+{ord(character):04X}]"
 
 
 def table_environment(table: Table) -> str:

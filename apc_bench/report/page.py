@@ -28,7 +28,11 @@ class Pictures:
 def render_page(results: Results, tables: Sequence[Table], pictures: Pictures) -> str:
     """The whole page; everything that a run may name is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(reports_folder() / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=FileSystemLoader(reports_folder() / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
     environment.filters["address"] = quote
     environment.filters["blocks"] = lambda rows: [list(block) for _, block in groupby(rows, key=lambda row: row.block)]
@@ -49,7 +53,7 @@ def summary(results: Results) -> str:
     total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
     missing = sum(len(results.missing(system)) for system in results.systems)
     shots = f", with {_and([str(number) for number in results.shots])} anomalous training images" if results.shots else ""
-    done = f"all {total} trials are done" if not missing else f"{total - missing} of {total} trials are done, {missing} are missing"
+    done = f"all {total} trials are done" if not missing else f"{total - missing} of {total} trials are done, {missing} {'is' if missing == 1 else 'are'} missing"
     size = f"{results.settings['image_size']} px, {results.settings['resize']}"
     return (
         f"{_and(methods)} on {_counted(len(results.categories), 'category', 'categories')} of {results.dataset} at {size}{shots}, "

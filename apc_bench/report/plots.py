@@ -14,7 +14,12 @@ from apc_bench.report.figures import Look, file_name, legend_below, looks, save,
 from apc_bench.report.source import Source
 from apc_bench.report.tables import POSTER
 
-TITLES = {"image_auroc": "Image AUROC", "image_f1_max": "Image F1 (oracle)", "pixel_auroc": "Pixel AUROC", "pixel_f1_max": "Pixel F1 (oracle)"}
+TITLES = {
+    "image_auroc": "Image AUROC",
+    "image_f1_max": "Image F1 (oracle)",
+    "pixel_auroc": "Pixel AUROC",
+    "pixel_f1_max": "Pixel F1 (oracle)",
+}
 PANELS = (("image", "roc"), ("image", "pr"), ("pixel", "roc"), ("pixel", "pr"))
 AXES = {"roc": ("False-positive rate", "True-positive rate"), "pr": ("Recall", "Precision")}
 POINTS_MAX = 600

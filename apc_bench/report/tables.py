@@ -58,10 +58,8 @@ def _block(results: Results, systems: Sequence[System], metrics: Sequence[str], 
     best = {metric: _best(systems, compared[metric]) if subset == TEST else set() for metric in metrics}
     rows = []
     for index, system in enumerate(systems):
-        cells = [*system_cells(system), label_cell(block)]
-        for metric in metrics:
-            cells.append(percent_cell(compared[metric].means[system], of=len(results.categories), best=index in best[metric]))
-        rows.append(Row((*cells, *_counts(results, system)), block))
+        cells = [percent_cell(compared[metric].means[system], of=len(results.categories), best=index in best[metric]) for metric in metrics]
+        rows.append(Row((*system_cells(system), label_cell(block), *cells, *_counts(results, system)), block))
     return rows
 
 
@@ -118,7 +116,10 @@ def threshold(results: Results) -> Table:
         "the quantile of the scores of normal images that were never in the bank they are scored against, at the allowed false-alarm rate; it never saw "
         "the test set. F1, missed defects (anomalous images called normal) and false alarms (normal images called anomalous) are of the common test set",
     )
-    interval = Note("95 % interval", "of the false-alarm rate: Clopper-Pearson bounds of the trials, averaged like the rates (wider than one for the mean)")
+    interval = Note(
+        "95 % interval",
+        "of the false-alarm rate: Clopper-Pearson bounds of the trials, averaged like the rates (wider than one for the mean)",
+    )
     topics = (about.values, about.data, about.test_set, about.shots, about.image_input, *_END)
     first, *others = about.notes(results, topics)
     return Table("threshold", "At the calibrated threshold", columns, tuple(rows), (first, definition, interval, *others))
@@ -139,7 +140,7 @@ def _threshold_row(results: Results, system: System, means: Mapping[str, Mean | 
 
 def per_category(results: Results) -> Table:
     """Image and pixel AUROC by category, a column a system, and the mean as in the poster's table."""
-    columns = [Column("Metric", ("metric",), numeric=False), Column("Category", ("category",), numeric=False)]
+    columns = [Column("Category", ("category",), numeric=False), Column("Metric", ("metric",), numeric=False)]
     columns += [Column(system.label, mean_fields(system.label)) for system in results.systems]
     rows = [row for metric in ("image_auroc", "pixel_auroc") for row in _category_rows(results, metric)]
     topics = (about.values_of_a_category, about.bold, about.data, about.test_set, about.image_input, about.masks, about.pixel_level, *_END)
@@ -150,16 +151,18 @@ def _category_rows(results: Results, metric: str) -> list[Row]:
     rows = []
     for category in results.categories:
         means = [results.in_category(system, category, metric) for system in results.systems]
-        whole = [value if value and value.seeds == len(system.seeds) else None for value, system in zip(means, results.systems, strict=True)]
+        whole = [
+            value if value and value.seeds == len(system.seeds) else None for value, system in zip(means, results.systems, strict=True)
+        ]
         best = best_of(whole)
-        cells = [label_cell(HEADINGS[metric]), label_cell(category)]
+        cells = [label_cell(category), label_cell(HEADINGS[metric])]
         for index, (value, system) in enumerate(zip(means, results.systems, strict=True)):
             cells.append(percent_cell(value, of=len(system.seeds), best=index in best, per_seed=True))
         rows.append(Row(tuple(cells), metric))
     if len(results.categories) > 1:
         comparison = results.compare(results.systems, metric)
         best = _best(results.systems, comparison)
-        cells = [label_cell(HEADINGS[metric]), label_cell("mean")]
+        cells = [label_cell("mean"), label_cell(HEADINGS[metric])]
         for index, system in enumerate(results.systems):
             cells.append(percent_cell(comparison.means[system], of=len(results.categories), best=index in best))
         rows.append(Row(tuple(cells), metric))

@@ -1,6 +1,5 @@
 """Writes a report as a whole: beside its place first, then swapped in, so that nobody meets half a report."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,15 +27,16 @@ INDEX = "index.html"
 def write_report(run: Source, *, data: Path | None, out: Path | None = None) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
-    `data`: the dataset's folder, None where the images are not at hand. `out`: by default RUN/report; an earlier report there is replaced, anything
-    else is left alone with a UsageError. The same run gives the same bytes. Raises StorageError when a write fails.
+    `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders. `out`: by default RUN/report; an
+    earlier report there is replaced, anything else is left alone with a UsageError. The same run gives the same bytes. Raises
+    StorageError when a write fails.
     """
     out = (out or run.path / "report").absolute()
     _check_place(out)
     beside = out.with_name(f".{out.name}-{uuid4().hex[:8]}")
     try:
         beside.mkdir(parents=True)
-        _write(run, beside, data=data)
+        _write(run, beside, data=data if data is not None and data.is_dir() else None)
         _swap(beside, out)
     except OSError as error:
         raise StorageError(f"cannot write the report {out}: {error.strerror or error}") from None
@@ -51,7 +51,7 @@ def terminal_table(run: Source) -> TerminalTable:
     spread = "mean over categories ± sd over seeds" if len(results.categories) > 1 else "mean ± sd over seeds"
     caption = f"Percent, {spread}; F1: the largest over all thresholds, an oracle"
     if missing := sum(len(results.missing(system)) for system in results.systems):
-        caption += f"\n{missing} trials are missing; (2/3): mean over 2 of 3 categories, those complete for every system"
+        caption += f"\nMissing trials: {missing}; (2/3): mean over 2 of 3 categories, those complete for every system"
     return terminal(tables.poster(results, ()), columns=(0, 1, 3, 4, 5, 6), block=tables.COMMON, caption=caption)
 
 
@@ -63,14 +63,14 @@ def _check_place(out: Path) -> None:
 def _swap(new: Path, place: Path) -> None:
     old = place.with_name(f".{place.name}-{uuid4().hex[:8]}")
     if place.exists():
-        os.replace(place, old)
-    os.replace(new, place)
+        place.rename(old)
+    new.rename(place)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(run: Source, folder: Path, *, data: Path | None) -> None:
     results = read_results(run)
-    made = make_tables(results)
+    made = make_tables(results, run)
     _write_tables(made, folder / "tables")
     wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))
     (folder / "tables" / f"{wide.name}.csv").write_text(comma_separated(wide), encoding="utf-8")
@@ -81,12 +81,17 @@ def _write(run: Source, folder: Path, *, data: Path | None) -> None:
     (folder / MARK).write_text("made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8")
 
 
-def make_tables(results: Results) -> list[Table]:
+def make_tables(results: Results, run: Source) -> list[Table]:
     """Every table of a report, in the order of the page."""
     published = read_published()
     optional = [comparisons.differences(results), comparisons.missing(results)]
-    always = [tables.poster(results, published), tables.all_metrics(results, published), tables.per_category(results), tables.threshold(results)]
-    return [*always, comparisons.costs(results), *(table for table in optional if table)]
+    always = [
+        tables.poster(results, published),
+        tables.all_metrics(results, published),
+        tables.per_category(results),
+        tables.threshold(results),
+    ]
+    return [*always, comparisons.costs(results, run), *(table for table in optional if table)]
 
 
 def _write_tables(made: Sequence[Table], folder: Path) -> None:

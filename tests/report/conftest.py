@@ -103,7 +103,14 @@ def fabricate(
         "fingerprints": {category: f"{index:016x}" for index, category in enumerate(categories)},
         "weights": {name: {"sha256": "ab" * 32, "origin": "shipped"} for name in methods},
         "computing": {"torch": "2.15.0", "numpy": "2.4.6", "device": "cpu/avx2"},
-        "environment": {"apc_bench": "0.1.0", "python": "3.11.7", "cores": 2, "gpus": [], "git": None, "command": ["apc-bench", "sweep", "--run", "a b"]},
+        "environment": {
+            "apc_bench": "0.1.0",
+            "python": "3.11.7",
+            "cores": 2,
+            "gpus": [],
+            "git": None,
+            "command": ["apc-bench", "sweep", "--run", "a b"],
+        },
         "left_out": {},
         "emptied": {},
         "created": "2025-01-02T03:04:05+00:00",
@@ -120,7 +127,7 @@ def fabricate(
 
 
 def _split(tests: int) -> list[dict[str, Any]]:
-    rows = [("train/good/%03d.png" % n, "good", "train") for n in range(6)]
+    rows = [(f"train/good/{n:03d}.png", "good", "train") for n in range(6)]
     rows += [(f"test/{kind}/{n:03d}.png", kind, "test") for kind in ("crack", "good", "stain") for n in range(tests)]
     rows += [(f"test/crack/{tests + n:03d}.png", "crack", "reserved") for n in range(2)]
     return [
@@ -141,10 +148,25 @@ def _split(tests: int) -> list[dict[str, Any]]:
 
 
 def _add_trial(
-    run: FabricatedRun, category: str, name: str, method: dict[str, Any], shots: int, seed: int, generator: np.random.Generator, detail: bool
+    run: FabricatedRun,
+    category: str,
+    name: str,
+    method: dict[str, Any],
+    shots: int,
+    seed: int,
+    generator: np.random.Generator,
+    detail: bool,
 ) -> None:
     key = f"{name}-{category}-{shots}-{seed}"
-    identity = {"result_key": key, "trial_id": f"id-{key}", "dataset": run.info["dataset"], "category": category, "method": name, "shots": shots, "seed": seed}
+    identity = {
+        "result_key": key,
+        "trial_id": f"id-{key}",
+        "dataset": run.info["dataset"],
+        "category": category,
+        "method": name,
+        "shots": shots,
+        "seed": seed,
+    }
     kinds = {"detector": method["detector"], "backbone": method["backbone"], "title": method.get("title") or name}
     if shots:
         run.plan_rows.append({**identity, **kinds, "result_key": f"x-{key}", "kind": "extractor", "needs": None})
@@ -191,7 +213,9 @@ def _add_detail(run: FabricatedRun, category: str, key: str, shots: int, generat
         if label:
             row, column = spot(sample["image"])
             y, x = np.mgrid[:GRID, :GRID]
-            map_ += float(generator.gamma(2.0, gain / 2)) * np.exp(-((y - row * GRID) ** 2 + (x - column * GRID) ** 2) / 5).astype(np.float32)
+            map_ += float(generator.gamma(2.0, gain / 2)) * np.exp(-((y - row * GRID) ** 2 + (x - column * GRID) ** 2) / 5).astype(
+                np.float32
+            )
         split = {"train": "calibration", "reserved": "reserved", "test": "test"}[sample["split"]]
         worst = np.unravel_index(map_.argmax(), map_.shape)
         rows.append(_score_row(sample, split, float(map_.max()), worst))
@@ -218,14 +242,23 @@ def _add_detail(run: FabricatedRun, category: str, key: str, shots: int, generat
 def _score_row(sample: dict[str, Any], split: str, score: float, worst: Any) -> dict[str, Any]:
     kept = {key: sample[key] for key in ("image", "group", "defect_type", "label")}
     state = "present" if sample["label"] else "normal"
-    place = {"worst_row": int(worst[0]), "worst_column": int(worst[1]), "nearest_image": "train/good/000.png", "nearest_row": 0, "nearest_column": 0}
+    place = {
+        "worst_row": int(worst[0]),
+        "worst_column": int(worst[1]),
+        "nearest_image": "train/good/000.png",
+        "nearest_row": 0,
+        "nearest_column": 0,
+    }
     size = {"height": 80, "width": 96, "resized_height": 64, "resized_width": 64, "top": 0, "left": 0, "seconds": 0.01}
     return {**kept, "split": split, "score": score, **place, "nearest_distance": 1.0, "mask_state": state, **size}
 
 
 def _curves(level: str, labels: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
     x, y, thresholds = roc_curve(labels, scores)
-    rows = [{"curve": "roc", "level": level, "x": float(a), "y": float(b), "threshold": float(t)} for a, b, t in zip(x, y, thresholds, strict=True)]
+    rows = [
+        {"curve": "roc", "level": level, "x": float(a), "y": float(b), "threshold": float(t)}
+        for a, b, t in zip(x, y, thresholds, strict=True)
+    ]
     precision, recall, thresholds = precision_recall_curve(labels, scores)
     points = zip(recall[:-1], precision[:-1], thresholds, strict=True)
     return rows + [{"curve": "pr", "level": level, "x": float(a), "y": float(b), "threshold": float(t)} for a, b, t in points]

@@ -29,12 +29,12 @@ class Camera:
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
         x, y = grid(size)
-        direction, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.04, 0.16)
+        direction, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.12)
         gradient = 1 + strength * 2 * ((x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction))
         vignette = 1 - rng.uniform(0.05, 0.2) * ((x - 0.5) ** 2 + (y - 0.5) ** 2) * 2
         uneven = 1 + 0.02 * smooth_noise(rng, size, 3)
-        exposure = np.exp(rng.normal(0.0, 0.05))
-        balance = np.exp(rng.normal(0.0, 0.012, 3))
+        exposure = np.exp(rng.normal(0.0, 0.03))
+        balance = np.exp(rng.normal(0.0, 0.006, 3))
         light = (gradient * vignette * uneven * exposure)[:, :, None] * balance
         blur = rng.uniform(0.35, 0.55) * max(1.0, size / 128)
         read_noise = rng.uniform(0.8, 1.4)

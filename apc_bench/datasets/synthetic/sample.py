@@ -20,7 +20,7 @@ GOOD = "good"
 REGISTRY: dict[str, Category] = {"weave": WEAVE, "granite": GRANITE, "washer": WASHER, "connector": CONNECTOR}
 
 # Severities of obvious, moderate and barely visible defects: sample i of a type has grade i modulo 3.
-_GRADES = ((0.85, 1.0), (0.4, 0.6), (0.0, 0.15))
+_GRADES = ((0.85, 1.0), (0.5, 0.65), (0.05, 0.2))
 # A change of fewer grey levels is lost in the noise, and is taken back rather than marked.
 _VISIBLE = 3.0
 _ATTEMPTS = 20

@@ -1,0 +1,114 @@
+"""Fine-tuning: deterministic, of fixed length, balanced, and what is frozen stays."""
+
+import pytest
+import torch
+
+from apc_bench.errors import TrainingError
+from apc_bench.networks.augment import augment
+from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.finetune import Examples, _batches, finetune
+from apc_bench.networks.small_resnet import SmallResNet
+from apc_bench.settings import ApcSettings
+
+
+def examples(size: int = 32) -> Examples:
+    generator = torch.Generator().manual_seed(1)
+    normal = torch.randint(0, 120, (6, 3, size, size), dtype=torch.uint8, generator=generator)
+    anomalous = torch.randint(0, 120, (3, 3, size, size), dtype=torch.uint8, generator=generator)
+    masks = torch.zeros(3, size, size, dtype=torch.bool)
+    masks[:, 4:16, 4:16] = True
+    anomalous[masks[:, None].expand_as(anomalous)] = 255
+    return Examples(normal, anomalous, masks, torch.ones(3, dtype=torch.bool))
+
+
+def backbone() -> Backbone:
+    torch.manual_seed(0)
+    return Backbone("builtin", SmallResNet()).eval()
+
+
+def test_the_same_seed_gives_the_same_weights_and_curves():
+    torch.set_num_threads(1)
+    one, two, other = backbone(), backbone(), backbone()
+    first = finetune(one, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
+    torch.rand(7)  # the caller's random numbers must not matter
+    second = finetune(two, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
+    finetune(other, examples(), ApcSettings(steps=3, batch=4), seed=6, mixed_precision=False)
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    assert [(step.loss, step.rate) for step in first] == [(step.loss, step.rate) for step in second]
+
+
+def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
+    curves = finetune(backbone(), examples(), ApcSettings(steps=8, batch=4), seed=0, mixed_precision=False)
+    assert [step.step for step in curves] == list(range(8))
+    assert curves[0].rate == pytest.approx(1e-4)
+    assert curves[4].rate == pytest.approx(0.5e-4)
+    assert all(a.rate > b.rate for a, b in zip(curves, curves[1:], strict=False))
+    for step in curves:
+        parts = (step.classification, step.segmentation, step.reconstruction)
+        assert None not in parts
+        assert step.loss == pytest.approx(10 * parts[0] + parts[1] + parts[2], rel=1e-4)
+
+
+def test_it_learns_to_tell_the_drawn_images_apart():
+    curves = finetune(backbone(), examples(), ApcSettings(steps=40, batch=6, rate_extractor=1e-3), seed=0, mixed_precision=False)
+    start = sum(step.classification for step in curves[:5])
+    assert sum(step.classification for step in curves[-5:]) < 0.5 * start
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_trainable_does_not():
+    for mode, kept in (("frozen", True), ("trainable", False)):
+        network = backbone()
+        before = network.bn1.running_mean.clone()
+        finetune(network, examples(), ApcSettings(steps=2, batch=4, batch_norm=mode), seed=0, mixed_precision=False)
+        assert torch.equal(network.bn1.running_mean, before) is kept
+        assert not network.training
+
+
+def test_every_batch_has_its_share_of_anomalous_images_and_every_image_its_turn():
+    settings = ApcSettings(steps=12, batch=4, anomalous_share=0.5, jitter=0, shift=0, rotation=0)
+    given = examples()
+    seen = torch.zeros(len(given.normal), dtype=torch.int64)
+    for images, masks, anomalous, masked in _batches(given, settings, torch.Generator().manual_seed(0)):
+        assert anomalous.tolist() == [True, True, False, False]
+        assert masked.all()
+        assert masks[:2].flatten(1).any(1).all()
+        assert not masks[2:].any()
+        for image in images[2:]:
+            distance = ((image - _normalised(given.normal)) ** 2).flatten(1).sum(1)
+            seen[distance.argmin()] += 1
+    assert seen.max() == seen.min() == 12 * 2 // 6
+
+
+def _normalised(images: torch.Tensor) -> torch.Tensor:
+    from apc_bench.networks.backbones import normalise
+
+    return normalise(images)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_the_reason():
+    with pytest.raises(TrainingError, match="lower rate_extractor"):
+        finetune(backbone(), examples(), ApcSettings(steps=30, batch=4, rate_extractor=1e30, rate_heads=1e30), seed=0, mixed_precision=False)
+
+
+def test_augmentation_moves_image_and_mask_alike():
+    """A white square on black stays white exactly where its mask says so, but for the interpolated edge."""
+    masks = torch.zeros(5, 48, 48)
+    masks[:, 16:32, 12:36] = 1
+    images = (masks * 255)[:, None].repeat(1, 3, 1, 1)
+    settings = ApcSettings(jitter=0, shift=0.1, rotation=30, flip=True)
+    moved, moved_masks = augment(images, masks, settings, torch.Generator().manual_seed(0))
+    assert not torch.equal(moved_masks, masks)
+    inner = torch.nn.functional.max_pool2d(-moved_masks[:, None], 3, 1, 1)[:, 0] == -1
+    outer = torch.nn.functional.max_pool2d(moved_masks[:, None], 3, 1, 1)[:, 0] == 0
+    assert inner.sum() > 500
+    assert (moved[:, 0][inner] > 254).all()
+    assert (moved[:, 0][outer] < 1).all()
+
+
+def test_no_flip_by_default():
+    """A pose defect must stay one: over many draws the left half stays left."""
+    masks = torch.zeros(64, 32, 32)
+    masks[:, :, :8] = 1
+    _, moved = augment(masks[:, None].repeat(1, 3, 1, 1) * 255, masks, ApcSettings(), torch.Generator().manual_seed(0))
+    assert (moved[:, :, :16].sum((1, 2)) > moved[:, :, 16:].sum((1, 2))).all()
