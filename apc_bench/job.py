@@ -1,5 +1,6 @@
 """Job files: YAML, loaded safely, found by name or path, and overridden by flags."""
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,19 @@ from apc_bench.errors import UsageError, unknown
 from apc_bench.settings import Method, Sweep, make_sweep
 
 
+class _EachOnce(yaml.SafeLoader):
+    """A safe loader that refuses a name given twice, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def jobs_folder() -> Path:
     """Where the shipped job files are: inside an installed package, beside the package in a checkout."""
     installed = Path(str(files("apc_bench"))) / "_jobs"
@@ -18,7 +32,10 @@ def jobs_folder() -> Path:
 
 
 def load_job(job: str) -> dict[str, Any]:
-    """The settings of a job by its name (`paper`) or file (`my/job.yaml`). Raises UsageError with the nearest name, or what is wrong in the file."""
+    """The settings of a job by its name (`paper`) or file (`my/job.yaml`), whose name it takes unless it sets `job` itself.
+
+    Raises UsageError with the nearest name, or what is wrong in the file.
+    """
     path = Path(job)
     if path.suffix not in (".yaml", ".yml"):
         shipped = {file.stem: file for file in jobs_folder().glob("*.yaml")}
@@ -26,14 +43,14 @@ def load_job(job: str) -> dict[str, Any]:
             raise UsageError(f"{unknown('job', job, shipped)}; a job file is given by its path, ending in .yaml")
         path = shipped[job]
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _EachOnce)  # noqa: S506
     except OSError as error:
         raise UsageError(f"job file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date or number that does not exist
         raise UsageError(f"job file {path}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(values, dict):
         raise UsageError(f"job file {path}: must hold settings as 'name: value' lines")
-    return {"job": path.stem, **values}
+    return {"job": re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "sweep", **values}
 
 
 def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,21 +59,25 @@ def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
     changed = {key: given.pop(key) for key in ("backbone", "weights") if key in given}
     methods = values.get("methods") or {}
     if changed and isinstance(methods, dict):
-        methods = {name: {**(method or {}), **changed} for name, method in methods.items()}
+        methods = {
+            name: {**(method or {}), **changed} if isinstance(method, dict | None) else method for name, method in methods.items()
+        }
     return {**values, **given, "methods": methods}
 
 
 def same_methods_once(sweep: Sweep) -> tuple[Sweep, list[str]]:
-    """The sweep without methods that a flag made the same as an earlier one, and a line for each."""
+    """The sweep without methods that a flag made the same as an earlier one, which then stands for them; and a line for each."""
     kept: dict[str, Method] = {}
+    stands_for: dict[str, str] = {}
     lines = []
     for name, method in sweep.methods.items():
         twin = next((other for other, seen in kept.items() if (seen.identity(), seen.weights) == (method.identity(), method.weights)), None)
+        stands_for[name] = twin or name
         if twin is None:
             kept[name] = method
         else:
             lines.append(f"method '{name}' is now the same as '{twin}' and left out")
-    only = None if sweep.only is None else tuple(name for name in sweep.only if name in kept)
+    only = None if sweep.only is None else tuple(dict.fromkeys(stands_for[name] for name in sweep.only))
     return sweep.model_copy(update={"methods": kept, "only": only}), lines
 
 

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -120,6 +121,8 @@ class Method(Frozen):
     @classmethod
     def _settings_of_the_detector(cls, settings: Any, others: ValidationInfo) -> Any:
         kind = DETECTORS.get(others.data.get("detector", ""), PatchCoreSettings)
+        if isinstance(settings, PatchCoreSettings) and type(settings) is not kind:
+            raise ValueError(f"are those of another detector ({type(settings).__name__}, needed {kind.__name__})")
         return kind.model_validate(settings or {}) if isinstance(settings, dict | None) else settings
 
     @field_validator("backbone")
@@ -148,7 +151,8 @@ class SyntheticData(Frozen):
 class Sweep(Frozen):
     """A sweep: categories × methods × shots × seeds on one dataset, at one input size, under the protocol of METHOD.md section 5.
 
-    `only`: the methods that run, of those that are defined; the run folder is the same whichever are chosen.
+    `only`: the methods that run, of those that are defined; the run folder is the same whichever are chosen. The largest seed and reserve
+    are those that the run folder's columns hold (store/schemas.py).
     """
 
     job: str = Field("sweep", pattern=NAME)
@@ -158,8 +162,8 @@ class Sweep(Frozen):
     methods: dict[str, Method]
     only: tuple[str, ...] | None = None
     shots: tuple[Annotated[int, Field(ge=1)], ...] = (1, 5, 10)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
-    reserve: int = Field(10, ge=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0, 1, 2)
+    reserve: int = Field(10, ge=1, lt=2**15)
     image_size: int = Field(224, ge=16, le=4096)
     resize: Literal["square", "letterbox", "crop"] = "square"
     false_alarms: Share = 0.05
@@ -180,8 +184,8 @@ class Sweep(Frozen):
     @classmethod
     def _named(cls, methods: dict[str, Method]) -> dict[str, Method]:
         for name in methods:
-            if not re.match(NAME, name):
-                raise ValueError(f"method name '{name}' must be letters, digits, '.', '_' and '-', at most 64")
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"method name {name!r} must be letters, digits, '.', '_' and '-', at most 64")
         if not methods:
             raise ValueError("at least one method is needed")
         return methods
@@ -213,6 +217,7 @@ class Sweep(Frozen):
             "image_size",
             "resize",
             "false_alarms",
+            "features",
             "skip_unreadable",
             "threads",
             "device",
@@ -232,28 +237,31 @@ def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:
     try:
         return Sweep.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"{source}: {_explain(error)}") from None
+        raise UsageError(f"{source}: {_explain(error, values)}") from None
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = unknown("setting", str(first["loc"][-1]), _settings_beside(first["loc"]))
+        message = unknown("setting", str(first["loc"][-1]), _settings_beside(first["loc"], values))
         where = ".".join(str(part) for part in first["loc"][:-1])
     elif first["type"] not in ("value_error", "missing"):
-        message = f"{message} (got {first['input']!r})"
+        message = f"{message} (got {reprlib.repr(first['input'])})"
     more = error.error_count() - 1
     return (f"{where}: " if where else "") + message + (f" (and {more} more)" if more else "")
 
 
-def _settings_beside(location: tuple[int | str, ...]) -> tuple[str, ...]:
+def _settings_beside(location: tuple[int | str, ...], values: Mapping[str, Any]) -> Iterable[str]:
     """The valid names where an unknown setting stood."""
-    if "losses" in location:
-        return tuple(Losses.model_fields)
-    if "settings" in location[:-1]:
-        return tuple(ApcSettings.model_fields)
-    if location[0] == "methods":
-        return tuple(Method.model_fields)
-    return tuple(SyntheticData.model_fields if location[0] == "synthetic" else Sweep.model_fields)
+    match location:
+        case ("methods", _, "settings", "losses", _):
+            return Losses.model_fields
+        case ("methods", name, "settings", _):
+            return DETECTORS[values["methods"][name].get("detector", "patchcore")].model_fields
+        case ("methods", _, _):
+            return Method.model_fields
+        case ("synthetic", _):
+            return SyntheticData.model_fields
+    return Sweep.model_fields

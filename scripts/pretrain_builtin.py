@@ -32,7 +32,7 @@ class Training:
     """All that the weights depend on. `renew` is the number of steps that one set of fields serves."""
 
     seed: int = 1
-    steps: int = 6000
+    steps: int = 4000
     batch: int = 32
     size: int = 96
     side: int = 128
@@ -170,15 +170,18 @@ def rescale(network: SmallResNet, layer2: Tensor, layer3: Tensor) -> None:
                 convolution.weight /= factor[None, :, None, None]
 
 
-def balance(network: SmallResNet, training: Training, batches: int = 16) -> None:
-    """Give the features of layer2 and of layer3 the same total variance on scenes, 1 each: distances over both then heed both."""
+def balance(network: SmallResNet, training: Training, batches: int = 8) -> None:
+    """Give every channel of a stage the same variance on scenes, and each stage a total of 1: distances then heed all channels.
+
+    A channel with less than a hundredth of its stage's mean variance is scaled as if it had that much.
+    """
     seen: tuple[list[Tensor], list[Tensor]] = ([], [])
     with torch.inference_mode():
         for scenes in itertools.islice(scene_batches(training, training.steps), batches):
             for values, stage in zip(seen, stages(network, normalised(scenes.images)), strict=True):
                 values.append(stage.transpose(0, 1).flatten(1))
     second, third = (torch.cat(values, 1).var(1) for values in seen)
-    rescale(network, second.sum().rsqrt().expand_as(second), third.sum().rsqrt().expand_as(third))
+    rescale(network, *((variance.clamp(min=variance.mean() / 100) * len(variance)).rsqrt() for variance in (second, third)))
 
 
 def write(network: SmallResNet, training: Training, path: Path) -> None:

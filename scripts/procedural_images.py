@@ -141,7 +141,7 @@ def lattice(generator: Generator, count: int, size: int, pitch: float, kind: str
 def tiles(generator: Generator, count: int, size: int, pitch: float, kind: str, turn: float) -> Tensor:
     u, v = (c / (pitch * jitter(generator, count)) for c in turned(generator, count, size, turn))
     if kind == "checker":
-        return ((u.floor() + v.floor()) % 2) + 0.0 * u
+        return ((u.floor() + v.floor()) % 2)
     u, v = (u + 0.5 * (v.floor() % 2)) / 2 if kind == "brick" else u, v
     joint = torch.minimum((u - u.round()).abs() * (2 if kind == "brick" else 1), (v - v.round()).abs())
     return (joint * pitch / 1.5).clamp(max=1) + 0.2 * torch.sin(12.9898 * u.floor() + 78.233 * v.floor())
@@ -256,7 +256,7 @@ def coloured(generator: Generator, fields: Tensor) -> Tensor:
     Tones differ mostly in lightness, as in photographs: with independent random channels a network learns many times slower.
     """
     count = len(fields)
-    middle, half = uniform(generator, 0.3, 0.7, count, 1, 1, 1), uniform(generator, 0.08, 0.4, count, 1, 1, 1)
+    middle, half = uniform(generator, 0.2, 0.75, count, 1, 1, 1), 0.4 * uniform(generator, -2.3, 0, count, 1, 1, 1).exp()
     side = torch.sign(uniform(generator, -1, 1, count, 1, 1, 1))
     tint, other = uniform(generator, -0.2, 0.2, 2, count, 3, 1, 1) * (torch.rand((count, 1, 1, 1), generator=generator) < 0.5)
     flat = middle + side * half * (2 * fields[:, None] - 1) + tint + other * fields[:, None]
@@ -304,7 +304,7 @@ def marked(generator: Generator, images: Tensor, slots: int = 2) -> tuple[Tensor
         softness = torch.where(kind == MARKS.index("bump"), 3.0, 0.6)[:, None, None]
         alpha = torch.sigmoid(-mark_distances(generator, count, size)[rows, kind] / softness)
         alpha = alpha * (torch.rand((count, 1, 1), generator=generator) < 0.7)
-        strength = uniform(generator, 0.12, 0.6, count, 1, 1, 1) * torch.sign(uniform(generator, -1, 1, count, 1, 1, 1))
+        strength = 0.6 * uniform(generator, -2.3, 0, count, 1, 1, 1).exp() * torch.sign(uniform(generator, -1, 1, count, 1, 1, 1))
         paint = torch.rand((count, 3, 1, 1), generator=generator)
         painted = torch.where(torch.rand((count, 1, 1, 1), generator=generator) < 0.3, paint.expand_as(images), images + strength)
         grainy = images + strength * torch.randn((count, 1, size, size), generator=generator)
@@ -325,7 +325,7 @@ def photographed(generator: Generator, images: Tensor) -> Tensor:
     soft = uniform(generator, -0.8, 1, count, 1, 1, 1).clamp(min=0)
     images = images + soft * (F.avg_pool2d(images, 3, 1, 1, count_include_pad=False) - images)
     noise = torch.randn((count, 1, size, size), generator=generator)
-    return (images + uniform(generator, -0.03, 0.06, count, 1, 1, 1).clamp(min=0) * noise).clamp(0, 1)
+    return (images + uniform(generator, -0.03, 0.03, count, 1, 1, 1).clamp(min=0) * noise).clamp(0, 1)
 
 
 def compose(generator: Generator, fields: Tensor, labels: Tensor, count: int, size: int) -> Scenes:

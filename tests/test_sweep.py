@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
@@ -17,28 +16,9 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from apc_bench import RESULT_VERSION
 from apc_bench.store import attempts
 from apc_bench.store.run import Run
+from support import apc_bench, make_category
 
 GOLDEN = Path(__file__).parent / "golden_scores.json"
-
-
-def apc_bench(*arguments: object, code: int = 0) -> Result:
-    """Runs the command as `apc-bench` does, in this process."""
-    from apc_bench.cli import cli, guarded
-
-    result = CliRunner().invoke(_command(cli, guarded), [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == code, result.output
-    return result
-
-
-def _command(cli, guarded):
-    import click
-
-    @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
-    @click.pass_context
-    def command(ctx):
-        sys.exit(guarded(lambda: cli(ctx.args, standalone_mode=False)))
-
-    return command
 
 
 @pytest.fixture(scope="module")
@@ -233,29 +213,6 @@ def test_scores_change_only_with_the_result_version(tiny):
     assert got.keys() == golden["scores"].keys()
     for name, score in golden["scores"].items():
         assert got[name] == pytest.approx(score, rel=2e-2), f"{name}: scores changed, so RESULT_VERSION must change"
-
-
-def make_category(root: Path, name: str = "part", *, train: int = 4, good: int = 3, defects: int = 4, masks: bool = True) -> Path:
-    """A small MVTec-layout category of noise, the anomalous ones with a bright square."""
-    generator = np.random.default_rng(0)
-    for folder, count in (("train/good", train), ("test/good", good), ("test/dent", defects)):
-        for index in range(count):
-            pixels = generator.integers(0, 100, (32, 32, 3), np.uint8)
-            mask = np.zeros((32, 32), np.uint8)
-            if folder == "test/dent":
-                mask[8:20, 8:20] = 255
-                pixels[mask > 0] = 255 - index
-            path = root / name / folder / f"{index:03}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-            if masks and folder == "test/dent":
-                place = root / name / "ground_truth" / "dent" / f"{index:03}_mask.png"
-                place.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(mask).save(place)
-    return root
-
-
-SMALL = ("--backbone", "builtin", "--image-size", "32", "--reserve", "2", "--shots", "1", "--seeds", "0", "--executor", "serial")
 
 
 def small_job(tmp_path: Path) -> Path:

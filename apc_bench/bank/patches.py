@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from apc_bench.bank.precision import full_precision
+
 
 def patch_features(maps: Sequence[Tensor], *, neighbourhood: int, pretrain_dim: int, target_dim: int) -> Tensor:
     """Feature maps (n, c_i, h_i, w_i), finest grid first -> patch vectors (n, h_0·w_0, target_dim), float32, positions row by row.
@@ -49,11 +51,7 @@ def _merge(maps: int, pretrain_dim: int, target_dim: int) -> int:
 def _pooled(fmap: Tensor, neighbourhood: int, pretrain_dim: int, merge: int, grid: tuple[int, int]) -> Tensor:
     """A map (n, c, h, w) -> its share of the vectors, (n, *grid, pretrain_dim / merge)."""
     weight, groups = _kernel(fmap.shape[1], neighbourhood, pretrain_dim, merge)
-    # Averages in bfloat16 or TF32 would lose digits that the distances need, so neither autocast nor cuDNN's default applies here.
-    with (
-        torch.autocast(fmap.device.type, enabled=False),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-    ):
+    with full_precision(fmap.device):
         values = fmap.float().contiguous(memory_format=torch.channels_last)
         pooled = F.conv2d(values, weight.to(fmap.device), padding=neighbourhood // 2, groups=groups)
         if pooled.shape[2:] != grid:

@@ -24,7 +24,7 @@ class FeatureSource:
     """
 
     def __init__(self, backbone: Backbone, settings: PatchCoreSettings, *, device: str, memo: Memo, remembered: str | None) -> None:
-        self.backbone = backbone.to(device).eval()
+        self.backbone = backbone.to(device=device, memory_format=torch.channels_last).eval()
         self.settings = settings
         self.device = device
         self.memo = memo
@@ -63,7 +63,7 @@ class FeatureSource:
     def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(array[rows])).to(self.device)
         layers: Sequence[str] = self.settings.layers
-        stages = self.backbone(normalise(batch), last=layers[-1])
+        stages = self.backbone(normalise(batch).contiguous(memory_format=torch.channels_last), last=layers[-1])
         height, width = stages[layers[0]].shape[-2:]
         self.grid = (int(height), int(width))
         settings = self.settings

@@ -109,7 +109,7 @@ class FittedPatchCore:
         each = torch.arange(count, device=values.device)
         scores, nearest, distance = values[each, worst], index[each, worst], squared[each, worst]
         if self.settings.reweight_neighbours:
-            scores = scores * reweight(features[each, worst], nearest, self.bank.vectors, neighbours=self.settings.reweight_neighbours)
+            scores = scores * reweight(features[each, worst], nearest, self.bank, neighbours=self.settings.reweight_neighbours)
         rows, columns = self.source.grid
         place = torch.stack([worst // columns, worst % columns], dim=1)
         return Scored(

@@ -22,14 +22,15 @@ def notes(results: Results, topics: Sequence[Topic]) -> tuple[Note, ...]:
 
 
 def values(results: Results) -> Iterable[Note]:
-    spread = f"± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}"
+    many = len(results.categories) > 1
+    mean = "mean over categories of the mean over seeds" if many else "mean over seeds"
+    spread = f"± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}{' of the mean over categories' * many}"
     if len(results.seeds) == 1:
         spread = f"one seed ({results.seeds[0]}), so no spread"
-    many = len(results.categories) > 1
-    yield Note(
-        "Values",
-        f"percent; {'mean over categories of the ' if many else ''}mean over seeds; {spread}{' of the mean over categories' * many}",
-    )
+    yield Note("Values", f"percent; {mean}; {spread}")
+    if many:
+        rule = "over these categories only, those where it is defined and complete for every system that has any"
+        yield Note("(2/3)", f"2 of 3: {rule}")
     if any(len(system.seeds) < len(results.seeds) for system in results.systems):
         yield Note("Seeds", "; ".join(f"{system.label}: {_numbers(system.seeds)}" for system in results.systems))
 
@@ -93,7 +94,7 @@ def au_pro(results: Results) -> Iterable[Note]:
 
 
 def completeness(results: Results) -> Iterable[Note]:
-    """Missing trials with reasons, and what that does to the means."""
+    """Missing trials and damaged files, with reasons."""
     missing = [(system, *place) for system in results.systems for place in results.missing(system)]
     total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
     if missing:
@@ -101,8 +102,7 @@ def completeness(results: Results) -> Iterable[Note]:
         for system, category, seed, reason in missing:
             reasons.setdefault(reason, []).append(f"{system.label} on {category}, seed {seed}")
         why = "; ".join(f"{reason} ({listed(places, 4)})" for reason, places in sorted(reasons.items()))
-        rule = "means are over the categories that are complete for every system that has any, marked (complete/planned)"
-        yield Note("Missing", f"{len(missing)} of {_count(total, 'trial', 'trials')}: {why}; {rule}")
+        yield Note("Missing", f"{len(missing)} of {_count(total, 'trial', 'trials')}: {why}")
     if results.damaged:
         yield Note("Damaged files", f"{len(results.damaged)}: {listed(results.damaged, 4)}")
     if results.superseded:

@@ -25,7 +25,8 @@ BLACK = "#000000"
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 Dashes = tuple[float, tuple[float, ...]]
-DASHES: tuple[Dashes, ...] = ((0, ()), (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
+SOLID: Dashes = (0, ())
+DASHES: tuple[Dashes, ...] = ((0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)), (0, (9, 3)))
 
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -65,13 +66,18 @@ class Look:
 
 
 def looks(results: Results) -> dict[str, Look]:
-    """Method -> look; the baseline is black, the others take the palette in the order of the job, then again with other dashes."""
-    baseline = results.baseline
-    names = [name for name in dict.fromkeys(system.method for system in results.systems) if not baseline or name != baseline.method]
-    found = {baseline.method: Look(BLACK, "", (0, (5, 2)))} if baseline else {}
+    """Method -> look: the baseline black, the others in the palette by the order of the job; fine-tuned methods solid, frozen ones dashed."""
+    frozen = {system.method for system in results.systems if system.frozen}
+    names = list(dict.fromkeys(system.method for system in results.systems))
+    found = {}
+    if results.baseline:
+        names.remove(results.baseline.method)
+        found[results.baseline.method] = Look(BLACK, "", DASHES[0])
+    dashed = [name for name in names if name in frozen]
     for index, name in enumerate(names):
-        turn, colour = divmod(index, len(COLOURS))
-        found[name] = Look(COLOURS[colour], MARKERS[colour], DASHES[turn % len(DASHES)])
+        colour = index % len(COLOURS)
+        dashes = DASHES[(dashed.index(name) + 1) % len(DASHES)] if name in frozen else SOLID
+        found[name] = Look(COLOURS[colour], MARKERS[colour], dashes)
     return found
 
 
@@ -88,6 +94,8 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
     labels = [textwrap.fill(label, 60) for label in entries]
     widest = max(len(line) for label in labels for line in label.splitlines())
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 11 / (widest + 6))))
+    if columns == 1:  # room for the names, not taken from the axes
+        figure.set_figheight(figure.get_figheight() + 0.2 * (sum(label.count("\n") + 1 for label in labels) - 1))
     figure.legend(list(entries.values()), labels, loc="outside lower center", ncols=columns)
 
 
@@ -97,18 +105,29 @@ def save(figure: Figure, folder: Path, name: str, endings: Sequence[str] = tuple
     with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
         figure.set_dpi(dpi)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # the layout is found once, not once a format
+        _fix_layout(figure)
         for ending in endings:
             # The canvas itself, since Figure.savefig draws everything twice.
             canvas = _CANVASES[ending](figure)
             getattr(canvas, f"print_{ending}")(folder / f"{name}.{ending}", metadata=_METADATA[ending])
 
 
+def _fix_layout(figure: Figure) -> None:
+    """Finds the layout once, not once a format, and rounds it: the solver's last bits depend on the order of its objects in memory."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        left, bottom, width, height = (round(edge, 6) for edge in axis.get_position(original=True).bounds)
+        axis.set_position((left, bottom, width, height))
+    for text in figure.texts:
+        x, y = text.get_position()
+        text.set_position((round(x, 6), round(y, 6)))
+
+
 def file_name(name: str) -> str:
     """A name as a safe file name: anything but letters, digits, `.`, `_` and `-` replaced, with a digest so that no two names meet."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "-", name)
-    return name if safe == name and not name.startswith(".") else f"{safe.lstrip('.')[:60]}-{sha256(name.encode()).hexdigest()[:8]}"
+    return name if safe == name and not name.startswith(".") else f"{safe.lstrip('.-')[:60]}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def system_at(results: Results, method: str) -> list[System]:

@@ -53,7 +53,11 @@ def summary(results: Results) -> str:
     total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
     missing = sum(len(results.missing(system)) for system in results.systems)
     shots = f", with {_and([str(number) for number in results.shots])} anomalous training images" if results.shots else ""
-    done = f"all {total} trials are done" if not missing else f"{total - missing} of {total} trials are done, {missing} {'is' if missing == 1 else 'are'} missing"
+    done = (
+        f"all {total} trials are done"
+        if not missing
+        else f"{total - missing} of {total} trials are done, {missing} {'is' if missing == 1 else 'are'} missing"
+    )
     size = f"{results.settings['image_size']} px, {results.settings['resize']}"
     return (
         f"{_and(methods)} on {_counted(len(results.categories), 'category', 'categories')} of {results.dataset} at {size}{shots}, "

@@ -84,7 +84,7 @@ def _draw_method(axis: Axes, systems: Sequence[System], means: Sequence[Mean], l
     values = 100 * np.array([mean.value for mean in means])
     spread = 100 * np.array([mean.sd or 0.0 for mean in means])
     if systems[0].frozen:
-        axis.axhline(values[0], color=look.colour, linestyle=(0, (5, 2)), linewidth=1.6, label=f"{title} (frozen)")
+        axis.axhline(values[0], color=look.colour, linestyle=look.dashes, linewidth=1.6, label=f"{title} (frozen)")
         if spread[0]:
             axis.axhspan(values[0] - spread[0], values[0] + spread[0], color=look.colour, alpha=0.12, linewidth=0)
         return

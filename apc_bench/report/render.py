@@ -13,7 +13,7 @@ from rich.text import Text
 from apc_bench.report.table import Cell, Table
 
 # An underscore between letters or digits is no markup, so AUROC_im may stay readable.
-_MARKDOWN = re.compile(r"([\\`*\[\]|#~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+_MARKDOWN = re.compile(r"([\\`*\[\]|#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 def markdown(table: Table) -> str:
@@ -52,7 +52,9 @@ def terminal(table: Table, *, columns: Sequence[int], block: str, caption: str) 
     shown.pad_edge = False
     for index in columns:
         column = table.columns[index]
-        shown.add_column(Text(column.title), justify="right" if column.numeric else "left", overflow="fold")
+        shown.add_column(
+            Text(column.title), justify="right" if column.numeric else "left", overflow="fold", min_width=5 if column.numeric else 12
+        )
     for row in table.rows:
         if row.block == block:
             cells = (row.cells[index] for index in columns)

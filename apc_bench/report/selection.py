@@ -40,7 +40,10 @@ def pick(scores: pl.DataFrame, *, threshold: float | None) -> list[Pick]:
         picks.append(_pick("typical of its type", of_type, (len(of_type) - 1) // 2))
     if len(normal):
         picks.append(_pick("typical normal", normal, (len(normal) - 1) // 2))
-    return list({choice.image: choice for choice in reversed(picks)}.values())[::-1]
+    once: dict[str, Pick] = {}
+    for choice in picks:
+        once.setdefault(choice.image, choice)
+    return list(once.values())
 
 
 def _largest_types(types: Sequence[str]) -> list[str]:

@@ -48,11 +48,15 @@ def write_report(run: Source, *, data: Path | None, out: Path | None = None) -> 
 def terminal_table(run: Source) -> TerminalTable:
     """The poster's table for a terminal (rich): the systems on the common test set."""
     results = read_results(run)
-    spread = "mean over categories ± sd over seeds" if len(results.categories) > 1 else "mean ± sd over seeds"
+    poster = tables.poster(results, ())
+    means = "mean over categories" if len(results.categories) > 1 else "mean"
+    spread = f"{means} ± sd over {len(results.seeds)} seeds" if len(results.seeds) > 1 else f"{means}, one seed"
     caption = f"Percent, {spread}; F1: the largest over all thresholds, an oracle"
+    if any("/" in cell.text for row in poster.rows for cell in row.cells):
+        caption += "\n(2/3): over 2 of 3 categories, those complete for every system"
     if missing := sum(len(results.missing(system)) for system in results.systems):
-        caption += f"\nMissing trials: {missing}; (2/3): mean over 2 of 3 categories, those complete for every system"
-    return terminal(tables.poster(results, ()), columns=(0, 1, 3, 4, 5, 6), block=tables.COMMON, caption=caption)
+        caption += f"\nMissing trials: {missing}"
+    return terminal(poster, columns=(0, 1, 3, 4, 5, 6), block=tables.COMMON, caption=caption)
 
 
 def _check_place(out: Path) -> None:

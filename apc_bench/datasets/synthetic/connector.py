@@ -46,12 +46,12 @@ class _Part:
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
         x, y = grid(size)
-        shift, turn, scale = rng.normal(0, 0.008, 2), rng.normal(0, 0.025), np.exp(rng.normal(0, 0.008))
+        shift, turn, scale = rng.normal(0, 0.008, 2), rng.normal(0, 0.018), np.exp(rng.normal(0, 0.008))
         dx, dy = (x - 0.5 - shift[0]) / scale, (y - 0.5 - shift[1]) / scale
         u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
         columns, rows = np.meshgrid((np.arange(_COLUMNS) - (_COLUMNS - 1) / 2) * _PITCH, np.array([-_ROW, _ROW]))
         pins = np.stack([columns, rows], axis=-1) + rng.normal(0, 0.002, (2, _COLUMNS, 2))
-        return cls(u, v, pins, np.exp(rng.normal(0, 0.10, (2, _COLUMNS))), np.ones((2, _COLUMNS)))
+        return cls(u, v, pins, np.exp(rng.normal(0, 0.07, (2, _COLUMNS))), np.ones((2, _COLUMNS)))
 
     def housing(self) -> Array:
         """The signed distance to the housing's outline."""
@@ -98,7 +98,7 @@ def _with_pins(surface: Array, part: _Part) -> Array:
 
 def _with_marks(rng: Generator, surface: Array, part: _Part) -> Array:
     """Harmless: an inspector's dab of blue paint on every third rim, and dust."""
-    dust = np.clip(smooth_noise(rng, len(surface), 56) - 2.8, 0.0, 0.5)
+    dust = np.clip(smooth_noise(rng, len(surface), 56) - 3.0, 0.0, 0.5)
     surface = blend(surface, _DUST, dust)
     if rng.uniform() > 0.35:
         return surface
@@ -114,7 +114,7 @@ def _a_pin(part: _Part, defect: Defect) -> tuple[int, int]:
 def _bent_pin(part: _Part, defect: Defect) -> _Part:
     """One pin leans to the side: its face moves off its socket."""
     pins, pin, heading = part.pins.copy(), _a_pin(part, defect), defect.rng.uniform(0, 2 * np.pi)
-    pins[pin] += defect.scaled(0.014, 0.034) * np.array([np.cos(heading), np.sin(heading)])
+    pins[pin] += defect.scaled(0.018, 0.036) * np.array([np.cos(heading), np.sin(heading)])
     return replace(part, pins=pins)
 
 

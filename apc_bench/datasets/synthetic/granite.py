@@ -20,12 +20,13 @@ from apc_bench.datasets.synthetic.fields import (
 from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
 
 # Feldspar (pale, pinkish), quartz (greys), mica (dark), and how common each is.
-_MINERALS = np.array([[0.42, 0.36, 0.33], [0.32, 0.32, 0.33], [0.24, 0.24, 0.25], [0.11, 0.11, 0.115]])
-_SHARES = (0.4, 0.32, 0.16, 0.12)
-_GRAINS = 2200
-_CRYSTAL = np.array([0.50, 0.42, 0.37])
-_MICA = np.array([0.07, 0.07, 0.075])
-_QUARTZ = np.array([0.55, 0.54, 0.53])
+_MINERALS = np.array([[0.40, 0.35, 0.32], [0.34, 0.335, 0.33], [0.29, 0.285, 0.28], [0.19, 0.185, 0.185]])
+_SHARES = (0.4, 0.34, 0.16, 0.10)
+_GRAINS = 3000
+_CRYSTAL = np.array([0.46, 0.40, 0.36])
+_MICA = np.array([0.13, 0.13, 0.13])
+_QUARTZ = np.array([0.48, 0.47, 0.46])
+_RUST = np.array([0.24, 0.13, 0.035])
 _CHALK = np.array([0.78, 0.77, 0.75])
 _HOLLOW = np.array([0.018, 0.016, 0.015])
 
@@ -33,17 +34,17 @@ _HOLLOW = np.array([0.018, 0.016, 0.015])
 def _grains(rng: Generator, size: int, x: Array, y: Array) -> Array:
     """The stone's reflectance: the grain nearest to each pixel, with ragged borders and uneven shade within."""
     seeds = rng.uniform(-0.03, 1.03, (_GRAINS, 2))
-    minerals = _MINERALS[rng.choice(len(_MINERALS), _GRAINS, p=_SHARES)] * np.exp(rng.normal(0.0, 0.12, (_GRAINS, 1)))
+    minerals = _MINERALS[rng.choice(len(_MINERALS), _GRAINS, p=_SHARES)] * np.exp(rng.normal(0.0, 0.08, (_GRAINS, 1)))
     ragged = [0.005 * smooth_noise(rng, size, 40) for _ in range(2)]
     pixels = np.stack([x + ragged[0], y + ragged[1]], axis=-1).reshape(-1, 2)
     _, nearest = cKDTree(seeds).query(pixels)
-    cloud = 1 + 0.06 * fractal_noise(rng, size, 3, 3) + 0.06 * smooth_noise(rng, size, 64)
+    cloud = 1 + 0.06 * fractal_noise(rng, size, 3, 3) + 0.04 * smooth_noise(rng, size, 64)
     return np.asarray(minerals[nearest].reshape(size, size, 3) * cloud[:, :, None])
 
 
 def _with_crystals(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
     """Harmless: large pale crystals of feldspar, in most slabs."""
-    for _ in range(rng.poisson(1.0)):
+    for _ in range(rng.poisson(0.7)):
         centre, turn = rng.uniform(0, 1, 2), rng.uniform(0, np.pi)
         half = rng.uniform(0.018, 0.05) * np.array([1.0, rng.uniform(0.5, 0.9)])
         dx, dy = x - centre[0], y - centre[1]
@@ -55,7 +56,7 @@ def _with_crystals(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
 
 def _with_clots(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
     """Harmless: clots of mica, in every other slab."""
-    for _ in range(rng.poisson(0.7)):
+    for _ in range(rng.poisson(0.5)):
         edge = blob_distance(rng, x, y, (rng.uniform(0, 1), rng.uniform(0, 1)), rng.uniform(0.015, 0.035), 0.3)
         surface = blend(surface, _MICA, 0.8 * coverage(edge + 0.018 * smooth_noise(rng, len(x), 40)))
     return surface
@@ -92,12 +93,12 @@ def _pit(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
 
 
 def _discolouration(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
-    """Rust from iron in the stone: a yellow-brown cloud through which the grain shows."""
+    """Rust from iron in the stone: a blotchy brown crust through which the grain still shows a little."""
     rng = defect.rng
     centre = (rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85))
     edge = blob_distance(rng, x, y, centre, defect.scaled(0.07, 0.14), 0.25) + 0.02 * smooth_noise(rng, len(x), 12)
-    tint = surface * np.array([1.05, 0.75, 0.4]) + np.array([0.04, 0.025, 0.0])
-    return blend(surface, tint, coverage(edge, 0.06) * defect.scaled(0.4, 0.95))
+    crust = np.clip(1 + 0.45 * fractal_noise(rng, len(x), 16, 3), 0.3, 2.0)[:, :, None] * _RUST
+    return blend(surface, 0.45 * surface * np.array([1.0, 0.75, 0.4]) + 0.55 * crust, coverage(edge, 0.04) * defect.scaled(0.35, 0.9))
 
 
 _DRAW = {"discolouration": _discolouration, "pit": _pit, "scratch": _scratch}

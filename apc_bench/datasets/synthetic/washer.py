@@ -63,7 +63,7 @@ def _steel(rng: Generator, pose: _Pose) -> Array:
     size, light = len(pose.x), rng.normal(0.8, 0.15)
     grooves = np.interp(pose.radius, np.linspace(0.15, 0.45, 96), rng.normal(0.0, 1.0, 96))
     fan = np.abs(np.cos(pose.angle - light + 0.06 * smooth_noise(rng, size, 8))) ** rng.uniform(2.5, 4.0)
-    bright = 0.5 + rng.uniform(0.7, 1.0) * fan + 0.07 * grooves + 0.03 * smooth_noise(rng, size, 64)
+    bright = 0.5 + rng.uniform(0.7, 1.0) * fan + 0.05 * grooves + 0.03 * smooth_noise(rng, size, 64)
     edge = np.minimum(_OUTER - pose.radius, pose.radius - _INNER)
     outward = np.where(pose.radius > (_OUTER + _INNER) / 2, 1.0, -1.0)
     bevel = np.clip(1 - edge / _BEVEL, 0.0, 1.0)
@@ -76,11 +76,11 @@ def _steel(rng: Generator, pose: _Pose) -> Array:
 
 def _with_wear(rng: Generator, surface: Array, pose: _Pose) -> Array:
     """Harmless: hairlines of handling, and films of oil that dull the face."""
-    for _ in range(rng.poisson(2.0)):
+    for _ in range(rng.poisson(1.5)):
         start = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         hair = curve(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.2), bend=0.05)
         surface = blend(surface, surface * 1.25 + 0.04, rng.uniform(0.2, 0.6) * line(pose.x, pose.y, hair, 0.006))
-    for _ in range(rng.poisson(0.7)):
+    for _ in range(rng.poisson(0.5)):
         centre = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         film = blob_distance(rng, pose.x, pose.y, centre, rng.uniform(0.04, 0.09), 0.3)
         oily = coverage(film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035)

@@ -1,0 +1,218 @@
+"""Greedy k-centre selection: which patch vectors the memory bank keeps (METHOD.md section 2)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from apc_bench.bank.precision import full_precision
+
+ROWS, COLUMNS = 512, 2048
+"""Rows and picks of one matrix product: 4 MiB in float32, so that its result is reduced while it is in the cache."""
+
+CANDIDATES_PER_BLOCK = 16
+"""How many times `block` points are brought up to date at once: fewer cost more rounds, more cost needless products."""
+
+CANCELLATION = {torch.float32: 2.0**-4, torch.float64: 2.0**-20}
+"""A squared distance below this share of the squared norm has lost digits in |x|² + |c|² - 2x·c and is computed more exactly."""
+
+
+def greedy_coreset(
+    features: Tensor,
+    count: int,
+    *,
+    projection_dim: int | None = 128,
+    starting_points: int = 10,
+    seed: int,
+    block: int = 512,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Vectors (n, d) -> int64 indices (min(count, n),) on the CPU, in the order of selection, each at most once.
+
+    The approximate greedy coreset of patchcore-inspection: on a random projection to `projection_dim` dimensions (skipped where
+    the vectors have no more than that), every point starts with its mean Euclidean distance to `starting_points` random points;
+    then the farthest point is picked again and again, and every point keeps its distance to the nearest pick where that is smaller.
+    Ties go to the lowest index. `block` changes the speed alone. `progress(picked, total)` is called after each block.
+
+    The order is the plain loop's. Distances to the picks only fall, so a stale one is an upper bound: of the points with the
+    largest bounds only are the distances brought up to date, with one matrix product for many picks, and among the `block`
+    farthest of these the loop goes on with their exact pairwise distances for as long as no other point can be farther.
+
+    Precision: the points are centred; products run in the features' own precision (half precision in float32) and are done again,
+    more exactly, where cancellation would show (`_to_nearest`); distances within a block are float64. For float64 features
+    the order is the exact one, for float32 near-ties may swap. Memory beyond the projection is bounded.
+
+    Raises ValueError for no features, a `count`, `starting_points` or `block` below 1, and non-finite features.
+    """
+    if features.ndim != 2 or not len(features) or min(count, starting_points, block) < 1:
+        given = f"features {tuple(features.shape)}, count {count}, starting_points {starting_points}, block {block}"
+        raise ValueError(f"a coreset needs vectors (n, d) and at least one pick, starting point and row per block, got {given}")
+    with torch.no_grad(), full_precision(features.device):
+        points = _centred(features if projection_dim is None else projection(features, projection_dim, seed=seed))
+        bounds = _mean_distance(points, start_indices(len(points), starting_points, seed=seed)).square()
+        if not bool(bounds.isfinite().all()):
+            raise ValueError("features hold values that are not finite")
+        bounds[_repeated(points)] = 0
+        selection = _Selection(points, bounds, min(count, len(points)))
+        while selection.picked < selection.total:
+            selection.extend(block)
+            if progress is not None:
+                progress(selection.picked, selection.total)
+    return selection.indices.cpu()
+
+
+def projection(features: Tensor, dim: int, *, seed: int) -> Tensor:
+    """Vectors (n, d) times a Gaussian matrix (d, dim) / sqrt(dim); as they are where d <= dim.
+
+    The matrix is drawn on the CPU from `seed`, so it is the same on every device.
+    """
+    width = features.shape[1]
+    if width <= dim:
+        return features
+    dtype = _working(features.dtype)
+    matrix = torch.randn(width, dim, generator=Generator().manual_seed(seed)) / dim**0.5
+    matrix = matrix.to(features.device, dtype)
+    projected = torch.empty(len(features), dim, dtype=dtype, device=features.device)
+    for start in range(0, len(features), 16384):
+        rows = slice(start, start + 16384)
+        torch.mm(features[rows].to(dtype), matrix, out=projected[rows])
+    return projected
+
+
+def start_indices(total: int, count: int, *, seed: int) -> Tensor:
+    """`count` distinct random indices below `total` (all, if there are fewer), from `seed` alone."""
+    return torch.randperm(total, generator=Generator().manual_seed(seed))[:count]
+
+
+class _Selection:
+    """The picks so far, and of each point an upper bound of its squared distance to them; a picked point has -1."""
+
+    def __init__(self, points: Tensor, bounds: Tensor, total: int) -> None:
+        self.points, self.bounds, self.total = points, bounds, total
+        self.indices = torch.empty(total, dtype=torch.int64, device=points.device)
+        self.centres = points.new_empty(total, points.shape[1])
+        self.accounted = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+        self.picked = 0
+
+    def extend(self, block: int) -> None:
+        """Bring the farthest points up to date and pick among them; now and then only the former, where all came closer."""
+        floor = self._floor(CANDIDATES_PER_BLOCK * block)
+        candidates = torch.nonzero(self.bounds >= floor)[:, 0]
+        self._bring_up_to_date(candidates)
+        values, order = torch.sort(self.bounds[candidates], descending=True, stable=True)
+        if floor == 0 and values[0] == 0:
+            self._pick(candidates)
+            return
+        chosen, _ = torch.sort(candidates[order[:block]])
+        rival = (-1.0, -1)
+        if len(order) > block:
+            rival = float(values[block]), int(candidates[order[block]])
+        picks = _walk(self.bounds[chosen], chosen, _pairwise(self.points[chosen]), floor, rival)
+        self._pick(chosen[picks])
+
+    def _floor(self, candidates: int) -> float:
+        largest = torch.topk(self.bounds, min(candidates, len(self.bounds)), sorted=False).values
+        return max(float(largest.min()), 0.0)
+
+    def _pick(self, indices: Tensor) -> None:
+        indices = indices[: self.total - self.picked]
+        place = slice(self.picked, self.picked + len(indices))
+        self.indices[place] = indices
+        self.centres[place] = self.points[indices]
+        self.bounds[indices] = -1
+        self.picked += len(indices)
+
+    def _bring_up_to_date(self, candidates: Tensor) -> None:
+        """Make the candidates' bounds their distances to all picks. Sorted by the picks they have seen, so that rows share a product."""
+        seen, order = torch.sort(self.accounted[candidates], stable=True)
+        rows = candidates[order]
+        for at, first in zip(range(0, len(rows), ROWS), seen[::ROWS].tolist(), strict=True):
+            chunk = rows[at : at + ROWS]
+            nearest, points = self.bounds[chunk], self.points[chunk]
+            for start in range(first, self.picked, COLUMNS):
+                centres = self.centres[start : min(start + COLUMNS, self.picked)]
+                nearest = torch.minimum(nearest, _to_nearest(points, centres))
+            self.bounds[chunk] = nearest
+        self.accounted[candidates] = self.picked
+
+
+def _walk(bounds: Tensor, indices: Tensor, pairwise: Tensor, floor: float, rival: tuple[float, int]) -> list[int]:
+    """Greedy picks among a block (positions), until a point outside could be the next.
+
+    Outside are points below `floor`, and points no larger than the `rival`'s value, of which that one has the lowest index.
+    `indices` ascend, so that the first maximum is the one with the lowest index.
+    """
+    values, distances = bounds.double().cpu().numpy(), pairwise.cpu().numpy()
+    index = indices.tolist()
+    picks: list[int] = []
+    while len(picks) < len(index):
+        best = int(values.argmax())
+        value = float(values[best])
+        if value < max(floor, rival[0]) or (value == rival[0] and index[best] > rival[1]):
+            break
+        picks.append(best)
+        np.minimum(values, distances[best], out=values)
+        values[best] = -1
+    return picks
+
+
+def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
+    """Squared distance of each point to its nearest centre, sound where it is small beside the norms."""
+    norms = points.square().sum(1)
+    squared = torch.addmm(centres.square().sum(1), points, centres.T, alpha=-2).amin(1).add_(norms)
+    weak = squared < CANCELLATION[points.dtype] * norms
+    if bool(weak.any()):
+        squared[weak] = _more_exactly(points[weak], centres).to(squared.dtype)
+    return squared
+
+
+def _more_exactly(points: Tensor, centres: Tensor) -> Tensor:
+    if points.dtype != torch.float64:
+        return _to_nearest(points.double(), centres.double())
+    return torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").amin(1).square()
+
+
+def _pairwise(points: Tensor) -> Tensor:
+    """All squared distances (b, b) within a block, in float64."""
+    points = points.double()
+    norms = points.square().sum(1)
+    squared = torch.addmm(norms, points, points.T, alpha=-2).add_(norms[:, None])
+    weak = (squared < CANCELLATION[torch.float64] * norms[:, None]).fill_diagonal_(False)
+    if bool(weak.any()):
+        exact = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
+        squared = torch.where(weak, exact, squared)
+    return squared
+
+
+def _centred(points: Tensor) -> Tensor:
+    """The points minus the coordinate-wise median of at most 1024 of them: near the mean, and exact for values on a grid."""
+    sample = points[:: -(-len(points) // 1024)].to(_working(points.dtype))
+    return points.to(sample.dtype) - sample.median(0).values
+
+
+def _repeated(points: Tensor) -> Tensor:
+    """Indices of points that equal one of a lower index: never picked before it, and at distance 0 after.
+
+    Products of equal rows may differ in the last bit, so a tie of equal points must not be left to them.
+    """
+    weights = torch.rand(points.shape[1], generator=Generator().manual_seed(0), dtype=torch.float64).to(points.device)
+    sums = torch.cat([(rows * weights).sum(1) for rows in points.split(16384)])
+    sums, order = torch.sort(sums, stable=True)
+    later, earlier = order[1:][sums[1:] == sums[:-1]], order[:-1][sums[1:] == sums[:-1]]
+    equal = [(points[a] == points[b]).all(1) for a, b in zip(later.split(16384), earlier.split(16384), strict=True)]
+    return later[torch.cat(equal)]
+
+
+def _mean_distance(points: Tensor, starts: Tensor) -> Tensor:
+    """The mean Euclidean distance (n,) of each point to the points at `starts`."""
+    total = points.new_zeros(len(points))
+    for start in range(0, len(points), 16384):
+        rows = points[start : start + 16384]
+        for origin in points[starts.to(points.device)]:
+            total[start : start + 16384] += (rows - origin).square().sum(1).sqrt()
+    return total / len(starts)
+
+
+def _working(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype in CANCELLATION else torch.float32

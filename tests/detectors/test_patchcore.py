@@ -1,0 +1,143 @@
+"""PatchCore as a whole against the reference's algorithm written out plainly: same features, same picks, same scores."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from apc_bench.bank.coreset import greedy_coreset
+from apc_bench.detectors.patchcore import PatchCore
+from apc_bench.detectors.protocol import Images, Training
+from apc_bench.networks.small_resnet import SmallResNet
+from apc_bench.settings import Method
+
+WEIGHTS = Path(str(files("apc_bench.networks") / "builtin.safetensors"))
+SETTINGS = {"pretrain_dim": 96, "target_dim": 80, "projection_dim": None, "starting_points": 3, "coreset_ratio": 0.15}
+
+
+def pictures(count: int, size: int = 48) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (count, 3, size, size), np.uint8)
+
+
+def images(array: np.ndarray, rows: range, groups: list[str] | None = None) -> Images:
+    names = tuple(f"{row}.png" for row in rows)
+    return Images(array, np.array(rows, np.int64), names, tuple(groups) if groups else names)
+
+
+def training(array: np.ndarray, rows: range, groups: list[str] | None = None, memo=lambda key, shape, fill: None) -> Training:
+    none = images(array, range(0))
+    size = array.shape[-1]
+    return Training(images(array, rows, groups), None, none, np.zeros((0, size, size), bool), np.zeros(0, bool), 7, "cpu", False, memo)
+
+
+def fitted(array: np.ndarray, rows: range, groups: list[str] | None = None, **settings: object):
+    method = Method(backbone="builtin", settings={**SETTINGS, **settings})
+    return PatchCore(method, WEIGHTS, "0" * 64).fit(training(array, rows, groups), None)
+
+
+def plain_features(array: np.ndarray) -> torch.Tensor:
+    """patchcore-inspection's order: unfold, bring to layer2's grid, pool each neighbourhood, stack, pool again."""
+    network = SmallResNet().eval()
+    network.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(WEIGHTS).items()})
+    mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    with torch.inference_mode():
+        x = (torch.from_numpy(array).float() / 255 - mean) / std
+        x = network.layer1(network.maxpool(network.relu(network.bn1(network.conv1(x)))))
+        second = network.layer2(x)
+        third = network.layer3(second)
+        parts = []
+        rows, columns = second.shape[-2:]
+        for stage in (second, third):
+            count, channels, height, width = stage.shape
+            unfolded = F.unfold(stage, 3, padding=1).reshape(count, channels * 9, height, width)
+            grown = F.interpolate(unfolded, size=(rows, columns), mode="bilinear", align_corners=False)
+            flat = grown.permute(0, 2, 3, 1).reshape(-1, 1, channels * 9)
+            parts.append(F.adaptive_avg_pool1d(flat, SETTINGS["pretrain_dim"])[:, 0])
+        stacked = torch.stack(parts, dim=1).reshape(len(parts[0]), 1, -1)
+        return F.adaptive_avg_pool1d(stacked, SETTINGS["target_dim"])[:, 0].reshape(len(array), rows * columns, -1)
+
+
+def test_features_bank_and_scores_are_those_of_the_plain_algorithm():
+    array = pictures(9)
+    detector = fitted(array, range(6))
+    plain = plain_features(array)
+    mine = detector.source(images(array, range(9)), slice(0, 9))
+    torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-4)
+
+    patches = plain[:6].flatten(0, 1)
+    picks = greedy_coreset(patches, int(len(patches) * 0.15), projection_dim=None, starting_points=3, seed=7)
+    each = plain.shape[1]
+    assert detector.bank.image.tolist() == (picks // each).tolist()
+    columns = detector.source.grid[1]
+    assert detector.bank.row.tolist() == (picks % each // columns).tolist()
+    assert detector.bank.column.tolist() == (picks % each % columns).tolist()
+
+    bank = patches[picks]
+    scored = detector.score(images(array, range(6, 9)))
+    for position in range(3):
+        distances = ((plain[6 + position][:, None] - bank[None]) ** 2).sum(-1)
+        nearest, index = distances.min(dim=1)
+        np.testing.assert_allclose(scored.maps[position].ravel(), nearest.numpy(), rtol=1e-3, atol=1e-4)
+        worst = int(nearest.argmax())
+        assert scored.scores[position] == pytest.approx(float(nearest.max()), rel=1e-3)
+        assert scored.worst[position].tolist() == [worst // columns, worst % columns]
+        assert scored.nearest[position] == index[worst]
+
+
+def test_euclidean_distance_is_the_root_and_keeps_the_order():
+    array = pictures(9)
+    squared = fitted(array, range(6)).score(images(array, range(6, 9)))
+    plain = fitted(array, range(6), distance="euclidean").score(images(array, range(6, 9)))
+    np.testing.assert_allclose(plain.maps**2, squared.maps, rtol=1e-4, atol=1e-5)
+    assert np.argsort(plain.scores).tolist() == np.argsort(squared.scores).tolist()
+
+
+def test_calibration_leaves_the_image_s_whole_group_out_of_the_bank():
+    array = pictures(6)
+    array[1] = array[0]  # two photos of one part
+    groups = ["a", "a", "b", "c", "d", "e"]
+    detector = fitted(array, range(6), groups, coreset_ratio=1.0)
+    calibration_images, scored = detector.calibrate()
+    assert calibration_images.names == tuple(f"{row}.png" for row in range(6))
+    plain = plain_features(array)
+    for position in range(6):
+        others = [row for row in range(6) if groups[row] != groups[position]]
+        distances = ((plain[position][:, None] - plain[others].flatten(0, 1)[None]) ** 2).sum(-1).amin(1)
+        assert scored.scores[position] == pytest.approx(float(distances.max()), rel=1e-3)
+    assert scored.scores.min() > 0  # with its twin in the bank, the first would have scored 0
+
+
+def test_the_memo_changes_no_number():
+    array = pictures(20)
+    method = Method(backbone="builtin", settings=SETTINGS)
+    kept: dict[str, np.ndarray] = {}
+
+    def memo(key, shape, fill):
+        if key not in kept:
+            kept[key] = np.empty(shape, np.float32)
+            fill(kept[key])
+        return kept[key]
+
+    rows = range(1, 18, 2)
+    with_memo = PatchCore(method, WEIGHTS, "0" * 64).fit(training(array, rows, memo=memo), None)
+    without = PatchCore(method, WEIGHTS, "0" * 64).fit(training(array, rows), None)
+    assert len(kept) == 1
+    tested = images(array, range(0, 20, 2))
+    assert np.array_equal(with_memo.score(tested).maps, without.score(tested).maps)
+
+
+def test_patches_max_and_bank_max_bound_the_bank():
+    array = pictures(6)
+    detector = fitted(array, range(6), patches_max=50, coreset_ratio=0.5)
+    assert len(detector.bank.vectors) == 25
+    assert len(fitted(array, range(6), bank_max=9).bank.vectors) == 9
+
+
+def test_a_single_group_cannot_calibrate():
+    array = pictures(2)
+    calibration_images, scored = fitted(array, range(2), ["a", "a"]).calibrate()
+    assert len(calibration_images) == len(scored.scores) == 0
