@@ -18,10 +18,11 @@ class _EachOnce(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -43,7 +44,7 @@ def load_job(job: str) -> dict[str, Any]:
             raise UsageError(f"{unknown('job', job, shipped)}; a job file is given by its path, ending in .yaml")
         path = shipped[job]
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _EachOnce)  # noqa: S506
+        values = yaml.load(path.read_text(encoding="utf-8"), _EachOnce)
     except OSError as error:
         raise UsageError(f"job file {path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date or number that does not exist
@@ -59,9 +60,7 @@ def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
     changed = {key: given.pop(key) for key in ("backbone", "weights") if key in given}
     methods = values.get("methods") or {}
     if changed and isinstance(methods, dict):
-        methods = {
-            name: {**(method or {}), **changed} if isinstance(method, dict | None) else method for name, method in methods.items()
-        }
+        methods = {name: {**(method or {}), **changed} if isinstance(method, dict | None) else method for name, method in methods.items()}
     return {**values, **given, "methods": methods}
 
 

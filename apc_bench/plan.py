@@ -104,7 +104,7 @@ def _steps(
 def finetune_work(sweep: Sweep, method: Method) -> float:
     """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder, which weighs about as much again."""
     settings: Any = method.settings
-    return 3.0 * 2 * _forward(sweep, method) * settings.batch * settings.steps
+    return 3.0 * 2 * _forward(sweep, method) * float(settings.batch * settings.steps)
 
 
 def trial_work(sweep: Sweep, method: Method, planned: Planned) -> float:

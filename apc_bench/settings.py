@@ -108,7 +108,7 @@ class Method(Frozen):
     backbone: str = "resnet50"
     weights: Path | None = None
     title: str | None = None
-    settings: SerializeAsAny[PatchCoreSettings] = Field(default=None, validate_default=True)  # type: ignore[assignment]
+    settings: SerializeAsAny[PatchCoreSettings] = Field(default=None, validate_default=True)
 
     @field_validator("detector")
     @classmethod

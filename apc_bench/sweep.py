@@ -156,8 +156,11 @@ def _merge(old: dict[str, Any], new: dict[str, Any], path: Path) -> dict[str, An
         if new["computing"].get(name) != value
     ]
     for name, method in now["methods"].items():
-        if name in then["methods"] and _what(then["methods"][name], old["weights"][name]) != _what(method, new["weights"][name]):
-            differing.append(f"method '{name}' has other settings or weights")
+        if name in then["methods"] and _identity(then["methods"][name]) != _identity(method):
+            differing.append(f"method '{name}' has other settings")
+    for name, weights in new["weights"].items():
+        if old["weights"].get(name, weights)["sha256"] != weights["sha256"]:
+            differing.append(f"method '{name}' has other weights")
     for name, print_ in new["fingerprints"].items():
         if old["fingerprints"].get(name, print_) != print_:
             differing.append(f"the content of category '{name}' changed")
@@ -173,5 +176,5 @@ def _merge(old: dict[str, Any], new: dict[str, Any], path: Path) -> dict[str, An
     return {**new, **both, "settings": merged, "created": old["created"], "resumed": new["created"]}
 
 
-def _what(method: dict[str, Any], weights: dict[str, Any]) -> list[Any]:
-    return [method["detector"], method["backbone"], method["settings"], weights["sha256"]]
+def _identity(method: dict[str, Any]) -> list[Any]:
+    return [method["detector"], method["backbone"], method["settings"]]

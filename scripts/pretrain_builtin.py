@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from apc_bench.errors import ApcError, UsageError
 from apc_bench.networks.small_resnet import SmallResNet
 
 MEAN = (0.485, 0.456, 0.406)
@@ -67,7 +68,6 @@ class DenseTask(nn.Module):
             self.network.conv1.weight -= self.network.conv1.weight.mean((2, 3), keepdim=True)
         outputs = classes + len(procedural.MARKS)
         self.heads = nn.ModuleList(self._head(width, outputs) for width in (64, 128))
-        self.classes = classes
 
     @staticmethod
     def _head(width: int, outputs: int) -> nn.Sequential:
@@ -118,25 +118,32 @@ def scene_batches(training: Training, first_step: int) -> Iterator[procedural.Sc
 
 
 def resume(checkpoint: Path, training: Training, parts: dict[str, Any]) -> int:
-    """Load the parts' states from `checkpoint` where it exists and is of the same training; the number of steps done."""
+    """Load the parts' states from `checkpoint` where it exists; the number of steps done. Raises UsageError for another training's."""
     if not checkpoint.exists():
         return 0
     state = torch.load(checkpoint, weights_only=True)
     if state["training"] != repr(training):
-        return 0
+        raise UsageError(f"{checkpoint} belongs to another training: {state['training']}; remove it, or name another with --checkpoint")
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return int(state["step"])
 
 
+def save(checkpoint: Path, state: dict[str, Any]) -> None:
+    """Write beside the name, then rename: an interruption leaves the last whole checkpoint."""
+    unfinished = checkpoint.with_suffix(".unfinished")
+    torch.save(state, unfinished)
+    unfinished.replace(checkpoint)
+
+
 def train(training: Training, checkpoint: Path, *, save_every: int = 250, after_step: Callable[[int], None] | None = None) -> SmallResNet:
-    """Train to the last step, going on from `checkpoint` where it is of the same training; `after_step` is called with the steps done."""
+    """Train to the last step, going on from `checkpoint` where it exists; `after_step` is called with the steps done."""
     torch.manual_seed(training.seed)
     families = family_of_formula()
     task = DenseTask(len(families)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(task.parameters(), lr=training.rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.rate, total_steps=training.steps + 1, pct_start=0.1)
-    parts = {"task": task, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"task": task, "optimizer": optimizer, "schedule": schedule}
     start = resume(checkpoint, training, parts)
     began = time.monotonic()
     for step, scenes in enumerate(itertools.islice(scene_batches(training, start), training.steps - start), start + 1):
@@ -144,13 +151,13 @@ def train(training: Training, checkpoint: Path, *, save_every: int = 250, after_
             logits = task(normalised(scenes.images))
         losses = [dense_loss(stage, scenes, families, training.mark_weight) for stage in logits]
         optimizer.zero_grad()
-        (losses[0] + losses[1]).backward()
+        torch.autograd.backward(losses)
         optimizer.step()
         schedule.step()
         if step % 100 == 0:
             print(f"step {step}: layer2 {losses[0]:.3f} layer3 {losses[1]:.3f} ({time.monotonic() - began:.0f} s)", flush=True)
         if step % save_every == 0:
-            torch.save({"training": repr(training), "step": step} | {name: part.state_dict() for name, part in parts.items()}, checkpoint)
+            save(checkpoint, {"training": repr(training), "step": step} | {name: part.state_dict() for name, part in parts.items()})
         if after_step is not None:
             after_step(step)
     return task.network.eval()
@@ -159,14 +166,17 @@ def train(training: Training, checkpoint: Path, *, save_every: int = 250, after_
 def rescale(network: SmallResNet, layer2: Tensor, layer3: Tensor) -> None:
     """Multiply the channels of layer2's output by `layer2` (64,) > 0 and of layer3's by `layer3` (128,) > 0, and nothing else, by folding
     the factors into batch norms and the convolutions that read them: rectified sums scale channel by channel."""
-    readers = [network.layer3[0].conv1, network.layer3[0].downsample[0]]
+    second: Any = network.layer2
+    third: Any = network.layer3
     with torch.no_grad():
-        for stage, factor, following in ((network.layer2, layer2, readers), (network.layer3, layer3, [])):
-            norms = [stage[0].downsample[1], *(block.bn2 for block in stage)]
-            for norm in norms:
+        for stage, factor, readers in (
+            (second, layer2, [second[1].conv1, third[0].conv1, third[0].downsample[0]]),
+            (third, layer3, [third[1].conv1]),
+        ):
+            for norm in (stage[0].downsample[1], stage[0].bn2, stage[1].bn2):
                 norm.weight *= factor
                 norm.bias *= factor
-            for convolution in [*(block.conv1 for block in stage[1:]), *following]:
+            for convolution in readers:
                 convolution.weight /= factor[None, :, None, None]
 
 
@@ -195,6 +205,7 @@ def write(network: SmallResNet, training: Training, path: Path) -> None:
         "std": json.dumps(STD),
     }
     save_file(tensors, path, metadata=metadata)
+    path.chmod(0o644)
 
 
 def main() -> None:
@@ -207,7 +218,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     training = Training(seed=options.seed, steps=options.steps)
-    network = train(training, options.checkpoint)
+    try:
+        network = train(training, options.checkpoint)
+    except ApcError as error:
+        parser.error(str(error))
     balance(network, training)
     write(network, training, options.output)
 

@@ -29,7 +29,8 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
-    """`images` (n, 3, s, s) in [0, 1]; `labels` (n, 3) formula of each region; `regions` (n, 3, s, s) shares that sum to 1; `marks` (n, len(MARKS), s, s) coverage in [0, 1]."""
+    """`images` (n, 3, s, s) in [0, 1]; `labels` (n, REGIONS) int64, the formula of each region; `regions` (n, REGIONS, s, s), shares
+    that sum to 1; `marks` (n, len(MARKS), s, s), coverage in [0, 1]."""
 
     images: Tensor
     labels: Tensor
@@ -69,10 +70,8 @@ def spectral(generator: Generator, count: int, size: int, gain: Callable[[Tensor
 def grating(generator: Generator, count: int, size: int, turn: float, wavelength: float, sharpness: float) -> Tensor:
     u, v = turned(generator, count, size, turn)
     bend = uniform(generator, 0, 1.5, count, 1, 1) * torch.sin(v / uniform(generator, 8, 24, count, 1, 1))
-    return torch.tanh(
-        sharpness
-        * (torch.sin(2 * math.pi * u / (wavelength * jitter(generator, count)) + bend) - uniform(generator, -0.4, 0.4, count, 1, 1))
-    )
+    wave = torch.sin(2 * math.pi * u / (wavelength * jitter(generator, count)) + bend)
+    return torch.tanh(sharpness * (wave - uniform(generator, -0.4, 0.4, count, 1, 1)))
 
 
 def weave(generator: Generator, count: int, size: int, turn: float, wavelength: float, kind: str) -> Tensor:
@@ -129,19 +128,15 @@ def lattice(generator: Generator, count: int, size: int, pitch: float, kind: str
     node = torch.arange(count)[:, None, None]
     u, v = ((c - c.floor() - 0.5 - (0.45 if loose else 0.0) * s[node, row, column]) for c, s in zip((u, v), shift, strict=True))
     radius = uniform(generator, 0.16, 0.3, count, 1, 1)
-    distance = {
-        "dot": torch.hypot(u, v),
-        "square": torch.maximum(u.abs(), v.abs()),
-        "cross": torch.minimum(u.abs(), v.abs()) * 2,
-        "ring": (torch.hypot(u, v) - 0.3).abs() * 2,
-    }[kind]
+    near, far, centre = torch.minimum(u.abs(), v.abs()), torch.maximum(u.abs(), v.abs()), torch.hypot(u, v)
+    distance = {"dot": centre, "square": far, "cross": near * 2, "ring": (centre - 0.3).abs() * 2}[kind]
     return torch.sigmoid((radius - distance) * pitches * 2)
 
 
 def tiles(generator: Generator, count: int, size: int, pitch: float, kind: str, turn: float) -> Tensor:
     u, v = (c / (pitch * jitter(generator, count)) for c in turned(generator, count, size, turn))
     if kind == "checker":
-        return ((u.floor() + v.floor()) % 2)
+        return (u.floor() + v.floor()) % 2
     u, v = (u + 0.5 * (v.floor() % 2)) / 2 if kind == "brick" else u, v
     joint = torch.minimum((u - u.round()).abs() * (2 if kind == "brick" else 1), (v - v.round()).abs())
     return (joint * pitch / 1.5).clamp(max=1) + 0.2 * torch.sin(12.9898 * u.floor() + 78.233 * v.floor())
@@ -149,9 +144,8 @@ def tiles(generator: Generator, count: int, size: int, pitch: float, kind: str, 
 
 def rings(generator: Generator, count: int, size: int, wavelength: float, arms: int) -> Tensor:
     u, v = turned(generator, count, size)
-    return torch.sin(
-        2 * math.pi * torch.hypot(u, v * jitter(generator, count, 0.3)) / (wavelength * jitter(generator, count)) + arms * torch.atan2(v, u)
-    )
+    radius = torch.hypot(u, v * jitter(generator, count, 0.3))
+    return torch.sin(2 * math.pi * radius / (wavelength * jitter(generator, count)) + arms * torch.atan2(v, u))
 
 
 def julia(generator: Generator, count: int, size: int, real: float, imaginary: float) -> Tensor:
@@ -182,17 +176,13 @@ def attractor(generator: Generator, count: int, size: int, system: int) -> Tenso
 
 
 def pile(generator: Generator, count: int, size: int, shape: str, reach: float) -> Tensor:
-    """Dead leaves: shapes of random tone painted over each other until they cover the field."""
+    """Dead leaves: shapes of random tone painted over each other, about as many as would tile the field, 60 at most."""
     out = torch.rand((count, 1, 1), generator=generator).expand(count, size, size).clone()
-    for _ in range(min(int(3 * (size / reach) ** 2 / 3), 60)):
+    for _ in range(min(int((size / reach) ** 2), 60)):
         u, v = turned(generator, count, size)
         u, v = u / (reach * uniform(generator, 0.5, 1.2, count, 1, 1)), v / (reach * uniform(generator, 0.5, 1.2, count, 1, 1))
-        distance = {
-            "disc": u * u + v * v,
-            "box": torch.maximum(u.abs(), v.abs()),
-            "wedge": torch.maximum(v.abs() * 1.7 + u, -u) * 1.2,
-            "line": torch.maximum(u.abs() / 4, v.abs() * 6),
-        }[shape]
+        box, wedge = torch.maximum(u.abs(), v.abs()), torch.maximum(v.abs() * 1.7 + u, -u) * 1.2
+        distance = {"disc": u * u + v * v, "box": box, "wedge": wedge, "line": torch.maximum(u.abs() / 4, v.abs() * 6)}[shape]
         out = torch.where(distance < 1, torch.rand((count, 1, 1), generator=generator), out)
     return out
 
@@ -209,10 +199,7 @@ def formulas() -> tuple[Formula, ...]:
     """All classes, in a fixed order."""
 
     def family(function: Callable[..., Tensor], *choices: tuple[object, ...]) -> list[Formula]:
-        return [
-            Formula(f"{function.__name__}{values}", lambda g, n, s, values=values: function(g, n, s, *values))
-            for values in product(*choices)
-        ]
+        return [Formula(f"{function.__name__}{v}", lambda g, n, s, v=v: function(g, n, s, *v)) for v in product(*choices)]
 
     return (
         *family(grating, (0, 1, 2, 3), (4.0, 8.0, 16.0), (0.5, 5.0)),
@@ -278,20 +265,8 @@ def mark_distances(generator: Generator, count: int, size: int) -> Tensor:
     ellipse = (torch.hypot(u / reach, v / flat) - 1) * flat
     sector = 2 * math.pi / torch.randint(3, 7, (count, 1, 1), generator=generator)
     polygon = radius * torch.cos(torch.remainder(torch.atan2(v, u), sector) - sector / 2) - reach * 0.8
-    return torch.stack(
-        [
-            beyond - 2.5 * width,
-            beyond - width,
-            radius - 2.2 * width,
-            ellipse,
-            (radius - reach).abs() - 1.5 * width,
-            polygon,
-            ellipse,
-            ellipse,
-            ellipse,
-        ],
-        1,
-    )
+    blobs = [radius - 2.2 * width, ellipse, (radius - reach).abs() - 1.5 * width, polygon]
+    return torch.stack([beyond - 2.5 * width, beyond - width, *blobs, ellipse, ellipse, ellipse], 1)
 
 
 def marked(generator: Generator, images: Tensor, slots: int = 2) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Greedy k-centre selection: which patch vectors the memory bank keeps (METHOD.md section 2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -74,8 +74,7 @@ def projection(features: Tensor, dim: int, *, seed: int) -> Tensor:
     matrix = torch.randn(width, dim, generator=Generator().manual_seed(seed)) / dim**0.5
     matrix = matrix.to(features.device, dtype)
     projected = torch.empty(len(features), dim, dtype=dtype, device=features.device)
-    for start in range(0, len(features), 16384):
-        rows = slice(start, start + 16384)
+    for rows in _chunks(len(features)):
         torch.mm(features[rows].to(dtype), matrix, out=projected[rows])
     return projected
 
@@ -197,21 +196,25 @@ def _repeated(points: Tensor) -> Tensor:
     Products of equal rows may differ in the last bit, so a tie of equal points must not be left to them.
     """
     weights = torch.rand(points.shape[1], generator=Generator().manual_seed(0), dtype=torch.float64).to(points.device)
-    sums = torch.cat([(rows * weights).sum(1) for rows in points.split(16384)])
-    sums, order = torch.sort(sums, stable=True)
-    later, earlier = order[1:][sums[1:] == sums[:-1]], order[:-1][sums[1:] == sums[:-1]]
-    equal = [(points[a] == points[b]).all(1) for a, b in zip(later.split(16384), earlier.split(16384), strict=True)]
-    return later[torch.cat(equal)]
+    sums, order = torch.sort(torch.cat([(points[rows] * weights).sum(1) for rows in _chunks(len(points))]), stable=True)
+    neighbours = torch.nonzero(sums[1:] == sums[:-1])[:, 0]
+    later, earlier = order[neighbours + 1], order[neighbours]
+    equal = [(points[later[pairs]] == points[earlier[pairs]]).all(1) for pairs in _chunks(len(later))]
+    return later[torch.cat(equal)] if equal else later
 
 
 def _mean_distance(points: Tensor, starts: Tensor) -> Tensor:
     """The mean Euclidean distance (n,) of each point to the points at `starts`."""
     total = points.new_zeros(len(points))
-    for start in range(0, len(points), 16384):
-        rows = points[start : start + 16384]
+    for rows in _chunks(len(points)):
         for origin in points[starts.to(points.device)]:
-            total[start : start + 16384] += (rows - origin).square().sum(1).sqrt()
+            total[rows] += (points[rows] - origin).square().sum(1).sqrt()
     return total / len(starts)
+
+
+def _chunks(rows: int) -> Iterator[slice]:
+    """Slices of at most 16,384 rows, so that temporaries stay small."""
+    return (slice(start, start + 16384) for start in range(0, rows, 16384))
 
 
 def _working(dtype: torch.dtype) -> torch.dtype:

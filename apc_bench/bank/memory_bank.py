@@ -1,4 +1,4 @@
-"""The memory bank: normal patch vectors with their origins, and the exact search for the nearest (METHOD.md section 2)."""
+"""The memory bank: normal patch vectors, where each was seen, and the exact search for the nearest."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,22 @@ from torch import Tensor
 
 from apc_bench.bank.precision import full_precision
 
-QUERY_ROWS, BANK_ROWS = 1024, 8192
-"""Rows and columns of one matrix product: 32 MiB in float32, however large the bank."""
+PRODUCT_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}
+"""Size of one matrix product of a search; with a few temporaries beside it, all that a search needs, however large the bank.
+
+On CPUs small enough that the allocator keeps the pages from one product to the next; on GPUs large enough to hide the launches.
+"""
+
+BANK_ROWS = 16384
+"""Bank vectors of one product: most banks in one piece, so that few candidates beside the nearest are compared exactly."""
+
+PAIRS = 4096
+"""Pairs of vectors that are compared exactly at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """distance (q, k): squared L2, ascending; index (q, k) int64 into the bank."""
+    """Per query the nearest bank vectors, nearest first: squared L2 distance (q, k) float32, and index in the bank (q, k) int64."""
 
     distance: Tensor
     index: Tensor
@@ -21,8 +30,7 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryBank:
-    """Vectors (m, d) float32; where each comes from: image (m,) int32 (position among the training images), row, column (m,) int16 on the
-    patch grid; group (m,) int32 of its image, on the vectors' device."""
+    """Vectors (m, d) float32 and, for each, the training image (int32), the position in its patch grid (int16) and the group (int32)."""
 
     vectors: Tensor
     image: Tensor
@@ -30,47 +38,117 @@ class MemoryBank:
     column: Tensor
     group: Tensor
 
+    def __post_init__(self) -> None:
+        wanted = {"image": torch.int32, "row": torch.int16, "column": torch.int16, "group": torch.int32}
+        if self.vectors.ndim != 2 or not len(self.vectors) or self.vectors.dtype != torch.float32:
+            raise ValueError(f"a memory bank needs vectors (m, d) in float32, got {tuple(self.vectors.shape)} in {self.vectors.dtype}")
+        for name, dtype in wanted.items():
+            value: Tensor = getattr(self, name)
+            if value.shape != (len(self),) or value.dtype != dtype:
+                raise ValueError(f"{name} must be {dtype} of shape ({len(self)},), got {value.dtype} of shape {tuple(value.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
     def nearest(self, queries: Tensor, *, exclude_group: int | None = None, k: int = 1) -> Nearest:
-        """The k nearest bank vectors of each query (q, d), exactly; `exclude_group`: without the rows of one group.
+        """The k nearest bank vectors of each query (q, d), on the bank's device; without those of `exclude_group`, if given.
 
-        Candidates come from blocked products |c|² - 2x·c of centred vectors; the winners' distances are computed again as sums of squared
-        differences, so that they carry no cancellation. Deterministic. Raises ValueError where fewer than k vectors are left.
+        Exact: matrix products rank the bank approximately, all vectors within rounding of the k-th are compared again by
+        the sum of squared differences in float64, and ties of these go to the lowest index. So a distance does not depend on threads,
+        device or batch. Memory beside the result is bounded, however large the bank.
+
+        Raises ValueError for queries of another width, and where fewer than k vectors are left.
         """
-        left = len(self.vectors) if exclude_group is None else int((self.group != exclude_group).sum())
-        if left < k:
-            raise ValueError(f"the bank has {left} vectors to search, {k} are needed")
-        with torch.no_grad(), full_precision(queries.device):
-            centre = self.vectors.mean(0)
-            parts = [self._search(rows, centre, exclude_group, k) for rows in queries.split(QUERY_ROWS)]
-        distance, index = (torch.cat(column) for column in zip(*parts, strict=True)) if parts else (queries.new_zeros(0, k), queries.new_zeros(0, k))
-        return Nearest(distance, index.long())
-
-    def _search(self, queries: Tensor, centre: Tensor, exclude_group: int | None, k: int) -> tuple[Tensor, Tensor]:
-        centred = queries - centre
-        best = queries.new_full((len(queries), k), float("inf"))
-        index = torch.zeros(len(queries), k, dtype=torch.int64, device=queries.device)
-        for start in range(0, len(self.vectors), BANK_ROWS):
-            bank = self.vectors[start : start + BANK_ROWS] - centre
-            found = torch.addmm(bank.square().sum(1), centred, bank.T, alpha=-2)
-            if exclude_group is not None:
-                found[:, self.group[start : start + BANK_ROWS] == exclude_group] = float("inf")
-            values, places = found.min(1, keepdim=True) if k == 1 else found.topk(min(k, len(bank)), dim=1, largest=False)
-            best, order = torch.cat([best, values], dim=1).sort(dim=1, stable=True)
-            index = torch.cat([index, places + start], dim=1).gather(1, order)[:, :k]
-            best = best[:, :k]
-        exact = torch.stack([(queries - self.vectors[column]).square().sum(1) for column in index.unbind(1)], dim=1)
-        exact, order = exact.sort(dim=1, stable=True)
-        return exact, index.gather(1, order)
+        allowed = torch.ones(len(self), dtype=torch.bool, device=self.vectors.device)
+        if exclude_group is not None:
+            allowed = (self.group != exclude_group).to(allowed.device)
+        left = int(allowed.sum())
+        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
+            raise ValueError(f"queries must be vectors of width {self.vectors.shape[1]}, got shape {tuple(queries.shape)}")
+        if not 1 <= k <= left:
+            raise ValueError(f"cannot find the {k} nearest of {left} bank vectors")
+        with torch.no_grad(), full_precision(self.vectors.device):
+            norms = torch.linalg.vector_norm(self.vectors, dim=1).square()
+            rounding = _rounding(queries, norms, self.vectors.shape[1])
+            norms[~allowed] = torch.inf
+            rows = max(1, PRODUCT_BYTES[self.vectors.device.type] // (4 * min(len(self), BANK_ROWS)))
+            parts = (slice(start, start + rows) for start in range(0, max(len(queries), 1), rows))
+            found = [_search(queries[part], self.vectors, norms, rounding[part], k) for part in parts]
+        return Nearest(torch.cat([distance for distance, _ in found]).float(), torch.cat([index for _, index in found]))
 
 
-def reweight(queries: Tensor, nearest: Tensor, bank: MemoryBank, *, neighbours: int) -> Tensor:
-    """The factors (n,) that the paper puts on image scores: 1 - softmax over the neighbourhood of the nearest bank vector.
+def reweight(
+    scores: Tensor, patches: Tensor, nearest: Tensor, bank: MemoryBank, *, neighbours: int = 9, exclude_group: int | None = None
+) -> Tensor:
+    """Image scores (n,) re-weighted by how usual the bank is around the nearest normal patch (PatchCore, equation 7).
 
-    queries (n, d): each image's worst patch; nearest (n,): the index of its nearest bank vector. With N the `neighbours` bank vectors nearest to that
-    one (itself among them), the factor is 1 - exp(|x - m|) / Σ_N exp(|x - m'|) over Euclidean distances (PatchCore, equation 7; b = 9 in anomalib).
-    A bank smaller than `neighbours` is its own neighbourhood.
+    `patches` (n, d) are the images' worst patches, m_test; `nearest` (n,) int64 their nearest bank vectors, m*. As in anomalib:
+    N_b(m*) are the `neighbours` bank vectors nearest to m*, itself among them, and with Euclidean distances
+    weight = 1 - exp(|m_test - m*|) / sum over m in N_b(m*) of exp(|m_test - m|). With fewer than two neighbours, or a bank of
+    one vector, there is nothing to weigh by and the scores come back as they are.
     """
-    around = bank.nearest(bank.vectors[nearest], k=min(neighbours, len(bank.vectors))).index
-    to_all = (queries[:, None] - bank.vectors[around]).square().sum(2).sqrt()
-    to_nearest = (queries - bank.vectors[nearest]).square().sum(1).sqrt()
-    return 1 - torch.exp(to_nearest - torch.logsumexp(to_all, dim=1))
+    left = len(bank) if exclude_group is None else int((bank.group != exclude_group).sum())
+    neighbours = min(neighbours, left)
+    if neighbours < 2 or not len(scores):
+        return scores
+    support = bank.nearest(bank.vectors[nearest], exclude_group=exclude_group, k=neighbours).index
+    to_support = torch.linalg.vector_norm(patches[:, None].double() - bank.vectors[support].double(), dim=2)
+    to_nearest = torch.linalg.vector_norm(patches.double() - bank.vectors[nearest].double(), dim=1)
+    weight = 1 - torch.exp(to_nearest - torch.logsumexp(to_support, dim=1))
+    return weight.to(scores.dtype) * scores
+
+
+def _rounding(queries: Tensor, norms: Tensor, width: int) -> Tensor:
+    """Per query, how far apart two values of |b|² - 2q·b may come out in float32 though they are equal.
+
+    Rounding errors of a sum of d products grow with sqrt(d) (Higham and Mary, 2019); the factor leaves room for any order of summation.
+    """
+    longest = norms.max().sqrt()
+    lengths = torch.linalg.vector_norm(queries.float(), dim=1)
+    margin: Tensor = 4 * width**0.5 * torch.finfo(torch.float32).eps * longest * (2 * lengths + longest)
+    if not bool(margin.isfinite().all()):
+        raise ValueError("queries or bank vectors hold values that are not finite")
+    return margin
+
+
+def _search(queries: Tensor, vectors: Tensor, norms: Tensor, rounding: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest of each query: squared distances in float64 and indices, (q, k) each."""
+    queries = queries.float()
+    bound = torch.full_like(rounding, torch.finfo(torch.float32).max)
+    distance = torch.full((len(queries), k), torch.inf, dtype=torch.float64, device=queries.device)
+    index = torch.full((len(queries), k), -1, device=queries.device)
+    for start in range(0, len(vectors), BANK_ROWS):
+        part = slice(start, start + BANK_ROWS)
+        # |b|² - 2q·b orders the bank as |q - b|² does.
+        approximate = torch.addmm(norms[part], queries, vectors[part].T, alpha=-2)
+        if approximate.shape[1] >= k:
+            kth = approximate.amin(1) if k == 1 else approximate.topk(k, largest=False).values[:, -1]
+            bound = torch.minimum(bound, kth + rounding)
+        query, column = torch.nonzero(approximate <= bound[:, None], as_tuple=True)
+        squared = _squared_distances(queries, query, vectors, column + start)
+        distance, index = _merged(distance, index, query, squared, column + start)
+    return distance, index
+
+
+def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: Tensor) -> Tensor:
+    """Sums of squared differences of pairs (queries[query[i]], vectors[vector[i]]) in float64."""
+    squared = torch.empty(len(query), dtype=torch.float64, device=query.device)
+    for start in range(0, len(query), PAIRS):
+        pair = slice(start, start + PAIRS)
+        squared[pair] = (queries[query[pair]].double() - vectors[vector[pair]].double()).square().sum(1)
+    return squared
+
+
+def _merged(distance: Tensor, index: Tensor, query: Tensor, squared: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+    """The k nearest of what was found before, (q, k), and of new pairs; equal distances by index."""
+    count, k = distance.shape
+    rows = torch.arange(count, device=query.device)
+    query = torch.cat([rows.repeat_interleave(k), query])
+    squared = torch.cat([distance.flatten(), squared])
+    vector = torch.cat([index.flatten(), vector])
+    order = torch.argsort(vector, stable=True)
+    order = order[torch.argsort(squared[order], stable=True)]
+    order = order[torch.argsort(query[order], stable=True)]
+    first = torch.searchsorted(query[order], rows)
+    best = order[first[:, None] + torch.arange(k, device=query.device)]
+    return squared[best], vector[best]

@@ -1,10 +1,10 @@
 """From files to arrays: decoding, resizing, masks. Pixels are decoded here and nowhere else."""
 
-import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,19 @@ from PIL import Image, UnidentifiedImageError
 from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.errors import DataError
 
-DECODE_VERSION = 1
-"""Raised whenever the same file would give other pixels."""
+DECODE_VERSION = 2
+"""Raised whenever the same file would give other pixels, and RESULT_VERSION with it where scores change."""
 
 PIXELS_MAX = 100_000_000
 """Images larger than this are refused before they are decoded: a small file can otherwise ask for any amount of memory."""
 
+# Checked here instead: Pillow only warns from 89 to 179 million pixels, and warnings cannot be silenced in one thread alone.
+Image.MAX_IMAGE_PIXELS = None
+
+# What may stand behind an image's ending. Other formats of Pillow call other programs (EPS) or hold what is no photo.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+T = TypeVar("T")
 RGB = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -40,7 +47,7 @@ class Geometry:
     """The resize to a square input of `image_size` pixels (METHOD.md section 2, "Input").
 
     square: both sides to `image_size`. letterbox: the longer side to it, black borders. crop: the shorter side to
-    `image_size` × 256/224, then the centre, as the reference code does.
+    `image_size` × 256/224, then the centre, rounded as the reference code's torchvision does.
     """
 
     image_size: int
@@ -51,10 +58,13 @@ class Geometry:
         size = self.image_size
         if self.resize == "square":
             return Placement(height, width, size, size, 0, 0)
-        short, long = min(height, width), max(height, width)
-        scale = size / long if self.resize == "letterbox" else round(size * 256 / 224) / short
-        tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-        return Placement(height, width, tall, wide, (size - tall) // 2, (size - wide) // 2)
+        if self.resize == "letterbox":
+            scale = size / max(height, width)
+            tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+            return Placement(height, width, tall, wide, (size - tall) // 2, (size - wide) // 2)
+        short, shorter = min(height, width), round(size * 256 / 224)
+        tall, wide = shorter * height // short, shorter * width // short
+        return Placement(height, width, tall, wide, -round((tall - size) / 2), -round((wide - size) / 2))
 
     def apply(self, image: RGB) -> RGB:
         """(h, w, 3) uint8 -> (image_size, image_size, 3) uint8, bicubic."""
@@ -62,7 +72,8 @@ class Geometry:
 
     def apply_mask(self, mask: Mask) -> Mask:
         """(h, w) bool -> (image_size, image_size) bool, nearest neighbour; outside the image nothing is anomalous."""
-        return self._fit(Image.fromarray(mask.astype(np.uint8) * 255), Image.Resampling.NEAREST) > 0
+        fitted: Mask = self._fit(Image.fromarray(mask.astype(np.uint8) * 255), Image.Resampling.NEAREST) > 0
+        return fitted
 
     def _fit(self, image: Image.Image, how: Image.Resampling) -> NDArray[np.uint8]:
         place = self.place(image.height, image.width)
@@ -75,44 +86,50 @@ class Geometry:
 def read_image(path: Path) -> RGB:
     """Decodes an image file to (h, w, 3) uint8. 16-bit values are rescaled, not clipped; alpha is composed on black; EXIF rotation is not
     applied, so that image and mask agree. Raises DataError that names the file and says why."""
-    return np.asarray(_to_rgb(_load(path), path))
+    return np.asarray(_load(path, _to_rgb))
 
 
 def read_mask(path: Path) -> Mask:
-    """Decodes a mask file to (h, w) bool: 128 or more of 255 is anomalous; in a mask of small label ids, any id above 0 (METHOD.md section 5)."""
-    values = _levels(_load(path))
-    return values >= 128 if values.max(initial=0) >= 128 else values > 0
+    """Decodes a mask file to (h, w) bool: 128 or more of 255 is anomalous; in a mask of small label ids, any id above 0 (METHOD.md section 5).
+
+    Raises DataError that names the file and says why.
+    """
+    values = _load(path, _levels)
+    anomalous: Mask = values >= (128 if values.max(initial=0) >= 128 else 1)
+    return anomalous
 
 
-def _load(path: Path) -> Image.Image:
+def _load(path: Path, convert: Callable[[Image.Image], T]) -> T:
+    """Opens, checks and decodes a file; whatever is wrong with it becomes one DataError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > PIXELS_MAX:
-                    raise DataError(f"{path}: {image.width} × {image.height} pixels are more than {PIXELS_MAX:,}")
-                image.load()
-                return image.copy() if getattr(image, "n_frames", 1) == 1 else _refuse_frames(path)
-    except DataError:
-        raise
+        with Image.open(path, formats=_FORMATS) as image:
+            _check(image)
+            image.load()
+            return convert(image)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except UnidentifiedImageError:
         size = path.stat().st_size
-        raise DataError(f"{path}: {'empty file' if not size else 'not an image that can be read'}") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, MemoryError, OverflowError) as error:
-        raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())[:160]})") from None
+        raise DataError(f"{path}: {'not an image that can be read' if size else 'empty file'}") from None
+    except Exception as error:  # decoders raise what they like on bytes that are not what they claim to be
+        why = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:160]
+        raise DataError(f"{path}: cannot be decoded ({why or type(error).__name__})") from None
 
 
-def _refuse_frames(path: Path) -> Image.Image:
-    raise DataError(f"{path}: holds several frames; one image a file is needed")
-
-
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def _check(image: Image.Image) -> None:
+    if image.width * image.height > PIXELS_MAX:
+        raise DataError(f"{image.width} × {image.height} pixels are more than {PIXELS_MAX:,}")
+    if getattr(image, "n_frames", 1) != 1:
+        raise DataError("holds several frames; one image a file is needed")
     if image.mode == "F":
-        raise DataError(f"{path}: holds floating-point pixels, whose range cannot be known; save it with 8 or 16 bits")
+        raise DataError("holds floating-point pixels, whose range cannot be known; save it with 8 or 16 bits")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-            raise DataError(f"{path}: holds values from {values.min()} to {values.max()}; save it with 8 or 16 bits")
+            raise DataError(f"holds values from {values.min()} to {values.max()}; save it with 8 or 16 bits")
         return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")  # 65535 / 257 = 255
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -121,14 +138,18 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _levels(image: Image.Image) -> NDArray[np.uint8]:
-    """A mask's values before binarisation: palette indices as they are, 16-bit rescaled only where they exceed 8 bits."""
+    """A mask's values before binarisation, 255 for what is certainly anomalous. Palette indices are label ids, unless index 0 is no black:
+    some programs write black and white as a palette in either order, and there the colours count."""
     if image.mode == "1":
         return np.asarray(image).astype(np.uint8) * 255
-    if image.mode in ("L", "P"):
+    if image.mode == "L" or (image.mode == "P" and not any((image.getpalette() or [0, 0, 0])[:3])):
         return np.asarray(image)
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        return (values if values.max(initial=0) < 256 else values // 257).clip(0, 255).astype(np.uint8)
+        values = np.asarray(image).astype(np.int64).clip(0)
+        if values.max(initial=0) < 256:
+            return values.astype(np.uint8)
+        ids = values.max() < 128 * 257  # more than 8 bits and yet no mask in 16: label ids
+        return (values > 0).astype(np.uint8) * 255 if ids else (values // 257).clip(0, 255).astype(np.uint8)
     return np.asarray(image.convert("RGB")).max(axis=2)
 
 
@@ -173,9 +194,13 @@ def decode_into(
 def _decode(folder: Path, sample: Sample, geometry: Geometry, image_row: NDArray[np.uint8], mask_row: Mask) -> tuple[Placement, str]:
     image = read_image(folder / sample.image)
     height, width = image.shape[:2]
+    place = geometry.place(height, width)
+    if place.resized_height * place.resized_width > PIXELS_MAX:
+        raise DataError(
+            f"{folder / sample.image}: {width} × {height} pixels are too narrow for '{geometry.resize}'; use --resize letterbox"
+        )
     image_row[:] = geometry.apply(image).transpose(2, 0, 1)
     mask_row[:] = False
-    place = geometry.place(height, width)
     if sample.mask is None:
         return place, "none" if sample.anomalous else "normal"
     mask = read_mask(folder / sample.mask)

@@ -1,14 +1,16 @@
 """From a folder to a dataset: the MVTec layout, groups, names. Reads names only, never pixels.
 
-    ROOT/CATEGORY/train/good/*          normal training images
-    ROOT/CATEGORY/test/good/*           normal test images
-    ROOT/CATEGORY/test/TYPE/*           anomalous images of a defect type
-    ROOT/CATEGORY/ground_truth/TYPE/    masks, NAME_mask.png or NAME.png, paired by name
-    ROOT/CATEGORY/groups.csv            optional: image, group and optionally part (METHOD.md section 5, "Groups")
+ROOT/CATEGORY/train/good/*          normal training images
+ROOT/CATEGORY/test/good/*           normal test images
+ROOT/CATEGORY/test/TYPE/*           anomalous images of a defect type
+ROOT/CATEGORY/ground_truth/TYPE/    masks, NAME_mask.png or NAME.png, paired by name
+ROOT/CATEGORY/groups.csv            optional: image, group and optionally part (METHOD.md section 5, "Groups")
 """
 
 import csv
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from apc_bench.errors import DataError, listed, unknown
 from apc_bench.settings import NAME
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+ENDINGS = " ".join(sorted(ending.removeprefix(".") for ending in IMAGE_ENDINGS))
 GOOD = "good"
 
 
@@ -62,9 +65,17 @@ class Dataset:
 def read_dataset(root: Path, *, name: str | None = None, categories: Sequence[str] | None = None) -> Dataset:
     """Reads a folder in MVTec layout.
 
-    `categories`: only these. Raises DataError when there is no such folder, no category in it, an unknown category, a category
-    without `train/good`, `test/good` or images there, masks that belong to no image, or a name that cannot become a folder name.
+    `categories`: only these. Raises DataError when there is no such folder or one that cannot be listed, no category in it, an unknown
+    category, a category without `train/good`, `test/good` or images there, masks that belong to no image or twice to one, a groups.csv
+    that does not fit, or a name that cannot become a folder name.
     """
+    try:
+        return _read(root, name, categories)
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
+
+
+def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dataset:
     if not root.is_dir():
         raise DataError(f"no such folder: {root} (--data takes a folder in MVTec layout: CATEGORY/train/good, CATEGORY/test/TYPE)")
     found = sorted(entry.name for entry in root.iterdir() if (entry / "train").is_dir() or (entry / "test").is_dir())
@@ -87,13 +98,17 @@ def _read_category(folder: Path) -> Category:
     _check_name("category", folder.name, folder)
     normal = _images(folder, "train", GOOD)
     if not normal:
-        raise DataError(f"category '{folder.name}' has no images in {folder / 'train' / GOOD}: PatchCore learns from normal images there")
+        raise DataError(
+            f"category '{folder.name}' has no images ({ENDINGS}) in {folder / 'train' / GOOD}: PatchCore learns from normal images there"
+        )
     test = folder / "test"
-    types = sorted(entry.name for entry in test.iterdir() if entry.is_dir()) if test.is_dir() else []
+    types = _folders(test)
     images = {kind: _images(folder, "test", kind) for kind in types}
     images = {kind: names for kind, names in images.items() if names}
     if GOOD not in images:
-        raise DataError(f"category '{folder.name}' has no images in {test / GOOD}: without normal test images no metric is defined")
+        raise DataError(
+            f"category '{folder.name}' has no images ({ENDINGS}) in {test / GOOD}: without normal test images no metric is defined"
+        )
     if len(images) == 1:
         raise DataError(f"category '{folder.name}' has no anomalous image: put them in {test}/<defect type>")
     samples = [Sample(image, None, GOOD, True, image) for image in normal]
@@ -101,26 +116,33 @@ def _read_category(folder: Path) -> Category:
         _check_name("defect type", kind, test)
         masks = _masks(folder, kind, names) if kind != GOOD else {}
         samples += [Sample(image, masks.get(image), kind, False, image) for image in names]
+    for kind in sorted(set(_folders(folder / "ground_truth")) - {*images, GOOD}):
+        _masks(folder, kind, [])
     samples = _with_groups(folder, samples)
     return Category(folder.name, folder, tuple(sorted(samples, key=lambda sample: sample.image)))
 
 
 def _check_name(kind: str, name: str, where: Path) -> None:
-    if not re.match(NAME, name):
+    if not re.fullmatch(NAME, name):
         raise DataError(f"{kind} {name!r} in {where} cannot be used: letters, digits, '.', '_' and '-' only, at most 64; rename the folder")
+
+
+def _folders(place: Path) -> list[str]:
+    return sorted(entry.name for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith(".")) if place.is_dir() else []
+
+
+def _image_files(place: Path) -> list[str]:
+    """Names of the image files in a folder, sorted; anything else and hidden files are passed over."""
+    names = [entry.name for entry in place.iterdir() if entry.suffix.lower() in IMAGE_ENDINGS and not entry.name.startswith(".")]
+    for name in names:
+        if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):  # Cs: how Python shows bytes that are no UTF-8
+            raise DataError(f"file name {name!r} in {place} holds control characters or is not valid UTF-8; rename it")
+    return sorted(names)
 
 
 def _images(folder: Path, part: str, kind: str) -> list[str]:
     place = folder / part / kind
-    if not place.is_dir():
-        return []
-    names = [entry.name for entry in place.iterdir() if entry.suffix.lower() in IMAGE_ENDINGS and not entry.name.startswith(".")]
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"file name {name!r} in {place} is not valid UTF-8; rename it") from None
-    return [f"{part}/{kind}/{name}" for name in sorted(names)]
+    return [f"{part}/{kind}/{name}" for name in _image_files(place)] if place.is_dir() else []
 
 
 def _masks(folder: Path, kind: str, images: list[str]) -> dict[str, str]:
@@ -136,18 +158,19 @@ def _masks(folder: Path, kind: str, images: list[str]) -> dict[str, str]:
         by_stem[stem] = image
     pairs: dict[str, str] = {}
     strays = []
-    for entry in sorted(place.iterdir()):
-        if entry.suffix.lower() not in IMAGE_ENDINGS or entry.name.startswith("."):
-            continue
-        owner = by_stem.get(entry.stem) or by_stem.get(entry.stem.removesuffix("_mask"))
+    for name in _image_files(place):
+        stem = Path(name).stem
+        owner = by_stem.get(stem) or by_stem.get(stem.removesuffix("_mask"))
         if owner is None:
-            strays.append(entry.name)
+            strays.append(name)
         elif owner in pairs:
-            raise DataError(f"{folder}: {owner} has two masks, {pairs[owner]} and {entry.name}; remove one")
+            raise DataError(f"{folder}: {owner} has two masks, {pairs[owner]} and {name}; remove one")
         else:
-            pairs[owner] = f"ground_truth/{kind}/{entry.name}"
+            pairs[owner] = f"ground_truth/{kind}/{name}"
     if strays:
-        raise DataError(f"{place}: masks that belong to no image: {listed(strays)}; a mask is called NAME_mask.png or NAME.png after its image")
+        raise DataError(
+            f"{place}: masks that belong to no image: {listed(strays)}; a mask is called NAME_mask.png or NAME.png after its image"
+        )
     return pairs
 
 
@@ -156,20 +179,28 @@ def _with_groups(folder: Path, samples: list[Sample]) -> list[Sample]:
     path = folder / "groups.csv"
     if not path.is_file():
         return samples
+    rows = _read_groups(path)
+    known = {sample.image for sample in samples}
+    strays = sorted(set(rows) - known)
+    if strays:
+        raise DataError(f"{path}: names images that do not exist: {listed(strays)}; paths are such as test/TYPE/NAME.png")
+    return [
+        replace(sample, group=rows[sample.image][0], part=rows[sample.image][1]) if sample.image in rows else sample for sample in samples
+    ]
+
+
+def _read_groups(path: Path) -> dict[str, tuple[str, str | None]]:
+    """Image -> group and part. Raises DataError for a missing column, an empty group, or an image that is listed twice."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"image", "group"} <= set(reader.fieldnames or ()):
                 raise DataError(f"{path}: needs the columns image and group (got {listed(reader.fieldnames or ())})")
-            rows = {row["image"]: (row["group"], row.get("part") or None) for row in reader}
+            listing = [[(row.get(name) or "").strip() for name in ("image", "group", "part")] for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    known = {sample.image for sample in samples}
-    strays = sorted(set(rows) - known)
-    if strays:
-        raise DataError(f"{path}: names images that do not exist: {listed(strays)}")
-    if any(not group for group, _ in rows.values()):
-        raise DataError(f"{path}: the group of {listed([image for image, (group, _) in rows.items() if not group])} is empty")
-    return [
-        replace(sample, group=rows[sample.image][0], part=rows[sample.image][1]) if sample.image in rows else sample for sample in samples
-    ]
+    if empty := [image for image, group, _ in listing if not group]:
+        raise DataError(f"{path}: the group of {listed(empty)} is empty")
+    if twice := [image for image, number in Counter(image for image, _, _ in listing).items() if number > 1]:
+        raise DataError(f"{path}: lists {listed(twice)} more than once")
+    return {image: (group, part or None) for image, group, part in listing}

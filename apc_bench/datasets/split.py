@@ -56,8 +56,11 @@ def make_split(category: Category, hashes: Mapping[str, str], *, dataset: str, s
 
     The reserve: `reserve` anomalous images, at most one of a group, floor(reserve / types) of each defect type and the rest at
     random; its order runs over the types in turn, so that a prefix is spread over them too. The groups of drawn images leave the test set.
-    Raises DataError when there are too few groups of anomalous images, or when no anomalous test image would be left.
+    Raises DataError when there are too few groups of anomalous images, when no anomalous or no normal test image would be left, or when
+    no normal training image is there (all of them unreadable, say).
     """
+    if not any(sample.training for sample in category.samples):
+        raise DataError(f"category '{category.name}': no normal training image is left")
     key = (dataset, category.name, str(seed))
     draws = _draw(category, key, reserve)
     position = {sample.image: index for index, sample in enumerate(draws)}
@@ -65,13 +68,14 @@ def make_split(category: Category, hashes: Mapping[str, str], *, dataset: str, s
     held_out = _hold_out(category, key)
     rows = []
     for sample in category.samples:
-        split = "train" if sample.training else "reserved" if sample.group in gone else "test"
-        rows.append(Assigned(sample, hashes[sample.image], split, position.get(sample.image), sample.image in held_out))
-    if not any(row.split == "test" and row.sample.anomalous for row in rows):
-        raise DataError(
-            f"category '{category.name}': a reserve of {reserve} would leave no anomalous test image; lower --reserve "
-            "(the cross-fitting protocol is for those who have no photos to spare)"
-        )
+        part = "train" if sample.training else "reserved" if sample.group in gone else "test"
+        rows.append(Assigned(sample, hashes[sample.image], part, position.get(sample.image), sample.image in held_out))
+    for anomalous, kind in ((True, "anomalous"), (False, "normal")):
+        if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
+            raise DataError(
+                f"category '{category.name}': a reserve of {reserve} would leave no {kind} test image; lower --reserve "
+                "(the cross-fitting protocol is for those who have no photos to spare)"
+            )
     split = Split(dataset, category.name, seed, reserve, tuple(rows))
     check_leaks(split)
     return split
@@ -123,7 +127,7 @@ def _draw(category: Category, key: Sequence[str], reserve: int) -> list[Sample]:
             taken.append(free)
             used.add(free.group)
 
-    for _ in range(reserve // len(types)):
+    for _ in range(reserve // max(1, len(types))):
         for kind in types:
             take(pools[kind])
     rest = [by_image[image] for image in _order(key, "rest", list(by_image))]

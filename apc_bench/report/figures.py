@@ -114,7 +114,9 @@ def save(figure: Figure, folder: Path, name: str, endings: Sequence[str] = tuple
 
 def _fix_layout(figure: Figure) -> None:
     """Finds the layout once, not once a format, and rounds it: the solver's last bits depend on the order of its objects in memory."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     figure.set_layout_engine("none")
     for axis in figure.axes:
         left, bottom, width, height = (round(edge, 6) for edge in axis.get_position(original=True).bounds)

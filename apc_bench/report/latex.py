@@ -69,7 +69,7 @@ def table_environment(table: Table) -> str:
     template = _templates().get_template("table.tex.j2")
     parts = _parts(table.rows)
     return "\n".join(
-        template.render(table=table, blocks=blocks, part=f" ({number} of {len(parts)})" if len(parts) > 1 else "", number=number)
+        template.render(table=table, blocks=blocks, part=f"({number} of {len(parts)})" if len(parts) > 1 else "", number=number)
         for number, blocks in enumerate(parts, 1)
     )
 

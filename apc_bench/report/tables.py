@@ -48,8 +48,9 @@ def _overview(
     full = [system for system in results.systems if results.rows(system, FULL)]
     rows = _block(results, results.systems, metrics, TEST, COMMON) + _block(results, full, metrics, FULL, "full")
     figures = comparable(published, results)
-    rows += [_published_row(figure, results, metrics) for figure, _ in figures]
-    notes = about.notes(results, (*_COMMON, *topics)) + _sources(figures, why_none(published, results)) + about.notes(results, _END)
+    sources = {source: f"[{number}]" for number, source in enumerate(dict.fromkeys(source for _, source in figures), 1)}
+    rows += [_published_row(figure, sources[source], results, metrics) for figure, source in figures]
+    notes = about.notes(results, (*_COMMON, *topics)) + _sources(sources, why_none(published, results)) + about.notes(results, _END)
     return Table(name, title, columns, tuple(rows), notes)
 
 
@@ -78,22 +79,22 @@ def _counts(results: Results, system: System) -> tuple[Cell, Cell]:
     return Cell(f"{categories} × {seeds}", (categories, seeds)), Cell(f"{missing} of {trials}" if missing else "0", (missing, trials))
 
 
-def _published_row(figure: Figure, results: Results, metrics: Sequence[str]) -> Row:
-    cells = [label_cell(figure.system), Cell(str(figure.shots or "–"), (figure.shots,)), label_cell("published")]
+def _published_row(figure: Figure, mark: str, results: Results, metrics: Sequence[str]) -> Row:
+    cells = [label_cell(f"{figure.system} {mark}"), Cell(str(figure.shots or "–"), (figure.shots,)), label_cell("published")]
     for metric in metrics:
         value: float | None = getattr(figure, metric)
         cells.append(Cell("–" if value is None else f"{value:.2f}", (value, None, 0 if value is None else len(results.categories))))
     return Row((*cells, Cell(str(len(results.categories)), (len(results.categories), None)), Cell("–", (None, None))), "published")
 
 
-def _sources(figures: Sequence[tuple[Figure, str]], absent: str | None) -> tuple[Note, ...]:
+def _sources(sources: Mapping[str, str], absent: str | None) -> tuple[Note, ...]:
+    """The published figures' sources under their marks, or why there are none."""
     if absent:
         return (Note("Published figures", absent),)
-    if not figures:
+    if not sources:
         return ()
-    rows = dict.fromkeys(f"{figure.system}{f' ({figure.shots} shots)' if figure.shots else ''}: {source}" for figure, source in figures)
-    rule = "as their sources print them; their test sets, input sizes and protocols may differ from ours"
-    return (Note("Published figures", f"{rule}. {'. '.join(rows)}"),)
+    rule = "as their sources print them, means over the same categories; their test sets, input sizes and protocols may differ from ours"
+    return (Note("Published figures", rule), *(Note(mark, source) for source, mark in sources.items()))
 
 
 def threshold(results: Results) -> Table:

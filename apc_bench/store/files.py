@@ -1,6 +1,7 @@
 """Single files of a run folder: written whole or not at all, and read only if they verify (RELIABILITY.md section 2).
 
-A file is written beside its name, synced and renamed. Parquet carries page checksums: without them most flipped bits pass silently.
+A file is written beside its name, synced and renamed. Parquet carries page checksums, without which most flipped bits pass silently, and a
+seal over what stands in its footer, which the page checksums do not cover.
 """
 
 import errno
@@ -11,6 +12,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from apc_bench.errors import DamagedFile, RunError, StorageError
+from apc_bench.settings import digest
 from apc_bench.store.schemas import SCHEMA_VERSION
 
 TEMPORARY = ".tmp-"
+_PREFIX = "apc_bench."
+_SEAL = "apc_bench.seal"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
@@ -32,26 +38,30 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         sha256 = file_sha256(temporary)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(_storage_message(path, error)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where even the folder is missing or refused, the error above says so
+            temporary.unlink(missing_ok=True)
     return sha256
 
 
 def _storage_message(path: Path, error: OSError) -> str:
-    place = next(parent for parent in (path.parent, *path.parents) if parent.exists())
-    free = f"; {shutil.disk_usage(place).free / 2**20:.0f} MiB free" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-    return f"cannot write {path}: {error.strerror or error}{free}; make room or mend the permission, then run the same command again"
+    free = ""
+    if error.errno in _FULL:
+        with suppress(OSError):
+            free = f"; {shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free"
+    why = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    return f"cannot write {path}: {why}{free}; make room or mend the permission, then run the same command again"
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Has the kernel put a file, or the names in a folder, on the disk, so that they outlive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -74,14 +84,16 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file; raises DamagedFile that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DamagedFile(f"{path}: {error}") from None
+    except OSError as error:
+        raise DamagedFile(f"{path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path}: not a readable JSON file ({' '.join(str(error).split())[:120]})") from None
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
-    """Writes a Parquet file: zstd, page checksums, `metadata` and the schema version in the schema. Returns its sha256."""
-    marks = {"apc_bench.schema": str(SCHEMA_VERSION), **{f"apc_bench.{key}": value for key, value in metadata.items()}}
-    marked = table.replace_schema_metadata(marks)
+    """Writes a Parquet file: zstd, page checksums, `metadata`, the schema version and the seal in the schema. Returns its sha256."""
+    marks = {f"{_PREFIX}schema": str(SCHEMA_VERSION), **{f"{_PREFIX}{key}": value for key, value in metadata.items()}}
+    marked = table.replace_schema_metadata({**marks, _SEAL: _seal(table, marks)})
     return write_atomically(path, lambda temporary: pq.write_table(marked, temporary, compression="zstd", write_page_checksum=True))
 
 
@@ -92,17 +104,26 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, d
     """
     try:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:120]})") from None
-    marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    version = marks.get("apc_bench.schema", "")
-    if not version.isdigit():
+    _check_version(path, marks.get(f"{_PREFIX}schema", ""))
+    if marks.pop(_SEAL, None) != _seal(table, marks):
+        raise DamagedFile(f"{path}: altered (its seal does not fit)")
+    if schema is not None and not table.schema.remove_metadata().equals(schema):
+        raise DamagedFile(f"{path}: other columns than expected")
+    marks = {key.removeprefix(_PREFIX): value for key, value in marks.items() if key.startswith(_PREFIX)}
+    return table.replace_schema_metadata(None), marks
+
+
+def _check_version(path: Path, version: str) -> None:
+    if not (version.isascii() and version.isdigit()):
         raise DamagedFile(f"{path}: not a file of apc-bench (no schema version)")
     if int(version) > SCHEMA_VERSION:
         raise RunError(f"{path}: written by a newer apc-bench (schema {version}, this one reads {SCHEMA_VERSION}); update apc-bench")
     if int(version) < SCHEMA_VERSION:
         raise DamagedFile(f"{path}: written by an older apc-bench (schema {version}, this one reads {SCHEMA_VERSION})")
-    if schema is not None and not table.schema.remove_metadata().equals(schema):
-        raise DamagedFile(f"{path}: other columns than expected")
-    prefix = "apc_bench."
-    return table.replace_schema_metadata(None), {key.removeprefix(prefix): value for key, value in marks.items() if key.startswith(prefix)}
+
+
+def _seal(table: pa.Table, marks: Mapping[str, str]) -> str:
+    return digest([table.column_names, table.num_rows, {key: value for key, value in marks.items() if key.startswith(_PREFIX)}])

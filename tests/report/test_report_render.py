@@ -75,7 +75,7 @@ def test_latex_has_booktabs_rules_and_one_rule_between_blocks() -> None:
 def test_a_table_too_long_for_a_page_is_parted_at_its_blocks() -> None:
     text = table_environment(small("a", blocks=3, rows=ROWS_OF_A_PAGE // 2))
     assert text.count(r"\begin{table}") == 2
-    assert "(1 of 2)" in text
+    assert r"\caption{a (1 of 2)}" in text
     assert text.count(r"98.83") == 3 * (ROWS_OF_A_PAGE // 2)
     assert len(set(re.findall(r"\\label\{[^}]*\}", text))) == 2
 

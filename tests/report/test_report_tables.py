@@ -120,10 +120,14 @@ def test_published_figures_stand_beside_a_whole_run_of_their_dataset_only(make_r
     run = make_run(categories=MVTEC, dataset="mvtec_ad", shots=(1, 10), seeds=(0,), detail=False)
     table = tables.poster(read_results(run), published)
     rows = {(row["system"], row["shots"]): row for row in rows_of(table) if row["test_set"] == "published"}
-    assert rows["APC", 10]["image_auroc_percent"] == 98.83
-    assert rows["PatchCore R50", 0]["pixel_f1_max_percent"] == 54.70
+    assert rows["APC [1]", 10]["image_auroc_percent"] == 98.83
+    assert rows["PatchCore R50 [1]", 0]["pixel_f1_max_percent"] == 54.70
     assert all(shots in (0, 10) for _, shots in rows)
-    assert "arXiv 2408.15113" in note(table, "Published figures")
+    assert "arXiv 2408.15113" in note(table, "[1]")
+    marks = [system.rsplit(" ", 1)[1] for system, _ in rows]
+    assert {note.label for note in table.notes if note.label.startswith("[")} == set(marks)
+    prnet = [row["image_auroc_percent"] for row in rows_of(table) if row["system"].startswith("PRNet")]
+    assert prnet == [90.39, 99.4, 94.9]
 
 
 def test_figures_of_other_shots_datasets_or_categories_do_not(make_run: Make) -> None:

@@ -46,7 +46,7 @@ class _Part:
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
         x, y = grid(size)
-        shift, turn, scale = rng.normal(0, 0.008, 2), rng.normal(0, 0.018), np.exp(rng.normal(0, 0.008))
+        shift, turn, scale = rng.normal(0, 0.003, 2), rng.normal(0, 0.010), np.exp(rng.normal(0, 0.003))
         dx, dy = (x - 0.5 - shift[0]) / scale, (y - 0.5 - shift[1]) / scale
         u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
         columns, rows = np.meshgrid((np.arange(_COLUMNS) - (_COLUMNS - 1) / 2) * _PITCH, np.array([-_ROW, _ROW]))
@@ -72,7 +72,7 @@ def _plastic(rng: Generator, part: _Part) -> Array:
     """The housing: grained plastic, lit edges, a sunk floor, a latch, a band of gloss."""
     size, floor = len(part.u), part.floor()
     latch = _box(part.u, part.v + _HALF_HEIGHT - 0.005, 0.09, 0.022, 0.01)
-    lit = 1 + 0.12 * smooth_noise(rng, size, 48) + 0.15 * fractal_noise(rng, size, 4, 2)
+    lit = 1 + 0.05 * smooth_noise(rng, size, 48) + 0.08 * fractal_noise(rng, size, 4, 2)
     lit += 1.1 * coverage(np.abs(part.housing() + 0.012) - 0.004, 0.012) * (part.v < 0.1)
     lit *= 1 - 0.5 * coverage(floor, 0.012)
     lit += 0.6 * coverage(np.abs(floor) - 0.003, 0.01) * (part.v > 0) + 0.8 * coverage(np.abs(latch) - 0.003, 0.008)
@@ -98,7 +98,7 @@ def _with_pins(surface: Array, part: _Part) -> Array:
 
 def _with_marks(rng: Generator, surface: Array, part: _Part) -> Array:
     """Harmless: an inspector's dab of blue paint on every third rim, and dust."""
-    dust = np.clip(smooth_noise(rng, len(surface), 56) - 3.0, 0.0, 0.5)
+    dust = np.clip(smooth_noise(rng, len(surface), 56) - 3.2, 0.0, 0.5)
     surface = blend(surface, _DUST, dust)
     if rng.uniform() > 0.35:
         return surface
@@ -131,7 +131,7 @@ def _contamination(surface: Array, part: _Part, defect: Defect) -> Array:
     centre = (rng.uniform(-0.35, 0.35), rng.uniform(-0.19, 0.19))
     splash = blob_distance(rng, part.u, part.v, centre, defect.scaled(0.03, 0.065), 0.3)
     film = coverage(splash + 0.006 * smooth_noise(rng, size, 24), 0.02) * np.clip(1 + 0.2 * smooth_noise(rng, size, 32), 0.4, 1.3)
-    return blend(surface, _FLUX, film * defect.scaled(0.18, 0.7))
+    return blend(surface, _FLUX, film * defect.scaled(0.25, 0.75))
 
 
 def _crack(surface: Array, part: _Part, defect: Defect) -> Array:
@@ -142,9 +142,9 @@ def _crack(surface: Array, part: _Part, defect: Defect) -> Array:
     else:
         start, heading = (side * _HALF_WIDTH, rng.uniform(-0.2, 0.2)), np.pi * (side > 0)
     path = curve(rng, start, heading + rng.normal(0, 0.3), defect.scaled(0.09, 0.22), bend=0.45)
-    width = defect.scaled(0.010, 0.014)
-    surface = blend(surface, _BROKEN, defect.scaled(0.4, 0.8) * line(part.u, part.v, path + 0.6 * width, width))
-    return blend(surface, _GAP, defect.scaled(0.5, 0.95) * line(part.u, part.v, path, width))
+    width = defect.scaled(0.013, 0.018)
+    surface = blend(surface, _BROKEN, defect.scaled(0.5, 0.9) * line(part.u, part.v, path + 0.6 * width, width))
+    return blend(surface, _GAP, defect.scaled(0.7, 0.97) * line(part.u, part.v, path, width))
 
 
 _IN_THE_PINS = {"bent_pin": _bent_pin, "missing_pin": _missing_pin}
@@ -153,7 +153,7 @@ _ON_THE_SURFACE = {"contamination": _contamination, "crack": _crack}
 
 def _render(rng: Generator, size: int, defect: Defect | None) -> Array:
     part = with_defect(_Part.draw(rng, size), defect, _IN_THE_PINS)
-    bench = _BENCH * (1 + 0.03 * smooth_noise(rng, size, 64) + 0.04 * fractal_noise(rng, size, 4, 3))[:, :, None]
+    bench = _BENCH * (1 + 0.015 * smooth_noise(rng, size, 64) + 0.03 * fractal_noise(rng, size, 4, 3))[:, :, None]
     surface = _with_marks(rng, _with_pins(_plastic(rng, part), part), part)
     surface = with_defect(surface, defect, _ON_THE_SURFACE, part)
     solid = coverage(part.housing())

@@ -20,7 +20,7 @@ from apc_bench.datasets.synthetic.fields import (
 from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
 
 # Feldspar (pale, pinkish), quartz (greys), mica (dark), and how common each is.
-_MINERALS = np.array([[0.40, 0.35, 0.32], [0.34, 0.335, 0.33], [0.29, 0.285, 0.28], [0.19, 0.185, 0.185]])
+_MINERALS = np.array([[0.385, 0.345, 0.32], [0.34, 0.335, 0.33], [0.30, 0.295, 0.29], [0.245, 0.24, 0.24]])
 _SHARES = (0.4, 0.34, 0.16, 0.10)
 _GRAINS = 3000
 _CRYSTAL = np.array([0.46, 0.40, 0.36])
@@ -34,7 +34,7 @@ _HOLLOW = np.array([0.018, 0.016, 0.015])
 def _grains(rng: Generator, size: int, x: Array, y: Array) -> Array:
     """The stone's reflectance: the grain nearest to each pixel, with ragged borders and uneven shade within."""
     seeds = rng.uniform(-0.03, 1.03, (_GRAINS, 2))
-    minerals = _MINERALS[rng.choice(len(_MINERALS), _GRAINS, p=_SHARES)] * np.exp(rng.normal(0.0, 0.08, (_GRAINS, 1)))
+    minerals = _MINERALS[rng.choice(len(_MINERALS), _GRAINS, p=_SHARES)] * np.exp(rng.normal(0.0, 0.05, (_GRAINS, 1)))
     ragged = [0.005 * smooth_noise(rng, size, 40) for _ in range(2)]
     pixels = np.stack([x + ragged[0], y + ragged[1]], axis=-1).reshape(-1, 2)
     _, nearest = cKDTree(seeds).query(pixels)

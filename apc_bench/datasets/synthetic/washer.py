@@ -53,7 +53,7 @@ class _Pose:
 
 
 def _belt(rng: Generator, size: int) -> Array:
-    rubber = 1 + 0.10 * smooth_noise(rng, size, 60) + 0.10 * fractal_noise(rng, size, 6, 3)
+    rubber = 1 + 0.04 * smooth_noise(rng, size, 60) + 0.05 * fractal_noise(rng, size, 6, 3)
     dust = np.clip(smooth_noise(rng, size, 50) - 2.9, 0.0, 0.6)
     return blend(_BELT * rubber[:, :, None], _DUST, dust)
 
@@ -63,14 +63,14 @@ def _steel(rng: Generator, pose: _Pose) -> Array:
     size, light = len(pose.x), rng.normal(0.8, 0.15)
     grooves = np.interp(pose.radius, np.linspace(0.15, 0.45, 96), rng.normal(0.0, 1.0, 96))
     fan = np.abs(np.cos(pose.angle - light + 0.06 * smooth_noise(rng, size, 8))) ** rng.uniform(2.5, 4.0)
-    bright = 0.5 + rng.uniform(0.7, 1.0) * fan + 0.05 * grooves + 0.03 * smooth_noise(rng, size, 64)
+    bright = 0.5 + rng.uniform(0.7, 1.0) * fan + 0.03 * grooves + 0.015 * smooth_noise(rng, size, 64)
     edge = np.minimum(_OUTER - pose.radius, pose.radius - _INNER)
     outward = np.where(pose.radius > (_OUTER + _INNER) / 2, 1.0, -1.0)
     bevel = np.clip(1 - edge / _BEVEL, 0.0, 1.0)
     bright = bright * (1 + 0.5 * bevel * outward * np.cos(pose.angle - light - 0.6)) - 0.1 * bevel
     for turn in np.arange(3) * 2 * np.pi / 3:
         cx, cy = pose.point(0.30, pose.rotation + turn)
-        bright = bright * (1 - 0.55 * coverage(np.hypot(pose.x - cx, pose.y - cy) - 0.022, 0.015))
+        bright = bright * (1 - 0.3 * coverage(np.hypot(pose.x - cx, pose.y - cy) - 0.022, 0.015))
     return np.asarray(_STEEL * np.clip(bright, 0.02, 2.2)[:, :, None])
 
 

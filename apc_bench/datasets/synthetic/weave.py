@@ -29,8 +29,8 @@ class _Yarns:
     def draw(cls, rng: Generator, across: Array, along: Array) -> Self:
         count = _YARNS + 12
         index = np.floor(across).astype(int) % count
-        shade = np.exp(rng.normal(0.0, 0.055, count))[index] * (1 + 0.05 * smooth_noise(rng, len(across), 12))
-        thickness = rng.normal(0.84, 0.045, count)[index]
+        shade = np.exp(rng.normal(0.0, 0.03, count))[index] * (1 + 0.05 * smooth_noise(rng, len(across), 12))
+        thickness = rng.normal(0.84, 0.025, count)[index]
         return cls(across, thickness + _slubs(rng, across, along), shade)
 
     def profile(self) -> Array:
@@ -42,7 +42,7 @@ class _Yarns:
 def _slubs(rng: Generator, across: Array, along: Array) -> Array:
     """Harmless thick places in the yarns, in most pieces of linen."""
     thicker = np.zeros_like(across)
-    for _ in range(rng.poisson(1.2)):
+    for _ in range(rng.poisson(0.8)):
         yarn, place, length = rng.integers(0, _YARNS), rng.uniform(0, _YARNS), rng.uniform(1.0, 3.5)
         thicker += (np.floor(across) == yarn) * rng.uniform(0.1, 0.3) * np.exp(-(((along - place) / length) ** 2))
     return thicker
@@ -60,12 +60,12 @@ class _Cloth:
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
         x, y = grid(size)
-        turn, scale = rng.normal(0.0, 0.015), _YARNS * np.exp(rng.normal(0.0, 0.02))
-        u = (x * np.cos(turn) - y * np.sin(turn)) * scale + rng.uniform(0, 2) + 0.12 * fractal_noise(rng, size, 3, 2)
-        v = (x * np.sin(turn) + y * np.cos(turn)) * scale + rng.uniform(0, 2) + 0.12 * fractal_noise(rng, size, 3, 2)
+        turn, scale = rng.normal(0.0, 0.010), _YARNS * np.exp(rng.normal(0.0, 0.012))
+        u = (x * np.cos(turn) - y * np.sin(turn)) * scale + rng.uniform(0, 2) + 0.07 * fractal_noise(rng, size, 3, 2)
+        v = (x * np.sin(turn) + y * np.cos(turn)) * scale + rng.uniform(0, 2) + 0.07 * fractal_noise(rng, size, 3, 2)
         over = np.sin(np.pi * u) * np.sin(np.pi * v)
         twist = np.sin(2 * np.pi * 3.1 * (u + v) + 3 * smooth_noise(rng, size, 16))
-        tone = (1 + 0.06 * smooth_noise(rng, size, 64) + 0.05 * twist) * (1 + 0.05 * fractal_noise(rng, size, 2, 2))
+        tone = (1 + 0.04 * smooth_noise(rng, size, 64) + 0.04 * twist) * (1 + 0.04 * fractal_noise(rng, size, 2, 2))
         return cls(_Yarns.draw(rng, u, v), _Yarns.draw(rng, v, u), np.sign(over) * np.sqrt(np.abs(over)), tone)
 
     def surface(self) -> Array:
