@@ -213,10 +213,10 @@ def _trial(planned: Sequence[Mapping[str, Any]], measured: Mapping[str, Mapping[
         if TEST in measured.get(row["result_key"], {}):
             return Trial(row["result_key"], measured[row["result_key"]], None)
     row = planned[-1]
-    if row["result_key"] in reasons:
-        return Trial(None, {}, f"failed: {reasons[row['result_key']]}")
     if row["needs"] in reasons:
         return Trial(None, {}, f"its fine-tuning failed: {reasons[row['needs']]}")
+    if row["result_key"] in reasons:
+        return Trial(None, {}, f"failed: {reasons[row['result_key']]}")
     return Trial(None, {}, "not run")
 
 

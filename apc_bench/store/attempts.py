@@ -31,19 +31,25 @@ class Attempt:
 
 
 def record(folder: Path, event: str, *, result_key: str, kind: str, step: str, **more: Any) -> None:
-    """Appends one line to this process's own file under `folder`; one write call, so that lines never mix. Raises StorageError."""
+    """Appends one line to this process's own file under `folder`; one write call, so that lines never mix. Raises StorageError.
+
+    File names that are no UTF-8 are kept as JSON's own escapes.
+    """
     host, pid = socket.gethostname(), os.getpid()
     line = {"event": event, "result_key": result_key, "time": time.time(), "host": host, "pid": pid, "kind": kind, "step": step, **more}
     path = folder / f"{host}-{pid}.jsonl"
+    data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(handle, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+            written = os.write(handle, data)
         finally:
             os.close(handle)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
+    if written < len(data):
+        raise StorageError(f"cannot write {path}: only {written} of {len(data)} bytes were taken; the disk is full")
 
 
 def read_attempts(folder: Path) -> list[Attempt]:
@@ -53,7 +59,7 @@ def read_attempts(folder: Path) -> list[Attempt]:
 
 def _lines(folder: Path) -> Iterator[Attempt]:
     for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 yield Attempt(**json.loads(line))
             except (ValueError, TypeError):

@@ -10,16 +10,20 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from apc_bench.errors import StorageError
-from apc_bench.store.files import file_sha256
+from apc_bench.errors import StorageError, UsageError
+from apc_bench.store.files import file_sha256, sync, write_atomically
 
 DONE = "done.json"
 
 
 def default_folder() -> Path:
-    """$APC_BENCH_CACHE, or `apc-bench` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("APC_BENCH_CACHE") or Path(base) / "apc-bench")
+    """$APC_BENCH_CACHE, or `apc-bench` in the user's cache folder. Raises UsageError where the user has no home."""
+    if named := os.environ.get("APC_BENCH_CACHE"):
+        return Path(named)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "apc-bench"
+    except RuntimeError:
+        raise UsageError("no cache folder: this user has no home; say where with --cache DIR or APC_BENCH_CACHE") from None
 
 
 class Cache:
@@ -31,7 +35,7 @@ class Cache:
     def entry(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
         """The folder `kind/key`, made by `build(temporary folder)` unless it is there; other processes wait for its one builder.
 
-        Raises StorageError when the cache cannot be written; what `build` raises passes through and leaves nothing.
+        Raises StorageError when the cache cannot be written, by `build` too; what else `build` raises passes through. Either leaves nothing.
         """
         final = self.folder / kind / key
         if self._complete(final):
@@ -42,7 +46,7 @@ class Cache:
                 if not self._complete(final):
                     self._build(final, build)
         except OSError as error:
-            raise StorageError(f"cannot write the cache {final}: {error.strerror or error}; --cache DIR names another place") from None
+            raise StorageError(_storage_message(final, error)) from None
         return final
 
     def _complete(self, folder: Path) -> bool:
@@ -62,6 +66,8 @@ class Cache:
             build(temporary)
             sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
             (temporary / DONE).write_text(json.dumps(sizes))
+            for path in (*temporary.iterdir(), temporary):  # sizes are right before the bytes are: a loss of power must not show
+                sync(path)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(temporary, final)
         finally:
@@ -84,16 +90,19 @@ class Cache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
-                temporary = path.with_suffix(f".{uuid.uuid4().hex[:8]}")
-                temporary.write_text(json.dumps({**_read_memo(path), **fresh}))
-                os.replace(temporary, path)
+                text = json.dumps({**_read_memo(path), **fresh})
+                write_atomically(path, lambda temporary: temporary.write_text(text))
         except OSError as error:
-            raise StorageError(f"cannot write the cache {path}: {error.strerror or error}; --cache DIR names another place") from None
+            raise StorageError(_storage_message(path, error)) from None
+
+
+def _storage_message(path: Path, error: OSError) -> str:
+    return f"cannot write the cache {path}: {error.strerror or error}; --cache DIR names another place"
 
 
 def _state(path: Path) -> str:
     stat = path.stat()
-    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"  # ctime: copying tools set mtime at will
 
 
 def _read_memo(path: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from apc_bench.datasets.images import DECODE_VERSION, Decoded, Geometry, decode_into
 from apc_bench.datasets.layouts import Category
-from apc_bench.errors import DataError, listed
+from apc_bench.errors import DataError, StorageError
 from apc_bench.settings import digest
 from apc_bench.store.cache import Cache
 
@@ -22,7 +22,7 @@ class UnreadableFiles(DataError):
     def __init__(self, category: str, reasons: dict[str, str]) -> None:
         self.reasons = reasons
         super().__init__(
-            f"category '{category}': {len(reasons)} unreadable file(s): {listed(reasons.values(), 20)}; mend or remove them, or pass --skip-unreadable"
+            f"category '{category}': {len(reasons)} unreadable file(s): {', '.join(reasons.values())}; mend or remove them, or pass --skip-unreadable"
         )
 
 
@@ -32,8 +32,8 @@ def decoded(cache: Cache, category: Category, fingerprint: str, geometry: Geomet
 
     def build(folder: Path) -> None:
         count, size = len(category.samples), geometry.image_size
-        images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, 3, size, size))
-        masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=(count, size, size))
+        images = _new_array(folder / "images.npy", np.uint8, (count, 3, size, size))
+        masks = _new_array(folder / "masks.npy", np.bool_, (count, size, size))
         placement, state, bad = decode_into(category, geometry, images, masks, threads=threads or os.cpu_count() or 1)
         if bad:
             raise UnreadableFiles(category.name, bad)
@@ -52,18 +52,33 @@ def _mapped(folder: Path) -> Callable[[str], NDArray]:  # type: ignore[type-arg]
     return lambda name: np.load(folder / f"{name}.npy", mmap_mode="r")
 
 
+def _new_array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]
+    """A memory-mapped array whose bytes are taken on the disk now: a write to a full disk would end the process with SIGBUS later."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def memo_array(
     cache: Cache, key: str, shape: tuple[int, ...], fill: Callable[[NDArray[np.float32]], None], *, share: float = 0.25
 ) -> NDArray[np.float32] | None:
-    """A float32 array filled once and memory-mapped; None where it would take more than `share` of the disk's free space."""
-    cache.folder.mkdir(parents=True, exist_ok=True)
-    stat = os.statvfs(cache.folder)
+    """A float32 array filled once and memory-mapped; None where it would take more than `share` of the disk's free space.
+
+    Raises StorageError when the cache cannot be written.
+    """
+    try:
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        stat = os.statvfs(cache.folder)
+    except OSError as error:
+        raise StorageError(f"cannot write the cache {cache.folder}: {error.strerror}; --cache DIR names another place") from None
     there = (cache.folder / "features" / key).is_dir()
     if not there and 4 * int(np.prod(shape)) > share * stat.f_bavail * stat.f_frsize:
         return None
 
     def build(folder: Path) -> None:
-        out = np.lib.format.open_memmap(folder / "array.npy", mode="w+", dtype=np.float32, shape=shape)
+        out = _new_array(folder / "array.npy", np.float32, shape)
         fill(out)
         out.flush()
 

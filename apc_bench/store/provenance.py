@@ -56,10 +56,18 @@ def device_class(device: str) -> str:
 
 @cache
 def gpu_names() -> tuple[str, ...]:
-    """The GPUs of this machine, asked from the driver's own tool so that torch need not be loaded."""
-    if shutil.which("nvidia-smi") is None:
+    """The GPUs that this process may use, asked from the driver's own tool so that torch need not be loaded.
+
+    None where CUDA_VISIBLE_DEVICES hides them all, where there is no such tool, or where it does not answer within a minute.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1") or shutil.which("nvidia-smi") is None:
         return ()
-    asked = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=60, check=False)
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
     return tuple(line.strip() for line in asked.stdout.splitlines() if line.strip()) if asked.returncode == 0 else ()
 
 
