@@ -1,6 +1,6 @@
 """From scores and maps to metrics and curves, for any detector, ours or foreign (METHOD.md section 5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from apc_bench.metrics import Measure, PixelRanking, Ranking, at_threshold, calibrated_threshold
+from apc_bench.metrics import Measure, PixelRanking, Points, Ranking, at_threshold, calibrated_threshold
 
 PRO_LIMIT = 0.3
 TEST, FULL = "test", "full"
@@ -142,7 +142,7 @@ def windows_of(placement: NDArray[np.int32], image_size: int) -> NDArray[np.int3
     return np.stack(edges, axis=1).astype(np.int32)
 
 
-def _points(level: str, found: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]]) -> list[dict[str, Any]]:
+def _points(level: str, found: Mapping[str, Points]) -> list[dict[str, Any]]:
     return [
         {"curve": name, "level": level, "x": float(x), "y": float(y), "threshold": float(at)}
         for name, points in found.items()

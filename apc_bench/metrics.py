@@ -175,7 +175,9 @@ def calibrated_threshold(scores: Scores, *, alpha: float) -> Measure:
     calibration scores (split conformal). Undefined where alpha < 1 / (n + 1): so few images cannot promise so low a rate."""
     count = len(scores)
     if alpha < 1 / (count + 1):
-        return Measure(None, f"{count} calibration images cannot promise {alpha:.0%} false alarms: at least {math.ceil(1 / alpha) - 1} are needed")
+        return Measure(
+            None, f"{count} calibration images cannot promise {alpha:.0%} false alarms: at least {math.ceil(1 / alpha) - 1} are needed"
+        )
     rank = math.ceil((count + 1) * (1 - alpha) - 1e-9)
     return Measure(float(np.sort(scores)[min(rank, count) - 1]))
 

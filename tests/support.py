@@ -24,7 +24,9 @@ def _command(ctx):
     sys.exit(guarded(lambda: cli(ctx.args, standalone_mode=False)))
 
 
-def make_category(root: Path, name: str = "part", *, train: int = 4, good: int = 3, defects: int = 4, masks: bool = True, size: int = 32) -> Path:
+def make_category(
+    root: Path, name: str = "part", *, train: int = 4, good: int = 3, defects: int = 4, masks: bool = True, size: int = 32
+) -> Path:
     """A small MVTec-layout category of noise, the anomalous ones with a bright square."""
     generator = np.random.default_rng(0)
     for folder, count in (("train/good", train), ("test/good", good), ("test/dent", defects)):

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
+from support import apc_bench, make_category
 from torchvision.models import resnet50
 
 from apc_bench.datasets.catalog import MVTEC_AD_COUNTS
 from apc_bench.store.run import Run
-from support import apc_bench, make_category
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,9 @@ def mvtec(tmp_path_factory) -> Path:
         for index in range(count):
             number += 1
             buffer = io.BytesIO()
-            Image.fromarray(np.array([[[number % 256, number // 256 % 256, number // 65536]]], np.uint8)).save(buffer, "PNG", compress_level=0)
+            Image.fromarray(np.array([[[number % 256, number // 256 % 256, number // 65536]]], np.uint8)).save(
+                buffer, "PNG", compress_level=0
+            )
             (folder / f"{index:03}{ending}").write_bytes(buffer.getvalue())
 
     for category, (train, good, types) in MVTEC_AD_COUNTS.items():
@@ -61,7 +63,19 @@ def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
 
 
 def test_a_folder_with_mvtec_counts_is_known_as_mvtec_ad_and_cropped_and_another_is_not(mvtec, tmp_path):
-    options = ("--dry-run", "--cache", tmp_path / "cache", "--device", "cpu", "--categories", "toothbrush", "--methods", "patchcore", "--seeds", "0")
+    options = (
+        "--dry-run",
+        "--cache",
+        tmp_path / "cache",
+        "--device",
+        "cpu",
+        "--categories",
+        "toothbrush",
+        "--methods",
+        "patchcore",
+        "--seeds",
+        "0",
+    )
     assert "runs/sweep-mvtec_ad-" in apc_bench("sweep", "--data", mvtec, *options).output
     (mvtec / "toothbrush" / "train" / "good" / "000.png").unlink()
     assert "runs/sweep-mvtec_ad-" not in apc_bench("sweep", "--data", mvtec, *options).output
@@ -82,7 +96,9 @@ def test_one_short_step_of_each_system_at_full_size(tmp_path):
         f"  patchcore: {{backbone: resnet50, weights: '{tmp_path}/imagenet.pth', settings: {{coreset_ratio: 0.01}}}}\n"
         f"  apc: {{detector: apc, backbone: moco_v3_resnet50, weights: '{tmp_path}/moco.pth.tar', settings: {{steps: 1, batch: 2, coreset_ratio: 0.01}}}}\n"
     )
-    apc_bench("sweep", "--job", job, "--data", tmp_path / "data", "--executor", "serial", "--run", tmp_path / "run", "--cache", tmp_path / "cache")
+    apc_bench(
+        "sweep", "--job", job, "--data", tmp_path / "data", "--executor", "serial", "--run", tmp_path / "run", "--cache", tmp_path / "cache"
+    )
     run = Run.open(tmp_path / "run")
     metrics = run.metrics().filter(pl.col("subset") == "test")
     assert set(metrics["method"]) == {"patchcore", "apc"}

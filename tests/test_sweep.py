@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from support import apc_bench, make_category
 
 from apc_bench import RESULT_VERSION
 from apc_bench.store import attempts
 from apc_bench.store.run import Run
-from support import apc_bench, make_category
 
 GOLDEN = Path(__file__).parent / "golden_scores.json"
 
@@ -52,7 +52,9 @@ def test_every_planned_trial_is_there_and_the_frozen_baseline_ran_once_per_categ
 
 
 def test_the_same_sweep_in_two_folders_gives_the_same_bits(tiny, place):
-    apc_bench("sweep", "--job", "tiny", "--executor", "serial", "--run", place / "again", "--cache", place / "other-cache", "--features", "bank")
+    apc_bench(
+        "sweep", "--job", "tiny", "--executor", "serial", "--run", place / "again", "--cache", place / "other-cache", "--features", "bank"
+    )
     assert scores_of(tiny).equals(scores_of(place / "again"))
     assert maps_of(tiny).equals(maps_of(place / "again"))
     keys = [{path.stem for path in (run / "metrics").rglob("*.parquet")} for run in (tiny, place / "again")]
@@ -62,9 +64,7 @@ def test_the_same_sweep_in_two_folders_gives_the_same_bits(tiny, place):
 def test_running_the_same_command_again_does_nothing(tiny, place):
     before = [(path, path.stat().st_mtime_ns) for path in sorted((tiny / "metrics").rglob("*.parquet"))]
     started = len(attempts.read_attempts(tiny / "attempts"))
-    result = apc_bench(
-        "sweep", "--job", "tiny", "--executor", "serial", "--run", tiny, "--cache", place / "cache", "--features", "bank"
-    )
+    result = apc_bench("sweep", "--job", "tiny", "--executor", "serial", "--run", tiny, "--cache", place / "cache", "--features", "bank")
     assert "0 steps done, 28 were done before" in result.output
     assert [(path, path.stat().st_mtime_ns) for path in sorted((tiny / "metrics").rglob("*.parquet"))] == before
     assert len(attempts.read_attempts(tiny / "attempts")) == started
@@ -92,9 +92,7 @@ def test_an_altered_file_is_named_and_its_trial_alone_is_done_again(tiny, place)
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
-    result = apc_bench(
-        "sweep", "--job", "tiny", "--executor", "serial", "--run", tiny, "--cache", place / "cache", "--features", "bank"
-    )
+    result = apc_bench("sweep", "--job", "tiny", "--executor", "serial", "--run", tiny, "--cache", place / "cache", "--features", "bank")
     assert str(victim) in result.output.replace("\n", "")
     assert "1 steps done, 27 were done before" in result.output
     assert scores_of(tiny).equals(wanted)
@@ -181,7 +179,7 @@ def test_the_calibrated_threshold_never_saw_the_test_set(tiny):
         assert not set(calibration["image"]) & set(scores.filter(pl.col("split") == "test")["image"])
         # ten images cannot calibrate 5 % false alarms, and the table says so instead of giving a number
         assert row["threshold"] is None
-        assert "threshold" in dict((entry["key"], entry["value"]) for entry in row["undefined"])
+        assert "threshold" in {entry["key"] for entry in row["undefined"]}
 
 
 def test_the_bank_can_be_read_back_with_its_origins(tiny):
@@ -200,14 +198,18 @@ def test_the_bank_can_be_read_back_with_its_origins(tiny):
 def test_duckdb_reads_a_run_without_this_project(tiny):
     import duckdb
 
-    found = duckdb.sql(f"select method, count(*) from read_parquet('{tiny}/scores/**/*.parquet', hive_partitioning=true) where split = 'test' group by method")
+    found = duckdb.sql(
+        f"select method, count(*) from read_parquet('{tiny}/scores/**/*.parquet', hive_partitioning=true) where split = 'test' group by method"
+    )
     assert {method for method, _ in found.fetchall()} == {"apc", "patchcore"}
 
 
 def test_scores_change_only_with_the_result_version(tiny):
     """Golden scores of the tiny job. Other processors round differently, so they agree to a few digits, not to the bit."""
     frame = scores_of(tiny).filter((pl.col("split") == "test") & (pl.col("seed") == 0) & (pl.col("category") == "washer"))
-    got = {f"{method}/{shots}/{image}": score for method, shots, image, score in frame.select("method", "shots", "image", "score").iter_rows()}
+    got = {
+        f"{method}/{shots}/{image}": score for method, shots, image, score in frame.select("method", "shots", "image", "score").iter_rows()
+    }
     golden = json.loads(GOLDEN.read_text())
     assert golden["result_version"] == RESULT_VERSION, "scores changed on purpose: write new golden scores"
     assert got.keys() == golden["scores"].keys()
@@ -227,7 +229,19 @@ def small_job(tmp_path: Path) -> Path:
 
 def test_a_category_without_masks_has_image_metrics_only_and_says_why(tmp_path):
     make_category(tmp_path / "data", masks=False)
-    apc_bench("sweep", "--job", small_job(tmp_path), "--data", tmp_path / "data", "--executor", "serial", "--run", tmp_path / "run", "--cache", tmp_path / "c")
+    apc_bench(
+        "sweep",
+        "--job",
+        small_job(tmp_path),
+        "--data",
+        tmp_path / "data",
+        "--executor",
+        "serial",
+        "--run",
+        tmp_path / "run",
+        "--cache",
+        tmp_path / "c",
+    )
     metrics = Run.open(tmp_path / "run").metrics().filter(pl.col("subset") == "test")
     assert len(metrics) == 2
     for row in metrics.iter_rows(named=True):
@@ -243,7 +257,19 @@ def test_unreadable_images_are_all_named_before_the_start_or_left_out_on_request
     make_category(tmp_path / "data")
     for name in ("train/good/000.png", "test/dent/001.png"):
         (tmp_path / "data" / "part" / name).write_bytes(b"no picture")
-    options = ("sweep", "--job", small_job(tmp_path), "--data", tmp_path / "data", "--executor", "serial", "--cache", tmp_path / "c", "--run", tmp_path / "run")
+    options = (
+        "sweep",
+        "--job",
+        small_job(tmp_path),
+        "--data",
+        tmp_path / "data",
+        "--executor",
+        "serial",
+        "--cache",
+        tmp_path / "c",
+        "--run",
+        tmp_path / "run",
+    )
     result = apc_bench(*options, code=2)
     assert "train/good/000.png" in result.output
     assert "test/dent/001.png" in result.output

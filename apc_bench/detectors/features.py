@@ -24,7 +24,7 @@ class FeatureSource:
     """
 
     def __init__(self, backbone: Backbone, settings: PatchCoreSettings, *, device: str, memo: Memo, remembered: str | None) -> None:
-        self.backbone = backbone.to(device=device, memory_format=torch.channels_last).eval()
+        self.backbone = backbone.to(device).to(memory_format=torch.channels_last).eval()
         self.settings = settings
         self.device = device
         self.memo = memo

@@ -109,8 +109,8 @@ class FittedPatchCore:
         each = torch.arange(count, device=values.device)
         scores, nearest, distance = values[each, worst], index[each, worst], squared[each, worst]
         if self.settings.reweight_neighbours:
-            options = {"neighbours": self.settings.reweight_neighbours, "exclude_group": exclude}
-            scores = reweight(scores, features[each, worst], nearest, self.bank, **options)
+            around = self.settings.reweight_neighbours
+            scores = reweight(scores, features[each, worst], nearest, self.bank, neighbours=around, exclude_group=exclude)
         rows, columns = self.source.grid
         place = torch.stack([worst // columns, worst % columns], dim=1)
         return Scored(

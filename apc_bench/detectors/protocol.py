@@ -82,11 +82,16 @@ class Stages:
 class Fitted(Protocol):
     """A detector that is ready to score. `unit`: of the maps, 'squared distance', 'distance' or 'logit'."""
 
-    unit: str
-    sigma: float
-    bank: MemoryBank | None
-    stages: Stages
-    notes: tuple[str, ...]
+    @property
+    def unit(self) -> str: ...
+    @property
+    def sigma(self) -> float: ...
+    @property
+    def bank(self) -> MemoryBank | None: ...
+    @property
+    def stages(self) -> Stages: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     def score(self, images: Images) -> Scored:
         """Scores images that took no part in the training."""

@@ -55,7 +55,7 @@ def finetune(backbone: Backbone, examples: Examples, settings: ApcSettings, *, s
         torch.manual_seed(seed)
         network = UNet(backbone, skips=settings.skips)
     # Channels last: 15 % less time a step on a CPU, and what tensor cores want.
-    network.to(device=device, memory_format=torch.channels_last).train()
+    network.to(device).to(memory_format=torch.channels_last).train()
     if settings.batch_norm == "frozen":
         _freeze_batch_norm(backbone)
     optimiser = _optimiser(network, settings)

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -52,12 +53,13 @@ def _mapped(folder: Path) -> Callable[[str], NDArray]:  # type: ignore[type-arg]
     return lambda name: np.load(folder / f"{name}.npy", mmap_mode="r")
 
 
-def _new_array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]
+def _new_array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[Any]]":
     """A memory-mapped array whose bytes are taken on the disk now: a write to a full disk would end the process with SIGBUS later."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("rb+") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    assert isinstance(array, np.memmap)
     return array
 
 

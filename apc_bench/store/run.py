@@ -3,12 +3,8 @@
 A trial exists when its metrics file exists and verifies, and with it every file whose sha256 it names; so does an extractor by its training curves.
 """
 
-import getpass
-import os
-import socket
-import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +12,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from apc_bench.datasets.split import Split
-from apc_bench.errors import DamagedFile, RunError, StorageError
+from apc_bench.errors import DamagedFile, RunError
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store import attempts
 from apc_bench.store.files import TEMPORARY, file_sha256, read_json, read_table, write_atomically, write_json, write_table
-from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLAN, SCHEMA_VERSION, SCORES, SPLIT, TRAINING
+from apc_bench.store.lock import held
+from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLAN, SCHEMA_VERSION, SCORES, SPLIT, TRAINING, maps_schema
 
 INFO = "run.json"
 
@@ -85,27 +81,12 @@ class Run:
 
     # Writing
 
-    def lock(self) -> FileLock:
-        """Takes the folder for this process; the kernel frees it when the process ends, however it ends.
+    def lock(self) -> AbstractContextManager[None]:
+        """Holds the folder for this process until the end of `with`; the kernel frees it when the process ends, however it ends.
 
         Raises RunError that names the holder.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            with suppress(DamagedFile, AttributeError):
-                holder = read_json(self.path / ".holder.json")
-                raise RunError(
-                    f"{self.path} is in use by process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}; wait for it, or name another --run"
-                ) from None
-            raise RunError(f"{self.path} is in use by another sweep; wait for it, or name another --run") from None
-        except OSError as error:
-            raise StorageError(f"cannot write the run folder {self.path}: {error.strerror or error}") from None
-        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        write_json(self.path / ".holder.json", {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": since})
-        return lock
+        return held(self.path)
 
     def clean(self) -> int:
         """Removes half-written files that a crash left behind; only the holder of the lock may. Returns how many."""
@@ -115,11 +96,12 @@ class Run:
         return len(left)
 
     def write_info(self, info: Mapping[str, Any]) -> None:
+        """Writes run.json, under this version's schema number."""
         write_json(self.path / INFO, {"schema": SCHEMA_VERSION, **info})
 
     def write_plan(self, steps: Iterable[Step]) -> None:
-        """Adds the steps to plan.parquet; what an earlier sweep planned stays."""
-        rows = {row["result_key"]: row for row in self.plan().to_dicts()} if (self.path / "plan.parquet").is_file() else {}
+        """Adds the steps to plan.parquet; what an earlier sweep planned stays. A damaged plan is begun anew and remembered in `damaged`."""
+        rows = {row["result_key"]: row for row in self._planned_before()}
         for step in steps:
             rows[step.result_key] = {
                 "result_key": step.result_key,
@@ -137,7 +119,17 @@ class Run:
             }
         write_table(self.path / "plan.parquet", pa.Table.from_pylist(list(rows.values()), PLAN), {"kind": "plan"})
 
+    def _planned_before(self) -> list[dict[str, Any]]:
+        if not (self.path / "plan.parquet").is_file():
+            return []
+        try:
+            return self.plan().to_dicts()
+        except DamagedFile as error:
+            self.damaged.append(f"{error}; steps that only earlier commands planned come back when those commands run again")
+            return []
+
     def write_split(self, split: Split) -> None:
+        """Writes who is train, reserved and test for one category and seed."""
         rows = [
             {
                 "image": row.sample.image,
@@ -197,17 +189,14 @@ class Run:
         path = self._training_path(key)
         if not path.is_file():
             return False
-        _, marks = read_table(path, TRAINING)
-        self._check_hash(self._weights_path(key), marks.get("weights_sha256"))
+        self.extractor(key)
         return True
 
     def _trial_verifies(self, step: Step) -> bool:
         path = self._trial_path("metrics", step)
         if not path.is_file():
             return False
-        _, marks = read_table(path, METRICS_TABLE)
-        if marks.get("result_key") != step.result_key:
-            raise DamagedFile(f"{path}: holds the result {marks.get('result_key')}")
+        _, marks = _read_own(path, step.result_key, METRICS_TABLE)
         for mark, sha256 in marks.items():
             if mark.startswith("sha256."):
                 self._check_hash(self._trial_path(mark.removeprefix("sha256."), step), sha256)
@@ -219,7 +208,7 @@ class Run:
 
     def extractor(self, key: str) -> tuple[Path, dict[str, str], pl.DataFrame]:
         """A fine-tuned extractor: its safetensors file, its marks (see steps.py) and its training curves. Raises DamagedFile."""
-        table, marks = read_table(self._training_path(key), TRAINING)
+        table, marks = _read_own(self._training_path(key), key, TRAINING)
         self._check_hash(self._weights_path(key), marks.get("weights_sha256"))
         return self._weights_path(key), marks, _frame(table)
 
@@ -228,13 +217,13 @@ class Run:
         return _frame(read_table(self.path / "plan.parquet", PLAN)[0])
 
     def metrics(self) -> pl.DataFrame:
-        """The metrics of every trial of the plan that verifies; what does not is named in `damaged`."""
+        """The metrics of every trial of the plan whose metrics file verifies; what does not is named in `damaged`."""
         tables = []
         for row in self.plan().filter(pl.col("kind") != EXTRACTOR).iter_rows(named=True):
             path = self._row_path("metrics", row)
             if path.is_file():
                 try:
-                    tables.append(read_table(path, METRICS_TABLE)[0])
+                    tables.append(_read_own(path, row["result_key"], METRICS_TABLE)[0])
                 except DamagedFile as error:
                     self.damaged.append(str(error))
         return _frame(pa.concat_tables(tables) if tables else METRICS_TABLE.empty_table())
@@ -246,26 +235,32 @@ class Run:
             last[attempt.result_key] = attempt
         failures = []
         for row in self.plan().iter_rows(named=True):
-            attempt = last.get(row["result_key"])
-            if attempt and attempt.event in (attempts.FAILED, attempts.LOST):
+            end = last.get(row["result_key"])
+            if end and end.event in (attempts.FAILED, attempts.LOST):
                 where = (row["category"], row["method"], row["shots"], row["seed"])
-                failures.append(Failure(row["result_key"], row["kind"], *where, attempt.reason or attempt.event, attempt.traceback))
+                failures.append(Failure(row["result_key"], row["kind"], *where, end.reason or end.event, end.traceback))
         return failures
 
     def scores(self, result_key: str) -> pl.DataFrame:
-        return _frame(read_table(self._key_path("scores", result_key), SCORES)[0])
+        """One row per scored image of a trial (schemas.SCORES). Raises DamagedFile."""
+        return _frame(_read_own(self._key_path("scores", result_key), result_key, SCORES)[0])
 
     def curves(self, result_key: str) -> pl.DataFrame:
-        return _frame(read_table(self._key_path("curves", result_key), CURVES)[0])
+        """Points of a trial's curves (schemas.CURVES). Raises DamagedFile."""
+        return _frame(_read_own(self._key_path("curves", result_key), result_key, CURVES)[0])
 
     def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:
-        """Image names and anomaly maps (n, rows, columns) in the detector's own unit."""
-        table, marks = read_table(self._key_path("maps", result_key))
+        """Image names and anomaly maps (n, rows, columns) in the detector's own unit. Raises DamagedFile."""
+        path = self._key_path("maps", result_key)
+        table, marks = _read_own(path, result_key)
         rows, columns = (int(number) for number in marks["grid"].split("x"))
+        if table.schema != maps_schema((rows, columns)):
+            raise DamagedFile(f"{path}: other columns than expected")
         values = table["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
         return table["image"].to_pylist(), values.reshape(-1, rows, columns) / np.float32(marks["scale"])
 
     def split(self, category: str, seed: int) -> pl.DataFrame:
+        """One row per image of a category (schemas.SPLIT). Raises DamagedFile."""
         dataset = self.info["dataset"]
         return _frame(read_table(self._split_path(dataset, category, seed), SPLIT)[0])
 
@@ -299,14 +294,15 @@ class Run:
         return self._row_path(kind, rows[0])
 
 
+def _read_own(path: Path, result_key: str, schema: pa.Schema | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """A file of a result, which must say so itself: one that was copied to another's place is damaged."""
+    table, marks = read_table(path, schema)
+    if marks.get("result_key") != result_key:
+        raise DamagedFile(f"{path}: holds the result {marks.get('result_key')}; its step will be done again")
+    return table, marks
+
+
 def _frame(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without an entry for the user id
-        return str(os.getuid())

@@ -1,8 +1,8 @@
 """The tables of a run folder: columns, types and units. Anyone can read them with polars or DuckDB; a change raises SCHEMA_VERSION.
 
-    plan      one row per step            scores   one row per scored image       metrics  one row per trial and subset
-    split     one row per image           maps     one row per map                curves   points of ROC, PR and PRO curves
-    training  one row per training step   features one row per bank vector        (attempts are JSON lines: store/attempts.py)
+plan      one row per step            scores   one row per scored image       metrics  one row per trial and subset
+split     one row per image           maps     one row per map                curves   points of ROC, PR and PRO curves
+training  one row per training step   features one row per bank vector        (attempts are JSON lines: store/attempts.py)
 """
 
 import pyarrow as pa

@@ -1,5 +1,7 @@
 """Fine-tuning: deterministic, of fixed length, balanced, and what is frozen stays."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -43,7 +45,7 @@ def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
     assert [step.step for step in curves] == list(range(8))
     assert curves[0].rate == pytest.approx(1e-4)
     assert curves[4].rate == pytest.approx(0.5e-4)
-    assert all(a.rate > b.rate for a, b in zip(curves, curves[1:], strict=False))
+    assert all(a.rate > b.rate for a, b in itertools.pairwise(curves))
     for step in curves:
         parts = (step.classification, step.segmentation, step.reconstruction)
         assert None not in parts
@@ -88,7 +90,9 @@ def _normalised(images: torch.Tensor) -> torch.Tensor:
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_the_reason():
     with pytest.raises(TrainingError, match="lower rate_extractor"):
-        finetune(backbone(), examples(), ApcSettings(steps=30, batch=4, rate_extractor=1e30, rate_heads=1e30), seed=0, mixed_precision=False)
+        finetune(
+            backbone(), examples(), ApcSettings(steps=30, batch=4, rate_extractor=1e30, rate_heads=1e30), seed=0, mixed_precision=False
+        )
 
 
 def test_augmentation_moves_image_and_mask_alike():
