@@ -78,7 +78,7 @@ def run_sweep(prepared: Prepared, path: Path, cache: Cache, execution: Execution
 
 
 def _execute(steps: list[Step], order: work.Order, execution: Execution) -> Iterator[tuple[Step, work.Outcome]]:
-    perform = functools.partial(work.perform, order=order)
+    perform = functools.partial(_perform, order=order)
     if not steps:
         return iter(())
     if execution.executor == "serial":
@@ -90,6 +90,13 @@ def _execute(steps: list[Step], order: work.Order, execution: Execution) -> Iter
     workers = execution.workers or max(1, (os.cpu_count() or 1) // threads)
     resources = ray.Resources(min(workers, len(steps)), threads, execution.gpus_per_step if gpu else 0.0, execution.step_timeout)
     return ray.run(steps, perform, resources)
+
+
+def _perform(step: Step, order: work.Order) -> work.Outcome:
+    """Does one step in this process; torch is loaded here and not in the driver."""
+    from apc_bench.steps import perform
+
+    return perform(step, order)
 
 
 def _order(prepared: Prepared, path: Path, cache: Cache) -> work.Order:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from apc_bench.plan import Step
 from apc_bench.settings import Sweep
 
 
@@ -35,10 +34,3 @@ class Outcome:
     traceback: str | None = None
     fatal: bool = False
     recorded: bool = True
-
-
-def perform(step: Step, order: Order) -> Outcome:
-    """Does one step in this process; torch is loaded here and not in the driver."""
-    from apc_bench.steps import perform as perform_here
-
-    return perform_here(step, order)

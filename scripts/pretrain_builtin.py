@@ -9,7 +9,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -195,15 +195,11 @@ def balance(network: SmallResNet, training: Training, batches: int = 8) -> None:
 
 
 def write(network: SmallResNet, training: Training, path: Path) -> None:
-    """The state dict in float16 (the batch-norm counters stay int64), with its origin in the metadata."""
+    """The state dict in float16 (the batch-norm counters stay int64), with its origin as JSON under one key of the metadata: of several
+    keys safetensors would choose the order anew each time, and equal trainings would give unequal bytes."""
     tensors = {name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in network.state_dict().items()}
-    metadata = {
-        "script": "scripts/pretrain_builtin.py",
-        "seed": str(training.seed),
-        "steps": str(training.steps),
-        "mean": json.dumps(MEAN),
-        "std": json.dumps(STD),
-    }
+    origin = {"script": "scripts/pretrain_builtin.py", "mean": MEAN, "std": STD} | asdict(training)
+    metadata = {"origin": json.dumps(origin, sort_keys=True)}
     save_file(tensors, path, metadata=metadata)
     path.chmod(0o644)
 

@@ -1,7 +1,9 @@
 """The generator of the images that the `builtin` backbone learns from, and the weights that came of it."""
 
 import importlib.util
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -125,7 +127,15 @@ def test_the_shipped_weights_are_the_whole_network_in_float16_and_small() -> Non
 
 def test_the_shipped_weights_say_where_they_are_from() -> None:
     with safe_open(WEIGHTS, framework="pt") as file:
-        metadata = file.metadata()
-    assert metadata["script"] == "scripts/pretrain_builtin.py"
-    assert int(metadata["steps"]) > 0
-    assert int(metadata["seed"]) >= 0
+        origin = json.loads(file.metadata()["origin"])
+    assert origin["script"] == "scripts/pretrain_builtin.py"
+    assert (REPOSITORY / origin["script"]).is_file()
+    assert origin.items() >= asdict(pretrain.Training()).items()
+
+
+def test_equal_trainings_give_equal_bytes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = SmallResNet()
+    for name in ("one", "two"):
+        pretrain.write(network, pretrain.Training(), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()

@@ -150,7 +150,8 @@ def _levels(image: Image.Image) -> NDArray[np.uint8]:
             return values.astype(np.uint8)
         ids = values.max() < 128 * 257  # more than 8 bits and yet no mask in 16: label ids
         return (values > 0).astype(np.uint8) * 255 if ids else (values // 257).clip(0, 255).astype(np.uint8)
-    return np.asarray(image.convert("RGB")).max(axis=2)
+    brightest: NDArray[np.uint8] = np.asarray(image.convert("RGB")).max(axis=2)
+    return brightest
 
 
 @dataclass(frozen=True, slots=True, eq=False)

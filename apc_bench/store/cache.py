@@ -69,7 +69,7 @@ class Cache:
             for path in (*temporary.iterdir(), temporary):  # sizes are right before the bytes are: a loss of power must not show
                 sync(path)
             shutil.rmtree(final, ignore_errors=True)
-            os.replace(temporary, final)
+            temporary.replace(final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

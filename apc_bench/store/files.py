@@ -40,7 +40,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
         write(temporary)
         sync(temporary)
         sha256 = file_sha256(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         sync(path.parent)
     except OSError as error:
         raise StorageError(_storage_message(path, error)) from None

@@ -253,7 +253,7 @@ class Run:
         """Image names and anomaly maps (n, rows, columns) in the detector's own unit. Raises DamagedFile."""
         path = self._key_path("maps", result_key)
         table, marks = _read_own(path, result_key)
-        rows, columns = (int(number) for number in marks["grid"].split("x"))
+        rows, columns = (int(number) for number in marks.get("grid", "0x0").split("x"))
         if table.schema != maps_schema((rows, columns)):
             raise DamagedFile(f"{path}: other columns than expected")
         values = table["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)

@@ -1,0 +1,136 @@
+"""Who trains and who is tested: the promises of METHOD.md section 5 over random categories with groups."""
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.split import check_leaks, make_split
+from apc_bench.errors import DataError
+
+
+def category_of(train_groups: list[int], good: int, groups: dict[str, list[int]]) -> Category:
+    """`groups`: defect type -> images of each of its groups; `train_groups`: images of each group of normal training images."""
+    samples = [Sample(f"test/good/{i}.png", None, "good", False, f"test/good/{i}.png") for i in range(good)]
+    for number, size in enumerate(train_groups):
+        samples += [Sample(f"train/good/{number}-{i}.png", None, "good", True, f"t{number}") for i in range(size)]
+    for kind, sizes in groups.items():
+        for number, size in enumerate(sizes):
+            samples += [Sample(f"test/{kind}/{number}-{i}.png", None, kind, False, f"{kind}{number}") for i in range(size)]
+    return Category("part", Path("part"), tuple(sorted(samples, key=lambda sample: sample.image)))
+
+
+@st.composite
+def categories(draw):
+    kinds = draw(st.integers(1, 4))
+    groups = {f"k{i}": draw(st.lists(st.integers(1, 4), min_size=1, max_size=7)) for i in range(kinds)}
+    return category_of(draw(st.lists(st.integers(1, 3), min_size=1, max_size=12)), draw(st.integers(1, 5)), groups)
+
+
+def hashes(category: Category) -> dict[str, str]:
+    return {sample.image: f"hash of {sample.image}" for sample in category.samples}
+
+
+def split_of(category: Category, seed: int, reserve: int):
+    return make_split(category, hashes(category), dataset="d", seed=seed, reserve=reserve)
+
+
+@settings(max_examples=150, deadline=None)
+@given(categories(), st.integers(0, 9), st.integers(1, 8))
+def test_the_reserve_leaves_the_test_set_with_its_groups_and_shots_are_nested(category, seed, reserve):
+    anomalous = {sample.group for sample in category.samples if sample.anomalous}
+    assume(reserve < len(anomalous))
+    split = split_of(category, seed, reserve)
+    samples = [row.sample for row in split.rows]
+    drawn = split.drawn(reserve)
+    assert len(drawn) == reserve
+    assert len({samples[row].group for row in drawn}) == reserve
+    test = split.where("test")
+    assert not {samples[row].group for row in test} & {samples[row].group for row in drawn}
+    assert set(split.where("reserved")) == {row for row, one in enumerate(samples) if one.group in {samples[d].group for d in drawn}}
+    assert sorted([*test, *split.where("train"), *split.where("reserved")]) == list(range(len(samples)))
+    for shots in range(1, reserve):
+        assert split.drawn(shots) == drawn[:shots]
+    kinds = Counter(samples[row].defect_type for row in drawn)
+    available = Counter({kind: len({one.group for one in samples if one.defect_type == kind}) for kind in {one.defect_type for one in samples}})
+    types = {one.defect_type for one in samples if one.anomalous}
+    for kind in types:
+        assert kinds[kind] >= min(reserve // len(types), available[kind])
+
+
+@settings(max_examples=60, deadline=None)
+@given(categories(), st.integers(0, 9), st.randoms(use_true_random=False))
+def test_the_order_of_the_listing_changes_nothing(category, seed, random):
+    assume(len({sample.group for sample in category.samples if sample.anomalous}) > 2)
+    shuffled = list(category.samples)
+    random.shuffle(shuffled)
+    one, two = split_of(category, seed, 2), split_of(replace(category, samples=tuple(shuffled)), seed, 2)
+    assert {(row.sample.image, row.split, row.draw, row.held_out) for row in one.rows} == {
+        (row.sample.image, row.split, row.draw, row.held_out) for row in two.rows
+    }
+
+
+@given(categories(), st.integers(0, 3))
+def test_held_out_images_are_whole_groups_and_never_more_than_half(category, seed):
+    assume(len({sample.group for sample in category.samples if sample.anomalous}) > 1)
+    split = split_of(category, seed, 1)
+    train = [row for row in split.rows if row.split == "train"]
+    held = [row for row in train if row.held_out]
+    assert len(held) <= len(train) / 2
+    assert not {row.sample.group for row in held} & {row.sample.group for row in train if not row.held_out}
+    assert not any(row.held_out for row in split.rows if row.split != "train")
+
+
+def test_of_many_normal_images_a_tenth_is_held_out_and_of_few_twenty():
+    for count, held in ((60, 20), (300, 30), (10, 5)):
+        split = split_of(category_of([1] * count, 1, {"k": [1, 1, 1]}), 0, 1)
+        assert sum(row.held_out for row in split.rows) == held
+
+
+def test_the_draw_does_not_depend_on_the_process():
+    code = (
+        "import sys; sys.path.insert(0, 'tests/datasets'); import test_split as t\n"
+        "c = t.category_of([1] * 30, 3, {'a': [2, 1, 3], 'b': [1] * 5, 'c': [4]})\n"
+        "print([(r.sample.image, r.split, r.draw, r.held_out) for r in t.split_of(c, 7, 4).rows])"
+    )
+    root = Path(__file__).resolve().parents[2]
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=root, env={"PYTHONHASHSEED": value}, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+        for value in ("0", "1", "77")
+    }
+    assert len(found) == 1
+
+
+def test_seeds_draw_other_images():
+    category = category_of([1] * 4, 2, {"a": [1] * 20, "b": [1] * 20})
+    draws = {tuple(split_of(category, seed, 4).drawn(4)) for seed in range(8)}
+    assert len(draws) == 8
+
+
+@pytest.mark.parametrize("reserve", [3, 4])
+def test_a_reserve_that_leaves_nothing_to_test_or_cannot_be_drawn_is_refused(reserve):
+    with pytest.raises(DataError, match="lower --reserve"):
+        split_of(category_of([1, 1], 1, {"a": [2, 1], "b": [3]}), 0, reserve)
+
+
+@pytest.mark.parametrize("kind", ["file", "content", "group"])
+def test_a_leak_of_any_kind_is_named(kind):
+    split = split_of(category_of([1, 1, 1], 2, {"a": [1] * 4}), 0, 1)
+    rows = list(split.rows)
+    train, test = split.where("train")[0], split.where("test")[0]
+    if kind == "content":
+        rows[test] = replace(rows[test], sha256=rows[train].sha256)
+    else:
+        change = {"image": rows[train].sample.image} if kind == "file" else {"group": rows[train].sample.group}
+        rows[test] = replace(rows[test], sample=replace(rows[test].sample, **change))
+    with pytest.raises(DataError, match=f"the same {kind}"):
+        check_leaks(replace(split, rows=tuple(rows)))
+    check_leaks(split)
