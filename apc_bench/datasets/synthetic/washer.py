@@ -43,7 +43,7 @@ class _Pose:
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
         x, y = grid(size)
-        centre, scale = 0.5 + rng.normal(0, 0.012, 2), np.exp(rng.normal(0, 0.008))
+        centre, scale = 0.5 + rng.normal(0, 0.008, 2), np.exp(rng.normal(0, 0.004))
         dx, dy = (x - centre[0]) / scale, (y - centre[1]) / scale
         return cls(x, y, centre, rng.uniform(0, 2 * np.pi), np.hypot(dx, dy), np.arctan2(dy, dx))
 
@@ -54,33 +54,30 @@ class _Pose:
 
 def _belt(rng: Generator, size: int) -> Array:
     rubber = 1 + 0.04 * smooth_noise(rng, size, 60) + 0.05 * fractal_noise(rng, size, 6, 3)
-    dust = np.clip(smooth_noise(rng, size, 50) - 2.9, 0.0, 0.6)
+    dust = np.clip(smooth_noise(rng, size, 50) - 3.2, 0.0, 0.6)
     return blend(_BELT * rubber[:, :, None], _DUST, dust)
 
 
 def _steel(rng: Generator, pose: _Pose) -> Array:
-    """The turned face: circular grooves gather the light in two opposite fans; the edges are bevelled; three dots are stamped."""
-    size, light = len(pose.x), rng.normal(0.8, 0.15)
+    """The turned face: circular grooves gather the light in two opposite fans; the edges are bevelled."""
+    size, light = len(pose.x), rng.normal(0.8, 0.08)
     grooves = np.interp(pose.radius, np.linspace(0.15, 0.45, 96), rng.normal(0.0, 1.0, 96))
-    fan = np.abs(np.cos(pose.angle - light + 0.06 * smooth_noise(rng, size, 8))) ** rng.uniform(2.5, 4.0)
-    bright = 0.5 + rng.uniform(0.7, 1.0) * fan + 0.03 * grooves + 0.015 * smooth_noise(rng, size, 64)
+    fan = np.abs(np.cos(pose.angle - light + 0.06 * smooth_noise(rng, size, 8))) ** 3.0
+    bright = 0.5 + rng.uniform(0.7, 1.0) * fan + 0.02 * grooves + 0.015 * smooth_noise(rng, size, 64)
     edge = np.minimum(_OUTER - pose.radius, pose.radius - _INNER)
     outward = np.where(pose.radius > (_OUTER + _INNER) / 2, 1.0, -1.0)
     bevel = np.clip(1 - edge / _BEVEL, 0.0, 1.0)
     bright = bright * (1 + 0.5 * bevel * outward * np.cos(pose.angle - light - 0.6)) - 0.1 * bevel
-    for turn in np.arange(3) * 2 * np.pi / 3:
-        cx, cy = pose.point(0.30, pose.rotation + turn)
-        bright = bright * (1 - 0.3 * coverage(np.hypot(pose.x - cx, pose.y - cy) - 0.022, 0.015))
     return np.asarray(_STEEL * np.clip(bright, 0.02, 2.2)[:, :, None])
 
 
 def _with_wear(rng: Generator, surface: Array, pose: _Pose) -> Array:
     """Harmless: hairlines of handling, and films of oil that dull the face."""
-    for _ in range(rng.poisson(1.5)):
+    for _ in range(rng.poisson(0.8)):
         start = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         hair = curve(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.2), bend=0.05)
         surface = blend(surface, surface * 1.25 + 0.04, rng.uniform(0.2, 0.6) * line(pose.x, pose.y, hair, 0.006))
-    for _ in range(rng.poisson(0.5)):
+    for _ in range(rng.poisson(0.35)):
         centre = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         film = blob_distance(rng, pose.x, pose.y, centre, rng.uniform(0.04, 0.09), 0.3)
         oily = coverage(film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035)
