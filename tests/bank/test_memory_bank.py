@@ -39,8 +39,8 @@ def test_the_nearest_are_those_of_brute_force(seed, k, excluded):
 def test_blocks_change_nothing(monkeypatch):
     vectors, queries = torch.randn(100, 16), torch.randn(50, 16)
     whole = bank_of(vectors).nearest(queries, k=3)
-    monkeypatch.setattr(memory_bank, "QUERY_ROWS", 7)
-    monkeypatch.setattr(memory_bank, "BANK_ROWS", 11)
+    for name, value in (("PRODUCT_BYTES", {"cpu": 400}), ("BANK_ROWS", 11), ("PAIRS", 5)):
+        monkeypatch.setattr(memory_bank, name, value)
     blocked = bank_of(vectors).nearest(queries, k=3)
     assert torch.equal(whole.index, blocked.index)
     assert torch.equal(whole.distance, blocked.distance)
@@ -53,19 +53,22 @@ def test_a_query_from_the_bank_is_at_distance_zero_exactly():
     assert found.index[:, 0].tolist() == list(range(30))
 
 
-def test_no_query_and_too_small_a_bank():
-    bank = bank_of(torch.randn(4, 3), groups=1)
-    assert bank.nearest(torch.zeros(0, 3)).distance.shape == (0, 1)
-    with pytest.raises(ValueError, match="0 vectors to search, 1 are needed"):
-        bank.nearest(torch.zeros(1, 3), exclude_group=0)
+def test_a_bank_that_is_too_small_is_refused():
+    with pytest.raises(ValueError, match="1 nearest of 0 bank vectors"):
+        bank_of(torch.randn(4, 3), groups=1).nearest(torch.zeros(1, 3), exclude_group=0)
 
 
-@pytest.mark.parametrize("neighbours", [1, 3, 9, 50])
+def test_equal_vectors_are_told_apart_by_the_lowest_index():
+    vectors = torch.ones(6, 4)
+    assert bank_of(vectors).nearest(torch.zeros(2, 4), k=3).index.tolist() == [[0, 1, 2]] * 2
+
+
+@pytest.mark.parametrize("neighbours", [2, 3, 9, 50])
 def test_the_reweighting_is_the_paper_s_equation(neighbours):
     vectors, queries = torch.randn(20, 6), torch.randn(5, 6)
     bank = bank_of(vectors)
     nearest = bank.nearest(queries).index[:, 0]
-    factors = reweight(queries, nearest, bank, neighbours=neighbours)
+    factors = reweight(torch.ones(5), queries, nearest, bank, neighbours=neighbours)
     for query, index, factor in zip(queries.numpy(), nearest.numpy(), factors.numpy(), strict=True):
         star = vectors[index].numpy()
         near = np.argsort(((vectors.numpy() - star) ** 2).sum(1))[:neighbours]

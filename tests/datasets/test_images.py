@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import make_category
 from torchvision.transforms import v2
 
 from apc_bench.datasets.images import Geometry, decode_into, read_image, read_mask
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.errors import DataError
-from support import make_category
 
 
 def test_sixteen_bits_are_rescaled_and_not_clipped(tmp_path):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support import make_category
 
 from apc_bench.datasets.catalog import MVTEC_AD_COUNTS, is_mvtec_ad
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.errors import DataError
-from support import make_category
 
 TILES = Path(__file__).resolve().parents[3] / "shared" / "data" / "mtd"
 
@@ -135,7 +135,14 @@ def test_the_magnetic_tiles_are_read_whole():
     (category,) = read_dataset(TILES).categories
     kinds = [sample.defect_type for sample in category.samples if not sample.training]
     assert sum(sample.training for sample in category.samples) == 782
-    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"good": 170, "blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 99}
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "good": 170,
+        "blowhole": 115,
+        "break": 85,
+        "crack": 57,
+        "fray": 32,
+        "uneven": 99,
+    }
     assert all(sample.mask for sample in category.samples if sample.anomalous)
     assert len({sample.group for sample in category.samples}) < len(category.samples) / 4
     assert not is_mvtec_ad(read_dataset(TILES))

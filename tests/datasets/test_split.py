@@ -58,7 +58,9 @@ def test_the_reserve_leaves_the_test_set_with_its_groups_and_shots_are_nested(ca
     for shots in range(1, reserve):
         assert split.drawn(shots) == drawn[:shots]
     kinds = Counter(samples[row].defect_type for row in drawn)
-    available = Counter({kind: len({one.group for one in samples if one.defect_type == kind}) for kind in {one.defect_type for one in samples}})
+    available = Counter(
+        {kind: len({one.group for one in samples if one.defect_type == kind}) for kind in {one.defect_type for one in samples}}
+    )
     types = {one.defect_type for one in samples if one.anomalous}
     for kind in types:
         assert kinds[kind] >= min(reserve // len(types), available[kind])
