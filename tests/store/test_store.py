@@ -139,7 +139,14 @@ def test_kill_in_the_middle_of_a_write_leaves_nothing_that_reads_as_done(tmp_pat
     assert list((tmp_path / "run").iterdir()) == []
 
 
-HOLD = "import sys, time; from pathlib import Path; from apc_bench.store.run import Run\nwith Run(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
+HOLD = """
+import sys, time
+from pathlib import Path
+from apc_bench.store.run import Run
+with Run(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 def test_the_lock_names_its_holder_and_dies_with_it(tmp_path):
