@@ -90,6 +90,7 @@ def test_an_undefined_metric_counts_as_missing_for_that_metric_alone(make_run: M
 def test_missing_trials_tell_why(make_run: Make) -> None:
     run = make_run(shots=(1, 5), detail=False)
     run.drop("apc", "granite", 1, 0, "TrainingError: loss is\n  nan", kind="extractor")
+    run.drop("apc", "granite", 1, 0, "not started: its fine-tuning failed")
     run.drop("apc", "weave", 5, 2, "out of memory")
     run.drop("patchcore", "weave", 0, 1)
     results = read_results(run)

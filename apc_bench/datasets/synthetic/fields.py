@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 
 # Standard deviation of a cubic B-spline surface over unit white noise, in its mean over the cell.
 _SPLINE_STD = 0.479
+# Rec. 709: the shares of linear red, green and blue in the luminance.
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
 def grid(size: int) -> tuple[Array, Array]:
@@ -92,6 +94,13 @@ def curve(rng: Generator, start: tuple[float, float], angle: float, length: floa
 def blend(surface: Array, colour: Array | tuple[float, float, float], alpha: Array) -> Array:
     """`surface` (h, w, 3) painted over with `colour` (3,) or (h, w, 3) where `alpha` (h, w) says so."""
     return np.asarray(surface + alpha[:, :, None] * (np.asarray(colour) - surface))
+
+
+def tint(surface: Array, hue: float | Array, strength: Array) -> Array:
+    """`surface` (h, w, 3) in another hue (radians, one or (h, w)) and of the same luminance, as far as `strength` (h, w) says."""
+    red, blue = np.cos(hue) * strength, np.sin(hue) * strength
+    green = -(_LUMINANCE[0] * red + _LUMINANCE[2] * blue) / _LUMINANCE[1]
+    return np.asarray(surface * (1 + np.stack([red, green, blue], axis=-1)))
 
 
 def relief(height: Array, angle: float) -> Array:

@@ -16,6 +16,7 @@ from apc_bench.datasets.synthetic.fields import (
     line_distance,
     relief,
     smooth_noise,
+    tint,
 )
 from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
 
@@ -60,6 +61,12 @@ def _with_clots(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
         edge = blob_distance(rng, x, y, (rng.uniform(0, 1), rng.uniform(0, 1)), rng.uniform(0.015, 0.035), 0.3)
         surface = blend(surface, _MICA, 0.8 * coverage(edge + 0.018 * smooth_noise(rng, len(x), 40)))
     return surface
+
+
+def _with_tints(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
+    """Harmless: pinkish and greenish clouds, faint in most slabs and strong in some."""
+    hue, strength = rng.choice([0.0, np.pi]) + rng.normal(0, 0.5), rng.exponential(0.05)
+    return tint(surface, hue, np.clip(strength * fractal_noise(rng, len(x), 3, 2), -0.4, 0.4))
 
 
 def _with_vein(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
@@ -107,7 +114,7 @@ _DRAW = {"discolouration": _discolouration, "pit": _pit, "scratch": _scratch}
 def _render(rng: Generator, size: int, defect: Defect | None) -> Array:
     x, y = grid(size)
     surface = _grains(rng, size, x, y)
-    for harmless in (_with_crystals, _with_clots, _with_vein):
+    for harmless in (_with_tints, _with_crystals, _with_clots, _with_vein):
         surface = harmless(rng, surface, x, y)
     return with_defect(surface, defect, _DRAW, x, y)
 

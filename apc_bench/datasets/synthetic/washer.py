@@ -1,4 +1,4 @@
-"""A turned steel washer on a conveyor belt, in any rotation. Defects: nick, rust, scratch."""
+"""A turned steel washer on a conveyor belt. Defects: nick, rust, scratch."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -17,6 +17,7 @@ from apc_bench.datasets.synthetic.fields import (
     line,
     shadow,
     smooth_noise,
+    tint,
 )
 from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
 
@@ -36,7 +37,6 @@ class _Pose:
     x: Array
     y: Array
     centre: Array
-    rotation: float
     radius: Array
     angle: Array
 
@@ -45,7 +45,7 @@ class _Pose:
         x, y = grid(size)
         centre, scale = 0.5 + rng.normal(0, 0.008, 2), np.exp(rng.normal(0, 0.004))
         dx, dy = (x - centre[0]) / scale, (y - centre[1]) / scale
-        return cls(x, y, centre, rng.uniform(0, 2 * np.pi), np.hypot(dx, dy), np.arctan2(dy, dx))
+        return cls(x, y, centre, np.hypot(dx, dy), np.arctan2(dy, dx))
 
     def point(self, radius: float, angle: float) -> tuple[float, float]:
         """The image point at a radius and an angle."""
@@ -72,16 +72,16 @@ def _steel(rng: Generator, pose: _Pose) -> Array:
 
 
 def _with_wear(rng: Generator, surface: Array, pose: _Pose) -> Array:
-    """Harmless: hairlines of handling, and films of oil that dull the face."""
+    """Harmless: hairlines of handling, and films of oil in the colours of thin layers."""
     for _ in range(rng.poisson(0.8)):
         start = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         hair = curve(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.2), bend=0.05)
         surface = blend(surface, surface * 1.25 + 0.04, rng.uniform(0.2, 0.6) * line(pose.x, pose.y, hair, 0.006))
-    for _ in range(rng.poisson(0.35)):
+    for _ in range(rng.poisson(0.8)):
         centre = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         film = blob_distance(rng, pose.x, pose.y, centre, rng.uniform(0.04, 0.09), 0.3)
-        oily = coverage(film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035)
-        surface = blend(surface, surface * rng.uniform(0.6, 0.8) * np.array([0.95, 0.98, 1.06]), oily)
+        iridescent = rng.uniform(0.15, 0.4) * coverage(film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035)
+        surface = tint(surface, rng.uniform(0, 2 * np.pi) + 30 * film, iridescent)
     return surface
 
 

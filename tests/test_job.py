@@ -1,0 +1,121 @@
+"""Job files: found by name or path, loaded safely, overridden by flags, wrong ones named in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from apc_bench.errors import UsageError
+from apc_bench.job import jobs_folder, load_job, override, sweep_from
+
+TWO = "methods: {a: {backbone: resnet50}, b: {detector: apc, backbone: resnet18}, c: {backbone: resnet18}}\n"
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in jobs_folder().glob("*.yaml")))
+def test_every_shipped_job_is_valid_under_its_own_name(name):
+    sweep, lines = sweep_from(name, {})
+    assert sweep.job == name
+    assert lines == []
+
+
+def test_the_jobs_of_the_readme_are_shipped():
+    assert {"quickstart", "tiny", "paper"} <= {path.stem for path in jobs_folder().glob("*.yaml")}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("shots: [1]\nshots: [5]\n" + TWO, "'shots' is given twice"),
+        ("methods: {a: {}, a: {detector: apc}}", "'a' is given twice"),
+        ("dataset: 2024-13-45\n" + TWO, "not valid YAML"),  # a date that does not exist
+        ("seeds: [" + "9" * 5000 + "]", "not valid YAML"),
+        ("[" * 4000, "not valid YAML"),
+        ("? [1, 2]\n: 3\n", "not valid YAML"),
+        ("x: &x [*x]\n" + TWO, "unknown setting 'x'"),
+        ("1: 2\n" + TWO, "1: "),
+        ("methods: [a]", "methods: "),
+        ("methods: {a: 5}", "methods.a: "),
+        ("methods: {a: text}", "methods.a: "),
+        ("", "must hold settings"),
+    ],
+)
+@pytest.mark.parametrize("flags", [{}, {"backbone": "builtin"}], ids=["plain", "overridden"])
+def test_a_wrong_job_file_is_one_line(tmp_path, text, message, flags):
+    job = write(tmp_path / "mine.yaml", text)
+    with pytest.raises(UsageError) as error:
+        sweep_from(job, flags)
+    assert message in str(error.value)
+    assert job in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 700
+
+
+def test_an_aliased_bomb_is_refused_without_being_written_out(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 9)]
+    with pytest.raises(UsageError) as error:
+        sweep_from(write(tmp_path / "bomb.yaml", "\n".join(lines) + "\nimage_size: *a8\n" + TWO), {})
+    assert len(str(error.value)) < 700
+
+
+def test_nothing_in_a_job_file_is_executed(tmp_path):
+    job = write(
+        tmp_path / "mine.yaml", f"job: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{tmp_path}/canary']]"
+    )
+    with pytest.raises(UsageError, match="not valid YAML"):
+        load_job(job)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"none\.yaml: No such file"):
+        load_job(str(tmp_path / "none.yaml"))
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(UsageError, match=r"folder\.yaml: "):
+        load_job(str(tmp_path / "folder.yaml"))
+    (tmp_path / "latin.yaml").write_bytes(b"job: caf\xe9")
+    with pytest.raises(UsageError, match=r"latin\.yaml: not valid YAML"):
+        load_job(str(tmp_path / "latin.yaml"))
+
+
+def test_a_job_file_gives_its_name_unless_it_names_itself(tmp_path):
+    assert load_job(write(tmp_path / "my first job.yml", TWO))["job"] == "my-first-job"
+    assert load_job(write(tmp_path / "é.yaml", TWO))["job"] == "sweep"
+    assert load_job(write(tmp_path / "a.yaml", "job: other\n" + TWO))["job"] == "other"
+    assert sweep_from(str(tmp_path / "my first job.yml"), {})[0].job == "my-first-job"
+
+
+def test_flags_win_and_those_not_given_change_nothing():
+    job = {"shots": [1], "seeds": [0], "methods": {"a": {"backbone": "resnet50"}, "b": None}}
+    assert override(job, {"shots": (5,), "seeds": None, "backbone": None}) == {**job, "shots": (5,)}
+    changed = override(job, {"backbone": "builtin", "weights": Path("w")})
+    assert changed["methods"] == dict.fromkeys(("a", "b"), {"backbone": "builtin", "weights": Path("w")})
+    assert "backbone" not in changed
+    assert job["methods"]["a"] == {"backbone": "resnet50"}
+
+
+def test_weights_of_one_network_are_not_given_to_several(tmp_path):
+    job = write(tmp_path / "mine.yaml", TWO)
+    with pytest.raises(UsageError, match="--backbone"):
+        sweep_from(job, {"weights": Path("w.pth")})
+    sweep, _ = sweep_from(job, {"weights": Path("w.pth"), "backbone": "resnet18"})
+    assert {method.weights for method in sweep.methods.values()} == {Path("w.pth")}
+
+
+def test_a_method_that_a_flag_made_the_same_stands_for_the_one_that_was_asked_for(tmp_path):
+    """`--methods c --backbone builtin`, where a and c are then one: it is a that runs, and not every method."""
+    sweep, lines = sweep_from(write(tmp_path / "mine.yaml", TWO), {"backbone": "builtin", "only": ("c",)})
+    assert list(sweep.methods) == ["a", "b"]
+    assert list(sweep.chosen) == ["a"]
+    assert lines == ["method 'c' is now the same as 'a' and left out"]
+
+
+def test_methods_that_differ_in_weights_or_settings_are_both_kept(tmp_path):
+    text = "methods: {a: {}, b: {weights: w.pth}, c: {settings: {coreset_ratio: 0.2}}, d: {title: other}}"
+    sweep, lines = sweep_from(write(tmp_path / "mine.yaml", text), {})
+    assert list(sweep.methods) == ["a", "b", "c"]
+    assert len(lines) == 1
