@@ -8,11 +8,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from apc_bench import __version__
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
 from apc_bench.datasets.images import Geometry
 from apc_bench.datasets.layouts import Category, Dataset, read_dataset
 from apc_bench.datasets.split import make_split
+from apc_bench.download import file_sha256
 from apc_bench.errors import DataError, UsageError, listed
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, fingerprint, make_plan
@@ -85,16 +85,17 @@ def find_dataset(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say) -> 
 
 
 def _synthetic(settings: SyntheticData, cache: Cache, *, say: Say) -> Path:
-    from apc_bench.datasets.synthetic import CATEGORIES, make_dataset
+    from apc_bench.datasets import synthetic
 
-    versions = [__version__, *(version(name) for name in ("numpy", "scipy", "pillow"))]
-    root = cache.folder / "synthetic" / digest([settings.model_dump(mode="json"), *versions])
+    source = [file_sha256(path) for path in sorted(Path(synthetic.__file__).parent.glob("*.py"))]
+    versions = [version(name) for name in ("numpy", "scipy", "pillow")]
+    root = cache.folder / "synthetic" / digest([settings.model_dump(mode="json"), source, versions])
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_suffix(".lock")):
         if not root.is_dir():
             say(f"making the synthetic dataset in {root}")
             numbers = settings.model_dump(exclude={"categories"})
-            make_dataset(root, categories=settings.categories or CATEGORIES, **numbers)
+            synthetic.make_dataset(root, categories=settings.categories or synthetic.CATEGORIES, **numbers)
     return root
 
 

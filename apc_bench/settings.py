@@ -240,6 +240,10 @@ def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:
         raise UsageError(f"{source}: {_explain(error, values)}") from None
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2  # an input of nested aliases would be written out beyond any size
+
+
 def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
@@ -248,7 +252,7 @@ def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
         message = unknown("setting", str(first["loc"][-1]), _settings_beside(first["loc"], values))
         where = ".".join(str(part) for part in first["loc"][:-1])
     elif first["type"] not in ("value_error", "missing"):
-        message = f"{message} (got {reprlib.repr(first['input'])})"
+        message = f"{message} (got {_SHORT.repr(first['input'])})"
     more = error.error_count() - 1
     return (f"{where}: " if where else "") + message + (f" (and {more} more)" if more else "")
 

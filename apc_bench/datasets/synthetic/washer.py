@@ -77,10 +77,10 @@ def _with_wear(rng: Generator, surface: Array, pose: _Pose) -> Array:
         start = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         hair = curve(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.2), bend=0.05)
         surface = blend(surface, surface * 1.25 + 0.04, rng.uniform(0.2, 0.6) * line(pose.x, pose.y, hair, 0.006))
-    for _ in range(rng.poisson(0.8)):
+    for _ in range(rng.poisson(1.3)):
         centre = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         film = blob_distance(rng, pose.x, pose.y, centre, rng.uniform(0.04, 0.09), 0.3)
-        iridescent = rng.uniform(0.15, 0.4) * coverage(film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035)
+        iridescent = rng.uniform(0.25, 0.55) * coverage(film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035)
         surface = tint(surface, rng.uniform(0, 2 * np.pi) + 30 * film, iridescent)
     return surface
 
