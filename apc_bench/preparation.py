@@ -16,7 +16,7 @@ from apc_bench.download import file_sha256
 from apc_bench.errors import DataError, UsageError, listed
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, fingerprint, make_plan
-from apc_bench.settings import Sweep, SyntheticData, digest
+from apc_bench.settings import Method, Sweep, SyntheticData, digest
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import UnreadableFiles, decoded
 from apc_bench.store.provenance import computing_environment, gpu_names
@@ -111,7 +111,18 @@ def _find_weights(sweep: Sweep, cache: Cache, *, say: Say, dry: bool) -> tuple[d
         if note:
             say(note)
         found[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
+        if method.weights is not None:
+            _check_weights(method, found[name])
     return found, tuple(missing)
+
+
+def _check_weights(method: Method, weights: Weights) -> None:
+    """A user's own file is opened before the first step: of another network, damaged or too partial, it would fail every one of them."""
+    from apc_bench.networks.backbones import load_backbone
+
+    backbone, _ = load_backbone(method.backbone, weights.path)
+    for layer in method.settings.layers:
+        backbone.require(layer)
 
 
 @dataclass(slots=True)

@@ -132,6 +132,12 @@ class Method(Frozen):
             raise ValueError(unknown("backbone", name, BACKBONES))
         return name
 
+    @model_validator(mode="after")
+    def _layers_of_the_backbone(self) -> Self:
+        if self.backbone == "builtin" and "layer4" in self.settings.layers:
+            raise ValueError("backbone 'builtin' has no layer4; use layers among layer1, layer2 and layer3")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """What makes two methods the same: all but the title and where the weights lie."""
         return {"detector": self.detector, "backbone": self.backbone, "settings": self.settings.model_dump(mode="json")}

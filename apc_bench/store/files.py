@@ -105,10 +105,11 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, d
     try:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
         marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        seal = _seal(table, {name: value for name, value in marks.items() if name != _SEAL})
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:120]})") from None
     _check_version(path, marks.get(f"{_PREFIX}schema", ""))
-    if marks.pop(_SEAL, None) != _seal(table, marks):
+    if marks.pop(_SEAL, None) != seal:
         raise DamagedFile(f"{path}: altered (its seal does not fit)")
     if schema is not None and not table.schema.remove_metadata().equals(schema):
         raise DamagedFile(f"{path}: other columns than expected")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import CenterCrop, Resize
@@ -51,15 +51,18 @@ def test_eight_bit_pixels_are_read_as_they_are(tmp_path, ending, pixels):
     assert np.array_equal(read, np.broadcast_to(pixels[..., None], (8, 8, 3)) if pixels.ndim == 2 else pixels)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
-@pytest.mark.parametrize("ending", ["tiff", "png", "jpg", "bmp"])
-def test_every_mode_that_a_file_can_hold_becomes_three_channels(tmp_path, mode, ending):
+HELD = {
+    "tiff": ("1", "L", "P", "RGB", "CMYK", "YCbCr"),
+    "png": ("1", "L", "P", "RGB"),
+    "jpg": ("L", "RGB", "CMYK"),
+    "bmp": ("1", "L", "P", "RGB"),
+}
+
+
+@pytest.mark.parametrize(("ending", "mode"), [(ending, mode) for ending, modes in HELD.items() for mode in modes])
+def test_every_mode_that_a_file_can_hold_becomes_three_channels(tmp_path, ending, mode):
     image = Image.new("RGB", (5, 3), (200, 30, 30)).convert(mode)
-    try:
-        image.save(tmp_path / f"x.{ending}")
-    except OSError:
-        pytest.skip(f"{ending} cannot hold {mode}")
-    found = read_image(tmp_path / f"x.{ending}")
+    found = read_image(saved(tmp_path / f"x.{ending}", image))
     assert (found.shape, found.dtype) == ((3, 5, 3), np.uint8)
     assert np.abs(found.astype(int) - np.asarray(image.convert("RGB"))).max() <= (16 if ending == "jpg" else 1)
 
@@ -137,7 +140,6 @@ def _bad_files() -> dict[str, tuple[str, bytes]]:
         "frames.png": ("several frames", encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])),
         "float.tif": ("floating-point", encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")),
         "wide.tif": ("values from", encoded(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF")),
-        "lab.tif": ("cannot be decoded", encoded(Image.new("LAB", (4, 4)), "TIFF")),
     }
 
 
@@ -231,10 +233,8 @@ def test_a_letterbox_keeps_the_shape_and_fills_the_longer_side(height, width, si
 @settings(max_examples=60, deadline=None)
 @given(SIDES, SIDES, st.sampled_from([28, 56, 64, 99, 224]))
 def test_a_crop_lies_where_torchvision_resizes_and_crops_to(height, width, size):
-    short = round(size * 256 / 224)
-    torch_resized = Resize(short).transform(torch.zeros(1, height, width), {}) if max(height, width) <= 20 * min(height, width) else None
-    if torch_resized is None:
-        return
+    assume(max(height, width) <= 20 * min(height, width))
+    torch_resized = Resize(round(size * 256 / 224))(torch.zeros(1, height, width))
     place = Geometry(size, "crop").place(height, width)
     assert (place.resized_height, place.resized_width) == tuple(torch_resized.shape[1:])
     coordinates = torch.stack(torch.meshgrid(*(torch.arange(side) for side in torch_resized.shape[1:]), indexing="ij"))
@@ -261,23 +261,25 @@ def test_a_square_resize_reaches_every_border():
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["square", "letterbox", "crop"]))
 def test_masks_are_resized_with_the_nearest_pixel_and_lie_where_the_image_lies(height, width, resize):
-    if resize == "crop" and max(height, width) > 20 * min(height, width):
-        return
-    generator = np.random.default_rng(height * 61 + width)
-    mask = generator.random((height, width)) < 0.4
-    geometry = Geometry(32, resize)
-    place = geometry.place(height, width)
-    rows = ((np.arange(place.resized_height) + 0.5) * height / place.resized_height).astype(int)
-    columns = ((np.arange(place.resized_width) + 0.5) * width / place.resized_width).astype(int)
-    resized = mask[np.ix_(rows, columns)]
-    expected = np.zeros((32, 32), bool)
-    for row in range(32):
-        for column in range(32):
-            y, x = row - place.top, column - place.left
-            if 0 <= y < place.resized_height and 0 <= x < place.resized_width:
-                expected[row, column] = resized[y, x]
-    fitted = geometry.apply_mask(mask)
-    assert (fitted != expected).mean() <= 0.02  # Pillow's own rounding where a centre falls on an edge
+    assume(resize != "crop" or max(height, width) <= 20 * min(height, width))
+    mask = np.random.default_rng(height * 61 + width).random((height, width)) < 0.4
+    place = Geometry(32, resize).place(height, width)
+    fitted = Geometry(32, resize).apply_mask(mask)
+    agrees = np.zeros((32, 32), bool)
+    for rows in nearest(height, place.resized_height):
+        for columns in nearest(width, place.resized_width):
+            expected = np.zeros((32, 32), bool)
+            for row in range(max(0, place.top), min(32, place.top + place.resized_height)):
+                for column in range(max(0, place.left), min(32, place.left + place.resized_width)):
+                    expected[row, column] = mask[rows[row - place.top], columns[column - place.left]]
+            agrees |= fitted == expected
+    assert agrees.all()
+
+
+def nearest(side: int, resized: int) -> list[list[int]]:
+    """For each resized pixel the one whose area holds its centre; where that falls on an edge, the one after it or before it."""
+    centres = [((2 * index + 1) * side, 2 * resized) for index in range(resized)]
+    return [[over // under for over, under in centres], [(over - 1) // under for over, under in centres]]
 
 
 def test_outside_a_letterboxed_image_there_is_black():

@@ -1,16 +1,15 @@
 """A folder becomes a dataset, paired by name; what cannot be one is told in one line."""
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from support import make_category
 
-from apc_bench.datasets.catalog import MVTEC_AD_COUNTS, is_mvtec_ad
-from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.layouts import dataset_name, read_dataset
 from apc_bench.errors import DataError
-
-TILES = Path(__file__).resolve().parents[3] / "shared" / "data" / "mtd"
 
 
 def touch(path: Path, text: str = "") -> None:
@@ -58,6 +57,9 @@ def test_groups_and_parts_come_from_groups_csv(tmp_path):
         ("image,grp\n", "needs the columns image and group"),
         ("image,group\ntest/dent/999.png,a\n", "names images that do not exist: test/dent/999.png"),
         ("image,group\ntest/dent/000.png,\n", "is empty"),
+        ("image,group\ntest/dent/000.png\n", "is empty"),
+        ("image,group\ntest/dent/000.png,a\ntest/dent/000.png,b\n", "lists test/dent/000.png more than once"),
+        ("", "needs the columns image and group"),
     ],
 )
 def test_a_wrong_groups_csv_is_named(tmp_path, text, message):
@@ -83,6 +85,42 @@ def _two_images_of_a_name(root):
     return "share one name"
 
 
+def _masks_of_a_type_without_images(root):
+    (root / "part/test/dent").rename(root / "part/test/dint")
+    return "ground_truth/dent: masks that belong to no image"
+
+
+def _control_characters_in_a_name(root):
+    Image.new("RGB", (4, 4)).save(root / "part/train/good/a\nb.png")
+    return "control characters"
+
+
+def _a_name_that_is_no_utf8(root):
+    (root / "part/train/good/000.png").rename(root / "part/train/good/caf\udce9.png")
+    return "not valid UTF-8"
+
+
+def _defect_type_that_cannot_be_a_folder(root):
+    (root / "part/test/dent").rename(root / "part/test/big dent\n")
+    return "defect type 'big dent"
+
+
+def _no_training_folder(root):
+    shutil.rmtree(root / "part/train")
+    return "category 'part' has no images"
+
+
+def _images_of_other_kinds_only(root):
+    for path in (root / "part/train/good").iterdir():
+        path.rename(path.with_suffix(".webp"))
+    return "(bmp jpeg jpg png tif tiff)"
+
+
+def _groups_that_are_no_text(root):
+    (root / "part/groups.csv").write_bytes(b"image,group\ncaf\xe9,a\n")
+    return "groups.csv: not a CSV file in UTF-8"
+
+
 def _no_normal_test_image(root):
     for path in (root / "part/test/good").iterdir():
         path.unlink()
@@ -102,7 +140,21 @@ def _category_name_that_cannot_be_a_folder(root):
     return "cannot be used"
 
 
-CASES = (_stray_mask, _two_masks, _two_images_of_a_name, _no_normal_test_image, _no_anomalous_image, _category_name_that_cannot_be_a_folder)
+CASES = (
+    _stray_mask,
+    _two_masks,
+    _two_images_of_a_name,
+    _masks_of_a_type_without_images,
+    _control_characters_in_a_name,
+    _a_name_that_is_no_utf8,
+    _defect_type_that_cannot_be_a_folder,
+    _no_training_folder,
+    _images_of_other_kinds_only,
+    _groups_that_are_no_text,
+    _no_normal_test_image,
+    _no_anomalous_image,
+    _category_name_that_cannot_be_a_folder,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.__name__.strip("_") for case in CASES])
@@ -121,18 +173,80 @@ def test_a_category_given_for_its_parent_is_explained(tmp_path):
         read_dataset(root / "part")
 
 
-def test_the_counts_of_mvtec_ad_are_those_of_its_paper():
-    counts = MVTEC_AD_COUNTS.values()
-    assert len(counts) == 15
-    assert sum(train for train, _, _ in counts) == 3629
-    assert sum(good for _, good, _ in counts) == 467
-    assert sum(sum(types.values()) for _, _, types in counts) == 1258
-    assert sum(len(types) for _, _, types in counts) == 73
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [(None, "no such folder"), (("botle",), r"unknown category 'botle' \(known: bottle, part\); did you mean 'bottle'")],
+)
+def test_a_folder_or_category_that_is_not_there_is_named(tmp_path, categories, message):
+    root = make_category(make_category(tmp_path / "d"), "bottle")
+    with pytest.raises(DataError, match=message):
+        read_dataset(root if categories else tmp_path / "none", categories=categories)
+    assert [category.name for category in read_dataset(root, categories=("bottle",)).categories] == ["bottle"]
 
 
-@pytest.mark.skipif(not TILES.is_dir(), reason="the magnetic tiles are not on this machine")
-def test_the_magnetic_tiles_are_read_whole():
-    (category,) = read_dataset(TILES).categories
+def test_an_empty_folder_has_no_category(tmp_path):
+    with pytest.raises(DataError, match="no category in"):
+        read_dataset(tmp_path)
+
+
+def test_a_bad_category_that_was_not_asked_for_stops_nothing(tmp_path):
+    root = make_category(make_category(tmp_path / "d"), "bottle")
+    shutil.rmtree(root / "bottle/train/good")
+    assert [category.name for category in read_dataset(root, categories=("part",)).categories] == ["part"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    root = make_category(tmp_path / "d")
+
+    def refuses(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuses)
+    with pytest.raises(DataError, match=r"cannot read .*: Permission denied"):
+        read_dataset(root)
+
+
+def test_a_mask_is_paired_by_its_whole_name(tmp_path):
+    """1 is no prefix of 10, endings may differ, and `_mask` may be part of an image's own name."""
+    root = make_category(tmp_path / "d", defects=0)
+    for name in ("1.jpg", "10.png", "a_mask.png", "b.c.png"):
+        touch(root / "part/test/dent" / name)
+    for name in ("1_mask.png", "10.PNG", "a_mask_mask.png", "b.c_mask.bmp", "Thumbs.db", ".DS_Store"):
+        touch(root / "part/ground_truth/dent" / name)
+    (category,) = read_dataset(root).categories
+    assert {Path(sample.image).name: Path(sample.mask).name for sample in category.samples if sample.mask} == {
+        "1.jpg": "1_mask.png",
+        "10.png": "10.PNG",
+        "a_mask.png": "a_mask_mask.png",
+        "b.c.png": "b.c_mask.bmp",
+    }
+
+
+def test_hidden_folders_and_masks_of_good_images_are_passed_over(tmp_path):
+    root = make_category(tmp_path / "d")
+    before = read_dataset(root)
+    touch(root / "part/test/.ipynb_checkpoints/000-checkpoint.png")
+    touch(root / "part/ground_truth/good/000_mask.png")
+    touch(root / "license.txt")
+    assert read_dataset(root) == before
+
+
+def test_blanks_around_a_group_make_no_other_group(tmp_path):
+    root = make_category(tmp_path / "d")
+    touch(root / "part/groups.csv", "image,group\ntest/dent/000.png,g1\ntest/dent/001.png, g1 \n")
+    groups = {sample.image: sample.group for sample in read_dataset(root).categories[0].samples}
+    assert groups["test/dent/000.png"] == groups["test/dent/001.png"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("mvtec", "mvtec"), ("my data (2)", "my-data-2"), ("..é", "dataset"), ("x" * 99, "x" * 64), (".hidden", "hidden")]
+)
+def test_a_dataset_is_called_like_its_folder_as_far_as_a_name_may(folder, name):
+    assert dataset_name(Path("/somewhere") / folder) == name
+
+
+def test_the_magnetic_tiles_are_read_whole(magnetic_tiles):
+    (category,) = read_dataset(magnetic_tiles).categories
     kinds = [sample.defect_type for sample in category.samples if not sample.training]
     assert sum(sample.training for sample in category.samples) == 782
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
@@ -144,5 +258,5 @@ def test_the_magnetic_tiles_are_read_whole():
         "uneven": 99,
     }
     assert all(sample.mask for sample in category.samples if sample.anomalous)
-    assert len({sample.group for sample in category.samples}) < len(category.samples) / 4
-    assert not is_mvtec_ad(read_dataset(TILES))
+    assert len({sample.group for sample in category.samples if not sample.anomalous}) == 116
+    assert [sum(sample.part == part for sample in category.samples if not sample.training) for part in ("dev", "final")] == [288, 270]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.layouts import Category, Sample, read_dataset
 from apc_bench.datasets.split import check_leaks, make_split
 from apc_bench.errors import DataError
 
@@ -136,3 +136,72 @@ def test_a_leak_of_any_kind_is_named(kind):
     with pytest.raises(DataError, match=f"the same {kind}"):
         check_leaks(replace(split, rows=tuple(rows)))
     check_leaks(split)
+
+
+def test_the_test_set_is_the_same_for_every_shot_count_and_leaves_only_with_the_reserve():
+    """`shots` takes a prefix of the reserve, so it is no argument of the split; a larger reserve takes more out and puts nothing back."""
+    category = category_of([1] * 4, 2, {"a": [2] * 9, "b": [1] * 9})
+    for seed in range(5):
+        small, large = split_of(category, seed, 4), split_of(category, seed, 8)
+        assert small == split_of(category, seed, 4)
+        assert set(large.where("test")) < set(small.where("test"))
+
+
+def test_one_category_and_its_name_decide_the_draw_whatever_else_is_swept():
+    category = category_of([1] * 4, 2, {"a": [1] * 20})
+    here = split_of(category, 0, 5).drawn(5)
+    assert here == split_of(replace(category, folder=Path("elsewhere")), 0, 5).drawn(5)
+    assert here != split_of(replace(category, name="other"), 0, 5).drawn(5)
+    assert here != make_split(category, hashes(category), dataset="other", seed=0, reserve=5).drawn(5)
+
+
+def test_normal_test_images_leave_with_the_group_of_a_drawn_one():
+    category = category_of([1, 1], 3, {"a": [1, 1]})
+    groups = {"test/good/0.png": "a0", "test/good/1.png": "a1"}
+    samples = tuple(replace(sample, group=groups.get(sample.image, sample.group)) for sample in category.samples)
+    split = split_of(replace(category, samples=samples), 0, 1)
+    (drawn,) = split.drawn(1)
+    gone = {row.sample.image for row in split.rows if row.split == "reserved"}
+    assert gone == {one.image for one in samples if one.group == samples[drawn].group}
+    assert len(gone) == 2
+    one_group = tuple(replace(sample, group="all" if sample.image.startswith("test") else sample.group) for sample in category.samples)
+    with pytest.raises(DataError, match="would leave no"):
+        split_of(replace(category, samples=one_group), 0, 1)
+    normal_gone = tuple(
+        replace(sample, group="a0" if sample.image in ("test/a/0-0.png", "test/good/0.png") else sample.group) for sample in samples
+    )
+    kept = tuple(sample for sample in normal_gone if sample.image not in ("test/good/1.png", "test/good/2.png"))
+    seed = next(seed for seed in range(20) if split_of(category, seed, 1).drawn(1) == [0])
+    with pytest.raises(DataError, match="no normal test image"):
+        split_of(replace(category, samples=kept), seed, 1)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [("train", "no normal training image"), ("test/good", "no normal test image"), ("test/a", "there are 0")],
+)
+def test_a_category_that_lost_its_unreadable_images_is_refused_where_nothing_is_left(left_out, message):
+    category = category_of([1, 1], 1, {"a": [1, 1, 1]})
+    samples = tuple(sample for sample in category.samples if not sample.image.startswith(left_out))
+    with pytest.raises(DataError, match=message):
+        split_of(replace(category, samples=samples), 0, 1)
+
+
+def test_two_pictures_of_one_file_in_reserve_and_test_set_are_a_leak():
+    category = category_of([1, 1], 2, {"a": [1] * 6})
+    same = {sample.image: "one content" if sample.anomalous else sample.image for sample in category.samples}
+    with pytest.raises(DataError, match=r"leak in category 'part', seed 0: test/a/\d-0.png \(reserved\) and test/a/\d-0.png \(test\)"):
+        make_split(category, same, dataset="d", seed=0, reserve=1)
+
+
+def test_draws_on_the_magnetic_tiles_keep_exposures_of_one_tile_together(magnetic_tiles):
+    (category,) = read_dataset(magnetic_tiles).categories
+    for seed in range(10):
+        split = split_of(category, seed, 10)
+        samples = [row.sample for row in split.rows]
+        drawn = [samples[row] for row in split.drawn(10)]
+        assert Counter(sample.defect_type for sample in drawn) == dict.fromkeys(("blowhole", "break", "crack", "fray", "uneven"), 2)
+        assert len({sample.group for sample in drawn}) == 10
+        assert len(split.where("reserved")) > 10
+        held = sum(row.held_out for row in split.rows)
+        assert 78 <= held <= 78 + max(Counter(sample.group for sample in samples if sample.training).values())

@@ -57,7 +57,7 @@ def _with_crystals(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
 
 def _with_clots(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
     """Harmless: clots of mica, in every other slab."""
-    for _ in range(rng.poisson(0.5)):
+    for _ in range(rng.poisson(0.3)):
         edge = blob_distance(rng, x, y, (rng.uniform(0, 1), rng.uniform(0, 1)), rng.uniform(0.015, 0.035), 0.3)
         surface = blend(surface, _MICA, 0.8 * coverage(edge + 0.018 * smooth_noise(rng, len(x), 40)))
     return surface
@@ -65,7 +65,7 @@ def _with_clots(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
 
 def _with_tints(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
     """Harmless: pinkish and greenish clouds, faint in most slabs and strong in some."""
-    hue, strength = rng.choice([0.0, np.pi]) + rng.normal(0, 0.5), rng.exponential(0.05)
+    hue, strength = rng.choice([0.0, np.pi]) + rng.normal(0, 0.5), rng.exponential(0.09)
     return tint(surface, hue, np.clip(strength * fractal_noise(rng, len(x), 3, 2), -0.4, 0.4))
 
 
@@ -85,14 +85,14 @@ def _scratch(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
     rng = defect.rng
     start = (rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85))
     towards_middle = float(np.arctan2(0.5 - start[1], 0.5 - start[0]))
-    path = curve(rng, start, towards_middle + rng.normal(0, 0.6), defect.scaled(0.22, 0.55), bend=0.04)
+    path = curve(rng, start, towards_middle + rng.normal(0, 0.6), defect.scaled(0.28, 0.6), bend=0.04)
     chalky = np.clip(0.85 + 0.2 * smooth_noise(rng, len(x), 32), 0.3, 1.0) * defect.scaled(0.45, 0.9)
-    return blend(surface, _CHALK, chalky * line(x, y, path, defect.scaled(0.011, 0.016)))
+    return blend(surface, _CHALK, chalky * line(x, y, path, defect.scaled(0.013, 0.018)))
 
 
 def _pit(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
     """A grain broken out: a round black hollow, its rim bright on the lit side."""
-    rng, radius = defect.rng, defect.scaled(0.020, 0.042)
+    rng, radius = defect.rng, defect.scaled(0.024, 0.048)
     edge = blob_distance(rng, x, y, (rng.uniform(0.08, 0.92), rng.uniform(0.08, 0.92)), radius, 0.15)
     rim = relief(-radius * coverage(edge - 0.006, 0.024), rng.uniform(0, 2 * np.pi))
     surface = blend(surface, _HOLLOW, coverage(edge, 0.4 * radius) * defect.scaled(0.8, 0.97))
@@ -103,9 +103,9 @@ def _discolouration(surface: Array, x: Array, y: Array, defect: Defect) -> Array
     """Rust from iron in the stone: a blotchy brown crust through which the grain still shows a little."""
     rng = defect.rng
     centre = (rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85))
-    edge = blob_distance(rng, x, y, centre, defect.scaled(0.07, 0.14), 0.25) + 0.02 * smooth_noise(rng, len(x), 12)
-    crust = np.clip(1 + 0.45 * fractal_noise(rng, len(x), 16, 3), 0.3, 2.0)[:, :, None] * _RUST
-    return blend(surface, 0.45 * surface * np.array([1.0, 0.75, 0.4]) + 0.55 * crust, coverage(edge, 0.04) * defect.scaled(0.35, 0.9))
+    edge = blob_distance(rng, x, y, centre, defect.scaled(0.08, 0.15), 0.25) + 0.02 * smooth_noise(rng, len(x), 12)
+    crust = np.clip(0.9 + 0.6 * fractal_noise(rng, len(x), 20, 2), 0.15, 2.2)[:, :, None] * _RUST
+    return blend(surface, 0.3 * surface * np.array([1.0, 0.75, 0.4]) + 0.7 * crust, coverage(edge, 0.04) * defect.scaled(0.42, 0.95))
 
 
 _DRAW = {"discolouration": _discolouration, "pit": _pit, "scratch": _scratch}
