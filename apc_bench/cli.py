@@ -161,10 +161,7 @@ def guarded(run: Callable[[], Any]) -> int:
     except ApcError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
         click.echo("interrupted; run the same command again to go on", err=True)
         return INTERRUPTED
     except click.ClickException as error:

@@ -124,7 +124,8 @@ class PixelRanking:
         normal = np.concatenate([one[~mask] for one, mask in zip(maps, masks, strict=True)])
         if not (np.isfinite(anomalous).all() and np.isfinite(normal).all()):
             raise ValueError("maps must be finite")
-        order = np.argsort(anomalous, kind="stable")
+        # By weight within equal scores, so that sums come out the same, bit for bit, in whatever order the images stand.
+        order = np.lexsort((weights, anomalous))
         normal.sort()
         return cls(Ranking(anomalous[order], normal), weights[order])
 
@@ -176,7 +177,8 @@ def calibrated_threshold(scores: Scores, *, alpha: float) -> Measure:
     count = len(scores)
     if alpha < 1 / (count + 1):
         return Measure(
-            None, f"{count} calibration images cannot promise {alpha:.0%} false alarms: at least {math.ceil(1 / alpha) - 1} are needed"
+            None,
+            f"{count} calibration images cannot promise {100 * alpha:g} % false alarms: at least {math.ceil(1 / alpha) - 1} are needed",
         )
     rank = math.ceil((count + 1) * (1 - alpha) - 1e-9)
     return Measure(float(np.sort(scores)[min(rank, count) - 1]))

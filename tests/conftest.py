@@ -1,5 +1,7 @@
-"""For all tests: no deadlines, since machines are shared, and the real images where they are at hand."""
+"""For all tests: no deadlines, since machines are shared, a disk that is soon full, and the real images where they are at hand."""
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,17 @@ def magnetic_tiles() -> Path:
     if not root.is_dir():
         pytest.skip(f"the magnetic tiles are not on this machine ({root})")
     return root
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte, where mounting one is allowed."""
+    place = tmp_path / "small-disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -47,6 +47,7 @@ NEVER = {
     "sweep": {"torch", "torchvision"},
     "preparation": {"torch", "torchvision"},
 }
+COMPUTING = ("networks", "bank", "detectors", "trial", "steps", "executors", "preparation", "sweep")
 
 
 def modules() -> list[Path]:
@@ -85,10 +86,13 @@ def test_only_one_file_imports_ray():
     assert [path.relative_to(PACKAGE).as_posix() for path in modules() if "ray" in imports_of(path)] == ["executors/ray.py"]
 
 
-def loaded_by(code: str) -> set[str]:
+def modules_after(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    return {name.split(".")[0] for name in done.stdout.split()}
+    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120).stdout.split())
+
+
+def loaded_by(code: str) -> set[str]:
+    return {name.split(".")[0] for name in modules_after(code)}
 
 
 def test_help_loads_nothing_heavy():
@@ -100,6 +104,12 @@ def test_help_loads_nothing_heavy():
 @pytest.mark.parametrize("module", ["plan", "sweep", "preparation", "report"])
 def test_driver_and_report_load_no_torch(module):
     assert not loaded_by(f"import apc_bench.{module}") & {"torch", "ray"}
+
+
+def test_a_report_needs_nothing_of_what_computes():
+    """Not even through another room: a run is read where neither torch nor a GPU is."""
+    used = modules_after("import apc_bench.report")
+    assert not {name for name in used if name.split(".")[:2] in [["apc_bench", room] for room in COMPUTING]}
 
 
 def test_files_and_functions_keep_one_purpose():

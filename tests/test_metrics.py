@@ -117,6 +117,17 @@ def test_au_pro_is_that_of_brute_force(seed, levels, limit, count):
     assert found.value == pytest.approx(plain_pro(maps, masks, limit), abs=1e-9)
 
 
+@given(st.integers(0, 10**6), st.sampled_from([2, 4, 30]))
+def test_the_order_of_images_changes_no_bit_of_the_region_overlap(seed, levels):
+    generator = np.random.default_rng(seed)
+    maps = [generator.integers(0, levels, (6, 7)).astype(np.float32) for _ in range(5)]
+    masks = [generator.random((6, 7)) < 0.3 for _ in range(5)]
+    order = generator.permutation(5)
+    one, two = PixelRanking.of(maps, masks), PixelRanking.of([maps[i] for i in order], [masks[i] for i in order])
+    assert one.au_pro() == two.au_pro()
+    assert all(np.array_equal(a, b) for a, b in zip(one.pro(), two.pro(), strict=True))
+
+
 def test_regions_touching_at_a_corner_are_one():
     mask = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
     ranking = PixelRanking.of([np.arange(9, dtype=np.float32).reshape(3, 3)], [mask])
@@ -138,6 +149,7 @@ def test_the_calibrated_threshold_is_the_conformal_quantile(values, alpha):
     if alpha < 1 / (len(scores) + 1):
         assert found.value is None
         assert str(len(scores)) in found.reason
+        assert f"{100 * alpha:g} %" in found.reason
     else:
         allowed = int(np.floor(alpha * (len(scores) + 1) + 1e-9))
         assert found.value == np.sort(scores)[::-1][allowed - 1]

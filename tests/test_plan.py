@@ -1,5 +1,7 @@
 """Two steps, two ids: what is planned, what changes an id, and what does not."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,8 @@ from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import UsageError
 from apc_bench.job import sweep_from
-from apc_bench.plan import EXTRACTOR, TRIAL, Planned, make_plan
-from apc_bench.settings import make_sweep
+from apc_bench.plan import EXTRACTOR, TRIAL, Planned, fingerprint, make_plan
+from apc_bench.settings import ApcSettings, make_sweep
 
 ENVIRONMENT = {"torch": "2", "device": "cpu/x", "threads": "1"}
 
@@ -164,3 +166,116 @@ def test_methods_that_a_flag_made_the_same_run_once():
     sweep, lines = sweep_from("paper", {"backbone": "resnet18"})
     assert list(sweep.methods) == ["patchcore", "apc"]
     assert len(lines) == 2
+
+
+TUNED = {"detector": "apc", "backbone": "builtin"}
+TRAINING_CHANGES = {
+    "steps": 7,
+    "batch": 4,
+    "anomalous_share": 0.3,
+    "rate_extractor": 1e-5,
+    "rate_heads": 1e-5,
+    "weight_decay": 0.5,
+    "batch_norm": "trainable",
+    "skips": "none",
+    "segmentation_loss": "focal",
+    "positive_weight_max": 3.0,
+    "reconstruct": "normal_pixels",
+    "jitter": 0.2,
+    "shift": 0.2,
+    "rotation": 1.0,
+    "flip": True,
+    "losses": {"segmentation": 0.0},
+}
+BANK_CHANGES = {
+    "layers": ("layer2",),
+    "neighbourhood": 1,
+    "pretrain_dim": 8,
+    "target_dim": 8,
+    "coreset_ratio": 0.5,
+    "projection_dim": None,
+    "starting_points": 1,
+    "distance": "euclidean",
+    "reweight_neighbours": 9,
+    "sigma": 0.0,
+    "patches_max": 5,
+    "bank_max": 5,
+}
+
+
+def keys_by_kind(settings: dict) -> dict[str, str]:
+    sweep = make_sweep({"methods": {"a": {**TUNED, "settings": settings}}, "shots": [1], "seeds": [0]}, source="test")
+    return {step.kind: step.result_key for step in plan(sweep)}
+
+
+def test_every_setting_of_a_detector_is_in_the_trial_s_key_and_the_training_s_in_the_extractor_s():
+    """All of them: a new setting must be entered here, on one side or the other."""
+    assert set(TRAINING_CHANGES) | set(BANK_CHANGES) == set(ApcSettings.model_fields)
+    plain = keys_by_kind({})
+    for name, value in TRAINING_CHANGES.items():
+        changed = keys_by_kind({name: value})
+        assert changed[EXTRACTOR] != plain[EXTRACTOR], name
+        assert changed[TRIAL] != plain[TRIAL], name
+    for name, value in BANK_CHANGES.items():
+        changed = keys_by_kind({name: value})
+        assert changed[EXTRACTOR] == plain[EXTRACTOR], name
+        assert changed[TRIAL] != plain[TRIAL], name
+
+
+def test_titles_places_of_weights_and_what_else_is_swept_are_in_no_key():
+    one = {"methods": {"a": TUNED}, "shots": [1], "seeds": [0]}
+    other = {"methods": {"a": {**TUNED, "title": "A", "weights": "w.pth"}, "b": {}}, "only": ["a"], "shots": [1], "seeds": [0], "job": "j"}
+    assert plan(make_sweep(one, source="test"))[0].result_key == plan(make_sweep(other, source="test"))[0].result_key
+    assert keys(plan(make_sweep(one, source="test"))) == keys(plan(make_sweep(other, source="test")))
+
+
+@pytest.mark.parametrize("other", [{"dataset": "d2"}, {"names": ("capsule",)}])
+def test_another_dataset_or_category_is_another_trial(other):
+    sweep, _ = sweep_from("paper", {"seeds": (0,), "shots": (1,)})
+    assert not keys(plan(sweep)) & keys(plan(sweep, **other))
+
+
+def test_shots_and_seeds_are_other_trials_and_a_frozen_detector_has_one_for_all_shots():
+    sweep, _ = sweep_from("paper", {"seeds": (0, 1)})
+    steps = plan(sweep)
+    assert len({step.trial_id for step in steps}) == len(steps)
+    assert {step.shots for step in steps if step.method == "patchcore"} == {0}
+    assert {(step.shots, step.seed) for step in steps if step.method == "apc"} == {(shots, seed) for shots in (1, 5, 10) for seed in (0, 1)}
+
+
+def test_the_order_of_categories_methods_and_settings_changes_no_step():
+    sweep, _ = sweep_from("paper", {"seeds": (0,)})
+    turned = sweep.model_copy(update={"methods": dict(reversed(sweep.methods.items()))})
+    forth = plan(sweep, names=("bottle", "cable", "screw"))
+    back = plan(turned, names=("screw", "cable", "bottle"))
+    assert [step.result_key for step in forth] == [step.result_key for step in back]
+
+
+def content(**changes: object) -> str:
+    sample = {"image": "test/crack/0.png", "mask": "m.png", "defect_type": "crack", "training": False, "group": "g", "part": None}
+    hashes = {"test/crack/0.png": "h1", "test/crack/1.png": "h1", "m.png": "h2", "n.png": "h2"}
+    left_out = changes.pop("left_out", {})
+    hashes.update(changes.pop("hashes", {}))
+    return fingerprint(Category("c", Path(str(changes.pop("folder", "f"))), (Sample(**{**sample, **changes}),)), hashes, left_out)
+
+
+def test_a_fingerprint_is_of_content_masks_types_groups_and_what_was_left_out():
+    plain = content()
+    assert content(folder="elsewhere") == plain
+    assert content(mask="n.png") == plain  # another name of the same mask
+    others = [
+        content(image="test/crack/1.png"),
+        content(mask=None),
+        content(defect_type="cut"),
+        content(group="h"),
+        content(left_out={"test/crack/9.png": "empty file"}),
+        content(hashes={"test/crack/0.png": "h3"}),
+        content(hashes={"m.png": "h3"}),
+    ]
+    assert len({plain, *others}) == 1 + len(others)
+
+
+def test_a_plan_loads_neither_torch_nor_any_reader_of_files():
+    code = "import sys, apc_bench.plan; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    assert not {"torch", "ray", "numpy", "polars", "pyarrow", "PIL"} & set(loaded)

@@ -105,7 +105,7 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, d
     try:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
         marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        seal = _seal(table, {name: value for name, value in marks.items() if name != _SEAL})
+        seal = _seal(table, marks)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:120]})") from None
     _check_version(path, marks.get(f"{_PREFIX}schema", ""))
@@ -127,4 +127,5 @@ def _check_version(path: Path, version: str) -> None:
 
 
 def _seal(table: pa.Table, marks: Mapping[str, str]) -> str:
-    return digest([table.column_names, table.num_rows, {key: value for key, value in marks.items() if key.startswith(_PREFIX)}])
+    own = {key: value for key, value in marks.items() if key.startswith(_PREFIX) and key != _SEAL}
+    return digest([table.column_names, table.num_rows, own])
