@@ -67,7 +67,7 @@ def cli() -> None:
 @click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
 @click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
 @click.option("--resize", type=click.Choice(["square", "letterbox", "crop"]), help="How an image becomes square.")
-@click.option("--features", type=click.Choice(["none", "bank", "all"]), help="Which patch features are written to the run folder.")
+@click.option("--features", type=click.Choice(["none", "bank"]), help="Whether the memory banks are written to the run folder.")
 @click.option("--skip-unreadable", is_flag=True, default=None, help="Leave unreadable images out, and say so under every table.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute. [default: a GPU if there is one]")
 @click.option("--threads", type=click.IntRange(1, 256), metavar="N", help="Threads per step; part of every result's key. [default: 1]")

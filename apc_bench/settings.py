@@ -173,7 +173,7 @@ class Sweep(Frozen):
     image_size: int = Field(224, ge=16, le=4096)
     resize: Literal["square", "letterbox", "crop"] = "square"
     false_alarms: Share = 0.05
-    features: Literal["none", "bank", "all"] = "none"
+    features: Literal["none", "bank"] = "none"
     skip_unreadable: bool = False
     threads: int = Field(1, ge=1, le=256)
     device: Literal["auto", "cpu", "cuda"] = "auto"

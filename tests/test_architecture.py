@@ -1,6 +1,7 @@
 """The house: data flows one way, one file imports ray, and asking for help costs nothing."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,7 @@ def test_only_one_file_imports_ray():
     assert [path.relative_to(PACKAGE).as_posix() for path in modules() if "ray" in imports_of(path)] == ["executors/ray.py"]
 
 
+@functools.cache
 def modules_after(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(*sys.modules)"
     return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120).stdout.split())
