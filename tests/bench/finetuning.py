@@ -1,0 +1,93 @@
+"""Fine-tuning against a bare PyTorch loop on preloaded tensors, and how much of it is not arithmetic."""
+
+import math
+import statistics
+import time
+
+import torch
+from bench import inputs
+from bench.figure import Figure, exponent
+
+from apc_bench.networks import finetune as product
+from apc_bench.networks.backbones import normalise
+from apc_bench.networks.losses import task_losses, total_loss
+from apc_bench.networks.unet import UNet
+from apc_bench.settings import ApcSettings
+
+SIZE, STEPS, ROUNDS = 128, 8, 5
+GROWTH = (4, 8, 16)
+
+
+def figures() -> list[Figure]:
+    """The ratio to the bare loop in turns, the share of batches and augmentation, and growth with steps."""
+    torch.set_num_threads(inputs.THREADS)
+    examples, settings = _examples(), ApcSettings(steps=STEPS)
+    ratios, ours, bare = [], [], []
+    _bare(examples, settings)
+    for _ in range(ROUNDS):
+        bare.append(_bare(examples, settings))
+        ours.append(_ours(examples, settings))
+        ratios.append(ours[-1] / bare[-1])
+    data = _data(examples, settings)
+    growth = [_ours(examples, ApcSettings(steps=steps)) for steps in GROWTH]
+    size = f"fine-tuning of ResNet-18 at {SIZE} px, batch {settings.batch}, {STEPS} steps"
+    how = f"median of {ROUNDS} pairs; {min(ours):.2f} s against {min(bare):.2f} s"
+    return [
+        Figure(what=f"{size}: times a bare loop on one preloaded batch", value=statistics.median(ratios), unit="×", at_most=1.03, how=how),
+        Figure(
+            what=f"{size}: share of batches and augmentation",
+            value=100 * data / min(ours),
+            unit="%",
+            at_most=5,
+            how=f"{1000 * data:.0f} ms",
+        ),
+        Figure(what="fine-tuning: exponent in the number of steps", value=exponent(GROWTH, growth), unit=""),
+    ]
+
+
+def _examples() -> product.Examples:
+    generator = torch.Generator().manual_seed(0)
+
+    def images(count: int) -> torch.Tensor:
+        return torch.randint(0, 256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+
+    masks = torch.zeros(10, SIZE, SIZE, dtype=torch.bool)
+    masks[:, 32:64, 32:64] = True
+    return product.Examples(images(200), images(10), masks, torch.ones(10, dtype=torch.bool))
+
+
+def _ours(examples: product.Examples, settings: ApcSettings) -> float:
+    backbone = inputs.backbone()
+    started = time.perf_counter()
+    product.finetune(backbone, examples, settings, seed=0, mixed_precision=False)
+    return time.perf_counter() - started
+
+
+def _bare(examples: product.Examples, settings: ApcSettings) -> float:
+    """The same network, losses and optimiser on one batch that is ready: the arithmetic alone."""
+    backbone = inputs.backbone()
+    started = time.perf_counter()
+    network = UNet(backbone).to(memory_format=torch.channels_last).train()
+    product._freeze_batch_norm(backbone)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
+    half = settings.batch // 2
+    raw = torch.cat([examples.anomalous[:half], examples.normal[:half]])
+    images = normalise(raw).contiguous(memory_format=torch.channels_last)
+    masks = torch.cat([examples.masks[:half].float(), torch.zeros(half, SIZE, SIZE)])
+    anomalous, masked = torch.arange(settings.batch) < half, torch.ones(settings.batch, dtype=torch.bool)
+    for _ in range(settings.steps):
+        loss = total_loss(task_losses(network(images), images, masks, anomalous, masked, settings, 20.0), settings)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return time.perf_counter() - started
+
+
+def _data(examples: product.Examples, settings: ApcSettings) -> float:
+    """Seconds of the batches alone: indexing, augmentation, normalisation. (Images are decoded once per category, before the sweep.)"""
+    started = time.perf_counter()
+    for _ in product._batches(examples, settings, torch.Generator().manual_seed(0)):
+        pass
+    return time.perf_counter() - started
