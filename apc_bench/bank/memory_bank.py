@@ -1,16 +1,17 @@
 """The memory bank: normal patch vectors, where each was seen, and the exact search for the nearest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from apc_bench.bank.coreset import projection
 from apc_bench.bank.precision import full_precision
 
-PRODUCT_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}
+PRODUCT_BYTES = {"cpu": 48 * 2**20, "cuda": 128 * 2**20}
 """Size of one matrix product of a search; with a few temporaries beside it, all that a search needs, however large the bank.
 
-On CPUs small enough that the allocator keeps the pages from one product to the next; on GPUs large enough to hide the launches.
+Large enough that the product reaches the machine's matrix rate; its memory is taken once for all products of a search.
 """
 
 BANK_ROWS = 16384
@@ -18,6 +19,12 @@ BANK_ROWS = 16384
 
 PAIRS = 4096
 """Pairs of vectors that are compared exactly at a time."""
+
+SKETCH = 128
+"""Dimensions of the random projection on which a near bank vector of a query is found quickly."""
+
+FARTHEST = 64
+"""Queries whose bound is replaced by their distance at a time, there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +44,10 @@ class MemoryBank:
     row: Tensor
     column: Tensor
     group: Tensor
+    norms: Tensor = field(init=False, repr=False)
+    """Squared lengths (m,) of the vectors."""
+    sketch: Tensor = field(init=False, repr=False)
+    """The vectors on a random projection (m, at most SKETCH): near ones stay near, roughly."""
 
     def __post_init__(self) -> None:
         wanted = {"image": torch.int32, "row": torch.int16, "column": torch.int16, "group": torch.int32}
@@ -46,6 +57,8 @@ class MemoryBank:
             value: Tensor = getattr(self, name)
             if value.shape != (len(self),) or value.dtype != dtype:
                 raise ValueError(f"{name} must be {dtype} of shape ({len(self)},), got {value.dtype} of shape {tuple(value.shape)}")
+        object.__setattr__(self, "norms", torch.linalg.vector_norm(self.vectors, dim=1).square())
+        object.__setattr__(self, "sketch", projection(self.vectors, SKETCH, seed=0))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -68,13 +81,50 @@ class MemoryBank:
         if not 1 <= k <= left:
             raise ValueError(f"cannot find the {k} nearest of {left} bank vectors")
         with torch.no_grad(), full_precision(self.vectors.device):
-            norms = torch.linalg.vector_norm(self.vectors, dim=1).square()
-            rounding = _rounding(queries, norms, self.vectors.shape[1])
-            norms[~allowed] = torch.inf
-            rows = max(1, PRODUCT_BYTES[self.vectors.device.type] // (4 * min(len(self), BANK_ROWS)))
+            rounding = _rounding(queries, self.norms, self.vectors.shape[1])
+            norms = self.norms.where(allowed, torch.inf)
+            width = min(len(self), BANK_ROWS)
+            rows = max(1, min(len(queries), PRODUCT_BYTES[self.vectors.device.type] // (4 * width)))
+            product = torch.empty(rows * width, device=self.vectors.device)
             parts = (slice(start, start + rows) for start in range(0, max(len(queries), 1), rows))
-            found = [_search(queries[part], self.vectors, norms, rounding[part], k) for part in parts]
+            found = [_search(queries[part], self.vectors, norms, rounding[part], k, product) for part in parts]
         return Nearest(torch.cat([distance for distance, _ in found]).float(), torch.cat([index for _, index in found]))
+
+    def farthest(self, queries: Tensor, *, exclude_group: int | None = None) -> tuple[int, Tensor, Tensor]:
+        """Of queries (q, d), q > 0, the one that is farthest from its nearest bank vector: its position, squared distance and index in the bank.
+
+        The same three as `nearest` and an argmax over its distances give, for a fraction of the products: the distance to any bank vector is an
+        upper bound, a tight one to a vector that is near on the sketch, so queries are searched from the largest bound on until none that
+        is left can be farther. Raises as `nearest` does.
+        """
+        bounds = self._bounds(queries, exclude_group)
+        order = torch.argsort(bounds, descending=True, stable=True)
+        place, distance, index = -1, bounds.new_tensor(-1.0), order.new_tensor(-1)
+        for start in range(0, len(order), FARTHEST):
+            part = order[start : start + FARTHEST]
+            if bounds[part[0]] < distance:
+                break
+            found = self.nearest(queries[part], exclude_group=exclude_group)
+            for position, squared, vector in zip(part.tolist(), found.distance[:, 0], found.index[:, 0], strict=True):
+                if squared > distance or (squared == distance and position < place):
+                    place, distance, index = position, squared, vector
+        return place, distance, index
+
+    def _bounds(self, queries: Tensor, exclude_group: int | None) -> Tensor:
+        """Of each query the squared distance (q,) float32 to some allowed bank vector, likely a near one; infinite where none is allowed."""
+        sketch = projection(queries, SKETCH, seed=0)
+        lengths = torch.linalg.vector_norm(self.sketch, dim=1).square()
+        if exclude_group is not None:
+            lengths[self.group == exclude_group] = torch.inf
+        best = torch.full((len(queries),), torch.inf, device=sketch.device)
+        near = torch.zeros_like(best, dtype=torch.int64)
+        for start in range(0, len(self), BANK_ROWS):
+            part = slice(start, start + BANK_ROWS)
+            smallest, column = torch.addmm(lengths[part], sketch, self.sketch[part].T, alpha=-2).min(1)
+            near = torch.where(smallest < best, column + start, near)
+            best = torch.minimum(smallest, best)
+        exact = _squared_distances(queries.float(), torch.arange(len(queries), device=near.device), self.vectors, near).float()
+        return exact.where(best.isfinite(), torch.inf)
 
 
 def reweight(
@@ -111,8 +161,8 @@ def _rounding(queries: Tensor, norms: Tensor, width: int) -> Tensor:
     return margin
 
 
-def _search(queries: Tensor, vectors: Tensor, norms: Tensor, rounding: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest of each query: squared distances in float64 and indices, (q, k) each."""
+def _search(queries: Tensor, vectors: Tensor, norms: Tensor, rounding: Tensor, k: int, product: Tensor) -> tuple[Tensor, Tensor]:
+    """The k nearest of each query: squared distances in float64 and indices, (q, k) each. `product`: room for one matrix product."""
     queries = queries.float()
     bound = torch.full_like(rounding, torch.finfo(torch.float32).max)
     distance = torch.full((len(queries), k), torch.inf, dtype=torch.float64, device=queries.device)
@@ -120,7 +170,8 @@ def _search(queries: Tensor, vectors: Tensor, norms: Tensor, rounding: Tensor, k
     for start in range(0, len(vectors), BANK_ROWS):
         part = slice(start, start + BANK_ROWS)
         # |b|² - 2q·b orders the bank as |q - b|² does.
-        approximate = torch.addmm(norms[part], queries, vectors[part].T, alpha=-2)
+        room = product[: len(queries) * len(norms[part])].view(len(queries), -1)
+        approximate = torch.addmm(norms[part], queries, vectors[part].T, alpha=-2, out=room)
         if approximate.shape[1] >= k:
             kth = approximate.amin(1) if k == 1 else approximate.topk(k, largest=False).values[:, -1]
             bound = torch.minimum(bound, kth + rounding)
