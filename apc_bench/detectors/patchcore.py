@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from apc_bench.bank.coreset import greedy_coreset
@@ -14,8 +13,6 @@ from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
 from apc_bench.networks.backbones import Backbone, load_backbone
 from apc_bench.settings import Method, PatchCoreSettings
-
-NO_MAP = np.zeros((1, 0, 0), np.float32)
 
 
 class PatchCore:
@@ -86,55 +83,43 @@ class FittedPatchCore:
 
     def score(self, images: Images) -> Scored:
         """Scores by the distance of each patch to its nearest bank vector; the image score is the largest, before any smoothing."""
-        return _join([self._score(self.source(images, part)) for part in images.batches(BATCH)])
+        return _join([self._score(self.source(images, part), exclude=None) for part in images.batches(BATCH)])
 
     def calibrate(self) -> tuple[Images, Scored]:
         """Held-out images against the bank; without them, each training image against the bank less the rows of its own group."""
         if self.data.calibration is not None:
-            images = self.data.calibration
-            left_out: list[int | None] = [None] * len(images)
-        else:
-            images = self.data.normal
-            numbers = {name: number for number, name in enumerate(sorted(set(images.groups)))}
-            if len(numbers) < 2:  # a bank of a single group has nothing else to compare with
-                images = Images(images.array, images.rows[:0], (), ())
-            left_out = [numbers[group] for group in images.groups]
-        parts = [
-            self._worst(features[None], exclude=group)
-            for batch in images.batches(BATCH)
-            for features, group in zip(self.source(images, batch), left_out[batch], strict=True)
-        ]
-        return images, _join(parts) if parts else _nothing()
+            return self.data.calibration, self.score(self.data.calibration)
+        images = self.data.normal
+        numbers = {name: number for number, name in enumerate(sorted(set(images.groups)))}
+        several = len(numbers) > 1  # a bank of a single group has nothing else to compare with
+        parts = []
+        for position, group in enumerate(images.groups if several else ()):
+            parts.append(self._score(self.source(images, slice(position, position + 1)), exclude=numbers[group]))
+        kept = images if parts else Images(images.array, images.rows[:0], (), ())
+        return kept, _join(parts) if parts else _nothing(self.source.grid)
 
-    def _score(self, features: Tensor) -> Scored:
-        """features (n, patches, dimension) -> scores and maps."""
+    def _score(self, features: Tensor, *, exclude: int | None) -> Scored:
+        """features (n, patches, dimension) -> scores; `exclude`: the group whose bank rows are left out."""
         count, patches, _ = features.shape
-        found = self.bank.nearest(features.flatten(0, 1))
+        flat = features.flatten(0, 1)
+        found = self.bank.nearest(flat, exclude_group=exclude)
         squared, index = found.distance[:, 0].reshape(count, patches), found.index[:, 0].reshape(count, patches)
-        worst = squared.argmax(dim=1)
-        each = torch.arange(count, device=squared.device)
-        maps = self._unit(squared).reshape(count, *self.source.grid).cpu().numpy()
-        return self._scored(maps, features[each, worst], worst, squared[each, worst], index[each, worst], exclude=None)
-
-    def _worst(self, features: Tensor, *, exclude: int | None) -> Scored:
-        """features (1, patches, dimension) of an image -> its score alone, no map; `exclude`: the group whose bank rows are left out."""
-        position, squared, index = self.bank.farthest(features[0], exclude_group=exclude)
-        worst = index.new_tensor([position])
-        return self._scored(NO_MAP, features[:, position], worst, squared[None], index[None], exclude=exclude)
-
-    def _scored(
-        self, maps: NDArray[np.float32], patches: Tensor, worst: Tensor, squared: Tensor, nearest: Tensor, *, exclude: int | None
-    ) -> Scored:
-        """Image scores from each image's worst patch (n, dimension): its position, squared distance and nearest bank vector (n,)."""
-        scores = self._unit(squared)
-        if around := self.settings.reweight_neighbours:
-            scores = reweight(scores, patches, nearest, self.bank, neighbours=around, exclude_group=exclude)
-        columns = self.source.grid[1]
+        values = squared if self.settings.distance == "squared" else squared.sqrt()
+        worst = values.argmax(dim=1)
+        each = torch.arange(count, device=values.device)
+        scores, nearest, distance = values[each, worst], index[each, worst], squared[each, worst]
+        if self.settings.reweight_neighbours:
+            around = self.settings.reweight_neighbours
+            scores = reweight(scores, features[each, worst], nearest, self.bank, neighbours=around, exclude_group=exclude)
+        rows, columns = self.source.grid
         place = torch.stack([worst // columns, worst % columns], dim=1)
-        return Scored(maps, scores.cpu().numpy(), place.cpu().numpy(), nearest.cpu().numpy(), squared.cpu().numpy())
-
-    def _unit(self, squared: Tensor) -> Tensor:
-        return squared if self.settings.distance == "squared" else squared.sqrt()
+        return Scored(
+            values.reshape(count, rows, columns).cpu().numpy(),
+            scores.cpu().numpy(),
+            place.cpu().numpy(),
+            nearest.cpu().numpy(),
+            distance.cpu().numpy(),
+        )
 
 
 def _join(parts: list[Scored]) -> Scored:
@@ -149,6 +134,6 @@ def _join(parts: list[Scored]) -> Scored:
     )
 
 
-def _nothing() -> Scored:
+def _nothing(grid: tuple[int, int]) -> Scored:
     empty = np.zeros(0, np.float32)
-    return Scored(NO_MAP[:0], empty, np.zeros((0, 2), np.int64), np.zeros(0, np.int64), empty)
+    return Scored(np.zeros((0, *grid), np.float32), empty, np.zeros((0, 2), np.int64), np.zeros(0, np.int64), empty)

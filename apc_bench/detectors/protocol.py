@@ -62,8 +62,7 @@ class Trained:
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
     """Of n images: anomaly maps (n, rows, columns) float32 on the detector's grid, image scores (n,) float32, the worst patch
-    (n, 2) int row and column, and the index (n,) of its nearest bank vector with the squared distance (n,); None without a bank.
-    Maps are (n, 0, 0) where only image scores were wanted."""
+    (n, 2) int row and column, and the index (n,) of its nearest bank vector with the squared distance (n,); None without a bank."""
 
     maps: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -98,8 +97,7 @@ class Fitted(Protocol):
         """Scores images that took no part in the training."""
 
     def calibrate(self) -> tuple[Images, Scored]:
-        """Scores normal images as if they had taken no part: the calibration images, or each training image without its own group.
-        Only image scores and worst patches are wanted, no maps."""
+        """Scores normal images as if they had taken no part: the calibration images, or each training image without its own group."""
 
 
 class Detector(Protocol):

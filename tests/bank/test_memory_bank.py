@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apc_bench.bank import memory_bank
+from apc_bench.bank import search
 from apc_bench.bank.memory_bank import MemoryBank, reweight
 
 
@@ -40,29 +40,10 @@ def test_blocks_change_nothing(monkeypatch):
     vectors, queries = torch.randn(100, 16), torch.randn(50, 16)
     whole = bank_of(vectors).nearest(queries, k=3)
     for name, value in (("PRODUCT_BYTES", {"cpu": 400}), ("BANK_ROWS", 11), ("PAIRS", 5)):
-        monkeypatch.setattr(memory_bank, name, value)
+        monkeypatch.setattr(search, name, value)
     blocked = bank_of(vectors).nearest(queries, k=3)
     assert torch.equal(whole.index, blocked.index)
     assert torch.equal(whole.distance, blocked.distance)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([1, 3, 64]), st.booleans(), st.booleans())
-def test_the_farthest_query_is_that_of_all_distances(seed, at_a_time, excluded, ties):
-    generator = torch.Generator().manual_seed(seed)
-    vectors, queries = torch.randn(60, 200, generator=generator), torch.randn(40, 200, generator=generator)
-    if ties:
-        vectors, queries = vectors.sign(), queries.sign()[torch.randint(5, (40,), generator=generator)]
-    bank, group = bank_of(vectors), 1 if excluded else None
-    everything = bank.nearest(queries, exclude_group=group)
-    expected = int(everything.distance[:, 0].argmax())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_bank, "FARTHEST", at_a_time)
-        patch.setattr(memory_bank, "BANK_ROWS", 17)
-        position, distance, index = bank.farthest(queries, exclude_group=group)
-    assert position == expected
-    assert distance == everything.distance[expected, 0]
-    assert index == everything.index[expected, 0]
 
 
 def test_a_query_from_the_bank_is_at_distance_zero_exactly():
@@ -75,8 +56,6 @@ def test_a_query_from_the_bank_is_at_distance_zero_exactly():
 def test_a_bank_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match="1 nearest of 0 bank vectors"):
         bank_of(torch.randn(4, 3), groups=1).nearest(torch.zeros(1, 3), exclude_group=0)
-    with pytest.raises(ValueError, match="1 nearest of 0 bank vectors"):
-        bank_of(torch.randn(4, 3), groups=1).farthest(torch.zeros(1, 3), exclude_group=0)
 
 
 def test_equal_vectors_are_told_apart_by_the_lowest_index():

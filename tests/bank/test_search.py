@@ -1,0 +1,83 @@
+"""Whatever ranks, in int8 or float32, the search finds what brute force finds, ties included."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apc_bench.bank import search
+from apc_bench.bank.search import Index, Integers, Products
+
+KINDS = ("cloud", "far from the origin", "outliers", "constant", "grid", "tiny", "queries far away")
+
+
+def data(kind: str, generator: torch.Generator, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    vectors, queries = torch.randn(70, width, generator=generator), torch.randn(30, width, generator=generator)
+    match kind:
+        case "far from the origin":
+            vectors, queries = vectors + 1000, queries + 1000
+        case "outliers":
+            vectors[:3] *= 1000
+        case "constant":
+            vectors = torch.ones_like(vectors)
+        case "grid":
+            vectors, queries = vectors.sign(), queries.sign()
+        case "tiny":
+            vectors, queries = vectors * 1e-12, queries * 1e-12
+        case "queries far away":
+            queries = queries * 1e4
+    return vectors, queries
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(KINDS), st.sampled_from([1, 3]), st.sampled_from([2, 40, 600]), st.booleans())
+def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks):
+    generator = torch.Generator().manual_seed(seed)
+    vectors, queries = data(kind, generator, width)
+    left_out = torch.rand(len(vectors), generator=generator) < 0.3
+    left_out[:k] = False
+    brute = ((queries.double()[:, None] - vectors.double()[None]) ** 2).sum(2)
+    brute[:, left_out] = torch.inf
+    expected = brute.sort(dim=1, stable=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "CANDIDATES", len(vectors))  # however coarse, int8 must not hand over to float32
+        if blocks:
+            patch.setattr(search, "BANK_ROWS", 11)
+        for ranking in (Integers(vectors), Products(vectors)):
+            index = Index(vectors)
+            index.rankings = (ranking,)
+            distance, found = index.nearest(queries, left_out, k)
+            torch.testing.assert_close(distance, expected.values[:, :k], rtol=1e-12, atol=0)
+            torch.testing.assert_close(brute.gather(1, found), distance, rtol=1e-12, atol=0)
+            if kind == "grid":  # whole numbers: ties are ties
+                assert torch.equal(found, expected.indices[:, :k])
+
+
+def test_int8_hands_over_where_it_is_too_coarse(monkeypatch):
+    vectors = torch.randn(400, 32)
+    vectors[0] = 1e6  # one step of int8 is now larger than all other distances
+    queries = torch.randn(20, 32)
+    index = Index(vectors)
+    index.rankings = (Integers(vectors), Products(vectors))
+    used = []
+    monkeypatch.setattr(Products, "rank", lambda self, *given, _rank=Products.rank: used.append(self) or _rank(self, *given))
+    distance, _ = index.nearest(queries, torch.zeros(400, dtype=torch.bool), 1)
+    assert used
+    torch.testing.assert_close(distance[:, 0], torch.cdist(queries.double(), vectors.double()).amin(1).square(), rtol=1e-9, atol=0)
+
+
+def test_many_far_queries_do_not_spoil_the_others():
+    vectors, queries = torch.randn(300, 16), torch.randn(50, 16)
+    queries[::2] *= 1e5
+    whole, _ = Index(vectors).nearest(queries, torch.zeros(300, dtype=torch.bool), 1)
+    alone = torch.cat([Index(vectors).nearest(query[None], torch.zeros(300, dtype=torch.bool), 1)[0] for query in queries])
+    assert torch.equal(whole, alone)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_refused(bad):
+    vectors = torch.randn(4, 3)
+    with pytest.raises(ValueError, match="not finite"):
+        Index(vectors).nearest(torch.full((1, 3), bad), torch.zeros(4, dtype=torch.bool), 1)
+    with pytest.raises(ValueError, match="not finite"):
+        Index(vectors.index_fill(0, torch.tensor([2]), bad))
