@@ -1,10 +1,11 @@
 # make sweep: sets up, runs the quickstart, prints the table.   make test: sets up, passes the tests.
+# make bench: sets up the peers too, measures against them, prints the tables and keeps them in reports/bench. About half an hour.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test test-cluster lint lock clean
+.PHONY: sweep test test-cluster bench lint lock clean
 
 sweep: $(READY)
 	$(BIN)/apc-bench sweep --job quickstart
@@ -14,6 +15,10 @@ test: $(READY) lint
 
 test-cluster: $(READY)
 	$(BIN)/pytest tests/cluster
+
+bench: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[bench]'
+	cd tests && ../$(BIN)/python -m bench
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ BANK_ROWS = 16384
 """Bank vectors of one product: most banks in one piece, so that few candidates beside the nearest are compared exactly."""
 
 PAIRS = 256
-"""Pairs of vectors that are compared exactly at a time: their copies stay in the cache."""
+"""Pairs of vectors that are compared exactly at a time, in room taken once: it stays in the cache."""
 
 CANDIDATES = 64
 """Candidates of a query, on average, beyond which int8 was too coarse for its block and float32 ranks it again."""
@@ -188,9 +188,15 @@ def _reached(ranking: Ranking, values: Tensor, queries: Tensor, vectors: Tensor,
 def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: Tensor) -> Tensor:
     """Sums of squared differences of pairs (queries[query[i]], vectors[vector[i]]) in float64."""
     squared = torch.empty(len(query), dtype=torch.float64, device=query.device)
+    first, second = (torch.empty(min(len(query), PAIRS), queries.shape[1], device=query.device) for _ in range(2))
+    exact = first.double()
     for start in range(0, len(query), PAIRS):
         pair = slice(start, start + PAIRS)
-        squared[pair] = (queries[query[pair]].double() - vectors[vector[pair]].double()).square().sum(1)
+        size = len(squared[pair])
+        torch.index_select(queries, 0, query[pair], out=first[:size])
+        torch.index_select(vectors, 0, vector[pair], out=second[:size])
+        difference = exact[:size].copy_(first[:size]).sub_(second[:size])
+        squared[pair] = torch.linalg.vecdot(difference, difference)
     return squared
 
 

@@ -56,8 +56,8 @@ class FeatureSource:
 
     def _fill(self, array: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
         for start in range(0, len(array), BATCH):
-            rows = np.arange(start, min(start + BATCH, len(array)))
-            out[rows] = self._compute(array, rows).cpu().numpy()
+            stop = min(start + BATCH, len(array))
+            torch.from_numpy(out[start:stop]).copy_(self._compute(array, np.arange(start, stop)))
 
     @torch.inference_mode()
     def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:

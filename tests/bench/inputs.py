@@ -19,7 +19,7 @@ from apc_bench.networks.backbones import Backbone, load_backbone, normalise
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded
 
-CATEGORY = "connector"
+CATEGORY = "washer"
 TRAIN, GOOD, SIZE = 60, 20, 256
 LAYERS = ("layer2", "layer3")
 THREADS = os.cpu_count() or 1
@@ -33,7 +33,7 @@ def folder() -> Path:
 
 @cache
 def category() -> Category:
-    """60 normal training images, 20 normal and at least 30 anomalous test images of 256 px in MVTec layout, as in PEERS.md section 4."""
+    """60 normal training images, 20 normal and 30 anomalous test images of 256 px in MVTec layout, as in PEERS.md section 4."""
     root = folder() / "data"
     if not root.is_dir():
         make_dataset(root, categories=(CATEGORY,), size=SIZE, train=TRAIN, good=GOOD, per_type=10)

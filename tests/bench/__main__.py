@@ -1,0 +1,79 @@
+"""`make bench`: every measurement in a process of its own, a table on the screen, and the same as JSON and Markdown in reports/bench.
+
+`python -m bench NAME …` from the folder `tests` measures only what is named; what was measured before stays in the files.
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from bench.figure import Figure, markdown
+
+from apc_bench.store.provenance import git_revision, recorded_environment
+
+MEASUREMENTS = ("coreset", "search", "features", "metrics", "finetuning", "end_to_end", "overhead", "reports")
+RESULTS = Path(__file__).resolve().parents[2] / "reports" / "bench"
+
+
+def main(names: list[str]) -> int:
+    """Measures; the exit code is 1 when a measurement could not run, and never tells of a goal that is missed: timings depend on the machine."""
+    if unknown := set(names) - set(MEASUREMENTS):
+        print(f"no such measurement: {', '.join(sorted(unknown))} (known: {', '.join(MEASUREMENTS)})", file=sys.stderr)
+        return 2
+    broken = []
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "APC_BENCH_INPUTS": os.environ.get("APC_BENCH_INPUTS", folder), "PYTHONWARNINGS": "ignore"}
+        for name in names or MEASUREMENTS:
+            print(f"\n## {name}\n", flush=True)
+            out = Path(folder) / f"{name}.json"
+            code = subprocess.run([sys.executable, "-m", "bench", "--one", name, str(out)], env=environment, check=False).returncode
+            if code:
+                broken.append(name)
+                continue
+            _keep(name, json.loads(out.read_text()))
+            print(markdown([Figure(**entry) for entry in json.loads(out.read_text())]), flush=True)
+    if broken:
+        print(f"could not be measured: {', '.join(broken)}", file=sys.stderr)
+    print(f"tables: {RESULTS}")
+    return 1 if broken else 0
+
+
+def one(name: str, out: Path) -> int:
+    """A single measurement, in this process."""
+    figures: list[Figure] = importlib.import_module(f"bench.{name}").figures()
+    out.write_text(json.dumps([dataclasses.asdict(figure) for figure in figures]))
+    return 0
+
+
+def _keep(name: str, entries: list[dict[str, object]]) -> None:
+    """Puts a measurement's figures, with day, revision and machine, in the place of its earlier ones."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / "figures.json"
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    machine = recorded_environment()
+    where = {key: machine[key] for key in ("processor", "cores", "python", "gpus")} | {"system": platform.system()}
+    kept[name] = {"date": date.today().isoformat(), "git": git_revision(), "machine": where, "figures": entries}
+    kept = {known: kept[known] for known in MEASUREMENTS if known in kept}
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    parts = [
+        f"## {known}\n\n{_when(found)}\n\n{markdown([Figure(**entry) for entry in found['figures']])}" for known, found in kept.items()
+    ]
+    (RESULTS / "figures.md").write_text("# Measurements (`make bench`)\n\n" + "\n".join(parts))
+
+
+def _when(found: dict[str, object]) -> str:
+    machine, git = found["machine"], found["git"]
+    assert isinstance(machine, dict)
+    revision = f"commit {str(git['commit'])[:7]}{' with changes' if git['dirty'] else ''}" if isinstance(git, dict) else "installed package"
+    return f"{found['date']}, {revision}, {machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
+
+
+if __name__ == "__main__":
+    sys.exit(one(sys.argv[2], Path(sys.argv[3])) if sys.argv[1:2] == ["--one"] else main(sys.argv[1:]))
