@@ -141,12 +141,13 @@ def report(run: Path, data: Path | None) -> None:
     """Tables, plots and the page of a run folder."""
     from rich.console import Console
 
-    from apc_bench.report import terminal_table, write_report
+    from apc_bench.report import read_results, terminal_table, write_report
     from apc_bench.store.run import Run
 
     opened = Run.open(run)
-    page = write_report(opened, data=data or Path(opened.info["data"]))
-    Console().print(terminal_table(opened))
+    results = read_results(opened)
+    page = write_report(opened, data=data or Path(opened.info["data"]), results=results)
+    Console().print(terminal_table(results))
     click.echo(f"page: {page}")
 
 

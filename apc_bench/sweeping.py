@@ -76,10 +76,11 @@ def _settings(given: Invocation) -> tuple[Sweep, list[str]]:
 
 
 def _report(run: Run, prepared: Prepared, out: Console) -> None:
-    from apc_bench.report import terminal_table, write_report
+    from apc_bench.report import read_results, terminal_table, write_report
 
-    page = write_report(run, data=prepared.dataset.root)
-    out.print(terminal_table(run))
+    results = read_results(run)
+    page = write_report(run, data=prepared.dataset.root, results=results)
+    out.print(terminal_table(results))
     out.print(f"page: {page.resolve()}", soft_wrap=True, highlight=False, markup=False)
 
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from apc_bench.errors import ApcError
 from apc_bench.report import definitions as about
 from apc_bench.report.aggregate import Results, System
 from apc_bench.report.source import Source
@@ -154,15 +153,9 @@ def _over(rows: Sequence[Mapping[str, Any]], name: str, how: Callable[[list[floa
 
 
 def _images_per_second(rows: Sequence[Mapping[str, Any]], run: Source) -> float | None:
-    images, seconds = 0, []
-    for row in rows:
-        try:
-            images += len(run.scores(row["result_key"]))
-        except ApcError:  # a damaged file: its trial does not count
-            continue
-        seconds.append(row["seconds_search"] or 0.0)
-    spent = math.fsum(seconds)
-    return images / spent if spent > 0 else None
+    counts = run.image_counts([row["result_key"] for row in rows])
+    spent = math.fsum(row["seconds_search"] or 0.0 for row in rows if row["result_key"] in counts)
+    return sum(counts.values()) / spent if spent > 0 else None
 
 
 def missing(results: Results) -> Table | None:

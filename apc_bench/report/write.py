@@ -24,19 +24,19 @@ MARK = ".apc-bench-report"
 INDEX = "index.html"
 
 
-def write_report(run: Source, *, data: Path | None, out: Path | None = None) -> Path:
+def write_report(run: Source, *, data: Path | None, out: Path | None = None, results: Results | None = None) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
     `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders. `out`: by default RUN/report; an
-    earlier report there is replaced, anything else is left alone with a UsageError. The same run gives the same bytes. Raises
-    StorageError when a write fails.
+    earlier report there is replaced, anything else is left alone with a UsageError. `results`: what `read_results` said of the run, where
+    that is known already. The same run gives the same bytes. Raises StorageError when a write fails.
     """
     out = (out or run.path / "report").absolute()
     _check_place(out)
     beside = out.with_name(f".{out.name}-{uuid4().hex[:8]}")
     try:
         beside.mkdir(parents=True)
-        _write(run, beside, data=data if data is not None and data.is_dir() else None)
+        _write(results or read_results(run), run, beside, data=data if data is not None and data.is_dir() else None)
         _swap(beside, out)
     except OSError as error:
         raise StorageError(f"cannot write the report {out}: {error.strerror or error}") from None
@@ -45,9 +45,8 @@ def write_report(run: Source, *, data: Path | None, out: Path | None = None) -> 
     return out / INDEX
 
 
-def terminal_table(run: Source) -> TerminalTable:
+def terminal_table(results: Results) -> TerminalTable:
     """The poster's table for a terminal (rich): the systems on the common test set."""
-    results = read_results(run)
     poster = tables.poster(results, ())
     means = "mean over categories" if len(results.categories) > 1 else "mean"
     spread = f"{means} ± sd over {len(results.seeds)} seeds" if len(results.seeds) > 1 else f"{means}, one seed"
@@ -72,8 +71,7 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(run: Source, folder: Path, *, data: Path | None) -> None:
-    results = read_results(run)
+def _write(results: Results, run: Source, folder: Path, *, data: Path | None) -> None:
     made = make_tables(results, run)
     _write_tables(made, folder / "tables")
     wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))

@@ -11,8 +11,8 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from apc_bench.store.schemas import SCHEMA_VERSION
 TEMPORARY = ".tmp-"
 _PREFIX = "apc_bench."
 _SEAL = "apc_bench.seal"
+_FEW_ROWS = 64
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -91,10 +92,15 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
-    """Writes a Parquet file: zstd, page checksums, `metadata`, the schema version and the seal in the schema. Returns its sha256."""
+    """Writes a Parquet file: zstd (a few rows: plain), page checksums, `metadata`, the schema version and the seal in the schema.
+
+    Returns its sha256.
+    """
     marks = {f"{_PREFIX}schema": str(SCHEMA_VERSION), **{f"{_PREFIX}{key}": value for key, value in metadata.items()}}
-    marked = table.replace_schema_metadata({**marks, _SEAL: _seal(table, marks)})
-    return write_atomically(path, lambda temporary: pq.write_table(marked, temporary, compression="zstd", write_page_checksum=True))
+    marked = table.replace_schema_metadata({**marks, _SEAL: _seal(table.column_names, table.num_rows, marks)})
+    # Each column of a table of metrics is a handful of numbers: dictionaries and compression make it larger, and twice as slow to read.
+    encoding = {"compression": "none", "use_dictionary": False} if table.num_rows < _FEW_ROWS else {"compression": "zstd"}
+    return write_atomically(path, lambda temporary: pq.write_table(marked, temporary, write_page_checksum=True, **encoding))
 
 
 def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, dict[str, str]]:
@@ -102,19 +108,41 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, d
 
     Raises DamagedFile for a file that is truncated, altered, foreign or of another schema, RunError for one of a newer version.
     """
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        table = file.read(use_threads=False)
+    marks = _verified(path, table.schema, table.num_rows)
+    if schema is not None and not table.schema.remove_metadata().equals(schema):
+        raise DamagedFile(f"{path}: other columns than expected")
+    return table.replace_schema_metadata(None), marks
+
+
+def count_rows(path: Path) -> tuple[int, dict[str, str]]:
+    """The number of rows of a Parquet file and its metadata, from the sealed footer alone: the pages are neither read nor verified.
+
+    Raises DamagedFile and RunError as `read_table`.
+    """
+    with _readable(path), pq.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+    return rows, _verified(path, schema, rows)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
-        marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        seal = _seal(table, marks)
+        yield
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:120]})") from None
+
+
+def _verified(path: Path, schema: pa.Schema, rows: int) -> dict[str, str]:
+    """The metadata of a file, without the prefix, if its version and seal fit."""
+    with _readable(path):
+        marks = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        seal = _seal(schema.names, rows, marks)
     _check_version(path, marks.get(f"{_PREFIX}schema", ""))
     if marks.pop(_SEAL, None) != seal:
         raise DamagedFile(f"{path}: altered (its seal does not fit)")
-    if schema is not None and not table.schema.remove_metadata().equals(schema):
-        raise DamagedFile(f"{path}: other columns than expected")
-    marks = {key.removeprefix(_PREFIX): value for key, value in marks.items() if key.startswith(_PREFIX)}
-    return table.replace_schema_metadata(None), marks
+    return {key.removeprefix(_PREFIX): value for key, value in marks.items() if key.startswith(_PREFIX)}
 
 
 def _check_version(path: Path, version: str) -> None:
@@ -126,6 +154,6 @@ def _check_version(path: Path, version: str) -> None:
         raise DamagedFile(f"{path}: written by an older apc-bench (schema {version}, this one reads {SCHEMA_VERSION})")
 
 
-def _seal(table: pa.Table, marks: Mapping[str, str]) -> str:
+def _seal(columns: list[str], rows: int, marks: Mapping[str, str]) -> str:
     own = {key: value for key, value in marks.items() if key.startswith(_PREFIX) and key != _SEAL}
-    return digest([table.column_names, table.num_rows, own])
+    return digest([columns, rows, own])

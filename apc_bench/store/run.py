@@ -3,7 +3,9 @@
 A trial exists when its metrics file exists and verifies, and with it every file whose sha256 it names; so does an extractor by its training curves.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from apc_bench.datasets.split import Split
 from apc_bench.errors import DamagedFile, RunError
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store import attempts
-from apc_bench.store.files import TEMPORARY, file_sha256, read_json, read_table, write_atomically, write_json, write_table
+from apc_bench.store.files import TEMPORARY, count_rows, file_sha256, read_json, read_table, write_atomically, write_json, write_table
 from apc_bench.store.lock import held
 from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLAN, SCHEMA_VERSION, SCORES, SPLIT, TRAINING, maps_schema
 
@@ -57,6 +59,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged: list[str] = []
+        self._planned: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def open(cls, path: Path) -> "Run":
@@ -218,15 +221,19 @@ class Run:
 
     def metrics(self) -> pl.DataFrame:
         """The metrics of every trial of the plan whose metrics file verifies; what does not is named in `damaged`."""
-        tables = []
-        for row in self.plan().filter(pl.col("kind") != EXTRACTOR).iter_rows(named=True):
-            path = self._row_path("metrics", row)
-            if path.is_file():
-                try:
-                    tables.append(_read_own(path, row["result_key"], METRICS_TABLE)[0])
-                except DamagedFile as error:
-                    self.damaged.append(str(error))
-        return _frame(pa.concat_tables(tables) if tables else METRICS_TABLE.empty_table())
+        trials = self.plan().filter(pl.col("kind") != EXTRACTOR).to_dicts()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = list(pool.map(self._metrics_of, trials))
+        self.damaged += [str(one) for one in found if isinstance(one, DamagedFile)]
+        tables = [one for one in found if isinstance(one, pa.Table)]
+        return _frame(pa.concat_tables(tables).combine_chunks() if tables else METRICS_TABLE.empty_table())
+
+    def _metrics_of(self, trial: Mapping[str, Any]) -> pa.Table | DamagedFile | None:
+        path = self._row_path("metrics", trial)
+        try:
+            return _read_own(path, trial["result_key"], METRICS_TABLE)[0] if path.is_file() else None
+        except DamagedFile as error:
+            return error
 
     def failures(self) -> list[Failure]:
         """Steps of the plan whose last attempt failed or was lost."""
@@ -244,6 +251,21 @@ class Run:
     def scores(self, result_key: str) -> pl.DataFrame:
         """One row per scored image of a trial (schemas.SCORES). Raises DamagedFile."""
         return _frame(_read_own(self._key_path("scores", result_key), result_key, SCORES)[0])
+
+    def image_counts(self, result_keys: Sequence[str]) -> dict[str, int]:
+        """How many images each trial scored; a trial whose scores do not verify is left out. Reads footers only (files.count_rows)."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(self._image_count, result_keys)
+        return {key: count for key, count in zip(result_keys, found, strict=True) if count is not None}
+
+    def _image_count(self, result_key: str) -> int | None:
+        path = self._key_path("scores", result_key)
+        try:
+            count, marks = count_rows(path)
+            _check_own(path, result_key, marks)
+        except DamagedFile:
+            return None
+        return count
 
     def curves(self, result_key: str) -> pl.DataFrame:
         """Points of a trial's curves (schemas.CURVES). Raises DamagedFile."""
@@ -288,18 +310,23 @@ class Run:
         return self.path.joinpath(kind, *folders, f"{row['result_key']}.parquet")
 
     def _key_path(self, kind: str, result_key: str) -> Path:
-        rows = self.plan().filter(pl.col("result_key") == result_key).to_dicts()
-        if not rows:
+        if result_key not in self._planned:  # a sweep may have added it since
+            self._planned = {row["result_key"]: row for row in self.plan().iter_rows(named=True)}
+        if result_key not in self._planned:
             raise RunError(f"{self.path}: no step {result_key} in its plan")
-        return self._row_path(kind, rows[0])
+        return self._row_path(kind, self._planned[result_key])
 
 
 def _read_own(path: Path, result_key: str, schema: pa.Schema | None = None) -> tuple[pa.Table, dict[str, str]]:
     """A file of a result, which must say so itself: one that was copied to another's place is damaged."""
     table, marks = read_table(path, schema)
+    _check_own(path, result_key, marks)
+    return table, marks
+
+
+def _check_own(path: Path, result_key: str, marks: Mapping[str, str]) -> None:
     if marks.get("result_key") != result_key:
         raise DamagedFile(f"{path}: holds the result {marks.get('result_key')}; its step will be done again")
-    return table, marks
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

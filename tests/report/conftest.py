@@ -1,6 +1,6 @@
 """Fabricated runs: results of known numbers behind the reader's interface, and images to go with them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,9 @@ class FabricatedRun:
 
     def failures(self) -> list[Failure]:
         return self.failed
+
+    def image_counts(self, result_keys: Sequence[str]) -> dict[str, int]:
+        return {key: len(self.score_rows[key]) for key in result_keys if key in self.score_rows}
 
     def scores(self, result_key: str) -> pl.DataFrame:
         return table(self.score_rows[result_key], SCORES)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from apc_bench.report import terminal_table
+from apc_bench.report import read_results, terminal_table
 from apc_bench.report.latex import ROWS_OF_A_PAGE, document, escape, table_environment
 from apc_bench.report.render import comma_separated, markdown
 from apc_bench.report.table import Cell, Column, Note, Row, Table
@@ -104,7 +104,7 @@ def test_the_terminals_table_fits_80_characters_and_takes_no_markup_from_names(m
     run = make_run(methods=methods, detail=False)
     run.drop("apc", "weave", 5, 1)
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    console.print(terminal_table(run))
+    console.print(terminal_table(read_results(run)))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[b]PC[/b]" in shown
     assert "…" not in shown

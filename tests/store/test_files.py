@@ -12,7 +12,8 @@ import pytest
 
 from apc_bench.errors import DamagedFile, StorageError
 from apc_bench.store import files
-from apc_bench.store.files import TEMPORARY, file_sha256, read_json, read_table, write_atomically, write_json, write_table
+from apc_bench.store.files import TEMPORARY, count_rows, file_sha256, read_json, read_table, write_atomically, write_json, write_table
+from apc_bench.store.schemas import SCHEMA_VERSION
 
 TABLE = pa.table({"value": [1.0, 2.0, 3.0]})
 
@@ -160,6 +161,17 @@ def test_marks_that_were_changed_by_hand_are_refused(tmp_path, change):
 
 def test_one_table_gives_one_sequence_of_bytes(tmp_path):
     assert write_table(tmp_path / "a", TABLE, {"k": "v"}) == write_table(tmp_path / "b", TABLE, {"k": "v"}) == file_sha256(tmp_path / "a")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 1000])
+def test_the_footer_counts_the_rows_that_are_read_and_is_verified_as_they_are(tmp_path, rows):
+    path, table = tmp_path / "t", pa.table({"value": [float(row) for row in range(rows)], "name": ["a"] * rows})
+    write_table(path, table, {"k": "v"})
+    assert read_table(path) == (table, {"k": "v", "schema": str(SCHEMA_VERSION)})
+    assert count_rows(path) == (rows, {"k": "v", "schema": str(SCHEMA_VERSION)})
+    pq.write_table(pq.read_table(path).slice(1).append_column("more", pa.array(range(max(rows - 1, 0)))), path)
+    with pytest.raises(DamagedFile, match="seal"):
+        count_rows(path)
 
 
 def test_json_keeps_its_order_and_its_letters(tmp_path):

@@ -194,6 +194,23 @@ def test_damaged_metrics_are_named_and_the_rest_is_read(run):
     assert [str(victim) in line for line in run.damaged] == [True]
 
 
+def test_several_damaged_metrics_are_named_in_the_order_of_the_plan(run):
+    victims = [next((run.path / "metrics").rglob(f"{key}.parquet")) for key in ("k4", "k1", "k3")]
+    for victim in victims:
+        alter(victim)
+    assert run.metrics()["result_key"].to_list() == ["k2"]
+    assert [line.split(":")[0] for line in run.damaged] == [str(victims[1]), str(victims[2]), str(victims[0])]
+
+
+def test_images_are_counted_without_those_of_damaged_scores(run):
+    keys = [step.result_key for step in TRIALS]
+    assert run.image_counts(keys) == dict.fromkeys(keys, 4)
+    next((run.path / "scores").rglob("k1.parquet")).write_bytes(b"")
+    next((run.path / "scores").rglob("k2.parquet")).unlink()
+    shutil.copy(next((run.path / "scores").rglob("k3.parquet")), next((run.path / "scores").rglob("k4.parquet")))
+    assert run.image_counts(keys) == {"k3": 4}
+
+
 def test_the_plan_is_the_union_of_all_sweeps_on_the_folder(run):
     added = replace(TRIALS[3], seed=7, result_key="k5", trial_id="t5")
     run.write_plan([added, TRIALS[0]])
