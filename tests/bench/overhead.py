@@ -1,0 +1,79 @@
+"""What a sweep costs beside its steps: planning, the executor, Ray's start, the command line."""
+
+import functools
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from bench.figure import Figure, fastest
+from bench.many_trials import STEPS_PER_SEED, planned, write_dataset
+from bench.reports import timed
+
+from apc_bench.executors import ray
+from apc_bench.plan import TRIAL, Step
+from apc_bench.settings import Method
+from apc_bench.work import Outcome
+
+WORKERS = os.cpu_count() or 1
+STEPS, SECONDS = 100, 2.0
+NOTHING = 1_000
+DRY = 10_000
+
+
+def figures() -> list[Figure]:
+    """A sweep of 100 busy steps through Ray, a thousand steps of no work, `--dry-run` of 10,000 steps, and `--help`."""
+    busy, start = _through_ray(STEPS, SECONDS)
+    nothing, _ = _through_ray(NOTHING, 0.0)
+    share = busy / (STEPS * SECONDS / WORKERS)
+    dry, steps = _dry_run()
+    help_, _ = fastest(lambda: timed([sys.executable, "-m", "apc_bench", "--help"]))
+    return [
+        Figure(
+            what=f"{STEPS} steps of {SECONDS:g} s through Ray, start-up apart: wall time over compute / workers",
+            value=share,
+            unit="×",
+            at_most=1.15,
+            how=f"{busy:.1f} s with {WORKERS} workers; every step counts its matrix products for {SECONDS:g} s",
+        ),
+        Figure(what="Ray's start until the first step is at work, torch not loaded", value=start, unit="s"),
+        Figure(what=f"{NOTHING:,} steps of no work through Ray: each", value=1000 * nothing / NOTHING, unit="ms"),
+        Figure(what=f"`apc-bench sweep --dry-run` of {steps:,} steps, the whole command", value=dry, unit="s", at_most=5),
+        Figure(what="`apc-bench --help`, the whole command", value=help_, unit="s"),
+    ]
+
+
+def _through_ray(count: int, seconds: float) -> tuple[float, float]:
+    """Wall seconds from the first step's start to the last outcome, and from the call to the first step's start."""
+    method = Method(backbone="builtin")
+    steps = [Step(TRIAL, f"t{n}", f"k{n}", "bench", "part", "patchcore", 0, n, None, method, 1.0) for n in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        called = time.time()
+        for _ in ray.run(steps, functools.partial(_work, seconds=seconds, folder=Path(folder)), ray.Resources(WORKERS, 1)):
+            ended = time.time()
+        begun = min(float(path.read_text()) for path in Path(folder).iterdir())
+    return ended - begun, begun - called
+
+
+def _work(step: Step, seconds: float, folder: Path) -> Outcome:
+    """Multiplies matrices for some seconds of wall time."""
+    started = time.perf_counter()
+    if step.seed < WORKERS:
+        (folder / step.result_key).write_text(repr(time.time()))
+    left = np.ones((256, 256), np.float32)
+    while time.perf_counter() - started < seconds:
+        left @ left
+    return Outcome(True, time.perf_counter() - started)
+
+
+def _dry_run() -> tuple[float, int]:
+    """The whole command on a dataset of MVTec AD's size whose hashes are known."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, cache = write_dataset(Path(folder) / "data"), Path(folder) / "cache"
+        seeds = -(-DRY // STEPS_PER_SEED)
+        steps = len(planned(data, cache, seeds).steps)
+        chosen = ["--job", "paper", "--seeds", ",".join(map(str, range(seeds))), "--device", "cpu", "--dry-run"]
+        command = [sys.executable, "-m", "apc_bench", "sweep", "--data", str(data), "--cache", str(cache), *chosen]
+        return min(timed(command)[0] for _ in range(3)), steps
