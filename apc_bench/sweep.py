@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +67,7 @@ def run_sweep(prepared: Prepared, path: Path, cache: Cache, execution: Execution
                 display.say(f"damaged: {line}")
             display.say(f"{counted(prepared.steps)}" + (f"; {len(done)} of them done already" if done else ""))
             failed = []
-            for step, outcome in _execute(left, _order(prepared, path, cache), execution):
+            for step, outcome in _execute(left, _order(prepared, path, cache), execution, display.say):
                 display.ended_with(step, outcome)
                 if not outcome.ok:
                     failed.append((step, outcome.reason or ""))
@@ -77,7 +77,7 @@ def run_sweep(prepared: Prepared, path: Path, cache: Cache, execution: Execution
         return Summary(len(done), len(left) - len(failed), tuple(failed))
 
 
-def _execute(steps: list[Step], order: work.Order, execution: Execution) -> Iterator[tuple[Step, work.Outcome]]:
+def _execute(steps: list[Step], order: work.Order, execution: Execution, say: Callable[[str], None]) -> Iterator[tuple[Step, work.Outcome]]:
     perform = functools.partial(_perform, order=order)
     if not steps:
         return iter(())
@@ -89,7 +89,7 @@ def _execute(steps: list[Step], order: work.Order, execution: Execution) -> Iter
     gpu = order.sweep.device == "cuda"
     workers = execution.workers or max(1, (os.cpu_count() or 1) // threads)
     resources = ray.Resources(min(workers, len(steps)), threads, execution.gpus_per_step if gpu else 0.0, execution.step_timeout)
-    return ray.run(steps, perform, resources)
+    return ray.run(steps, perform, resources, say)
 
 
 def _perform(step: Step, order: work.Order) -> work.Outcome:

@@ -51,7 +51,7 @@ def _through_ray(count: int, seconds: float) -> tuple[float, float]:
     steps = [Step(TRIAL, f"t{n}", f"k{n}", "bench", "part", "patchcore", 0, n, None, method, 1.0) for n in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         called = time.time()
-        for _ in ray.run(steps, functools.partial(_work, seconds=seconds, folder=Path(folder)), ray.Resources(WORKERS, 1)):
+        for _ in ray.run(steps, functools.partial(_work, seconds=seconds, folder=Path(folder)), ray.Resources(WORKERS, 1), print):
             ended = time.time()
         begun = min(float(path.read_text()) for path in Path(folder).iterdir())
     return ended - begun, begun - called
