@@ -182,6 +182,8 @@ def _set_determinism(order: Order, step: Step) -> None:
     if not torch.cuda.is_available():
         raise ResourceError(f"{socket.gethostname()} has no GPU that torch can use; pass --device cpu")
     torch.use_deterministic_algorithms(True)
+    # Else every new tensor costs a kernel that fills it, and no number depends on that.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

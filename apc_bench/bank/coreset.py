@@ -8,8 +8,8 @@ from torch import Generator, Tensor
 
 from apc_bench.bank.precision import full_precision
 
-ROWS, COLUMNS = 512, 2048
-"""Rows and picks of one matrix product: 4 MiB in float32, so that its result is reduced while it is in the cache."""
+TILE = {"cpu": (512, 2048), "cuda": (8192, 8192)}
+"""Rows and picks of one matrix product. On a CPU 4 MiB in float32, so that its result is reduced while it is in the cache; a GPU wants it large."""
 
 CANDIDATES_PER_BLOCK = 16
 """How many times `block` points are brought up to date at once: fewer cost more rounds, more cost needless products."""
@@ -126,11 +126,12 @@ class _Selection:
         """Make the candidates' bounds their distances to all picks. Sorted by the picks they have seen, so that rows share a product."""
         seen, order = torch.sort(self.accounted[candidates], stable=True)
         rows = candidates[order]
-        for at, first in zip(range(0, len(rows), ROWS), seen[::ROWS].tolist(), strict=True):
-            chunk = rows[at : at + ROWS]
+        height, width = TILE[rows.device.type]
+        for at, first in zip(range(0, len(rows), height), seen[::height].tolist(), strict=True):
+            chunk = rows[at : at + height]
             nearest, points = self.bounds[chunk], self.points[chunk]
-            for start in range(first, self.picked, COLUMNS):
-                centres = self.centres[start : min(start + COLUMNS, self.picked)]
+            for start in range(first, self.picked, width):
+                centres = self.centres[start : min(start + width, self.picked)]
                 nearest = torch.minimum(nearest, _to_nearest(points, centres))
             self.bounds[chunk] = nearest
         self.accounted[candidates] = self.picked

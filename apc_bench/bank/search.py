@@ -19,8 +19,8 @@ Large enough that the product reaches the machine's matrix rate; its memory is t
 BANK_ROWS = 16384
 """Bank vectors of one product: most banks in one piece, so that few candidates beside the nearest are compared exactly."""
 
-PAIRS = 256
-"""Pairs of vectors that are compared exactly at a time, in room taken once: it stays in the cache."""
+PAIRS = {"cpu": 256, "cuda": 16384}
+"""Pairs of vectors that are compared exactly at a time, in room taken once: on a CPU it stays in the cache."""
 
 CANDIDATES = 64
 """Candidates of a query, on average, beyond which int8 was too coarse for its block and float32 ranks it again."""
@@ -188,10 +188,11 @@ def _reached(ranking: Ranking, values: Tensor, queries: Tensor, vectors: Tensor,
 def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: Tensor) -> Tensor:
     """Sums of squared differences of pairs (queries[query[i]], vectors[vector[i]]) in float64."""
     squared = torch.empty(len(query), dtype=torch.float64, device=query.device)
-    first, second = (torch.empty(min(len(query), PAIRS), queries.shape[1], device=query.device) for _ in range(2))
+    at_once = PAIRS[query.device.type]
+    first, second = (torch.empty(min(len(query), at_once), queries.shape[1], device=query.device) for _ in range(2))
     exact = first.double()
-    for start in range(0, len(query), PAIRS):
-        pair = slice(start, start + PAIRS)
+    for start in range(0, len(query), at_once):
+        pair = slice(start, start + at_once)
         size = len(squared[pair])
         torch.index_select(queries, 0, query[pair], out=first[:size])
         torch.index_select(vectors, 0, vector[pair], out=second[:size])

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from apc_bench.detectors.patchcore import FittedPatchCore, PatchCore
 from apc_bench.detectors.protocol import Trained, Training
 from apc_bench.errors import TrainingError
-from apc_bench.networks.finetune import Examples, finetune
+from apc_bench.networks.batches import Examples
+from apc_bench.networks.finetune import finetune
 from apc_bench.settings import ApcSettings
 from apc_bench.store.schemas import TRAINING
 

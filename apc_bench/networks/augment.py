@@ -1,6 +1,7 @@
 """Light augmentation of a whole batch on its device: colour jitter, small shift and rotation, flips only on request (METHOD.md section 3)."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,27 +10,36 @@ from torch.nn import functional as F
 from apc_bench.settings import ApcSettings
 
 
-def augment(images: Tensor, masks: Tensor, settings: ApcSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """images (n, 3, h, w) float in 0..255 and masks (n, h, w) float in {0, 1} -> the same, moved and recoloured alike.
+class Draws(NamedTuple):
+    """How n images are changed. factors (n, 5): brightness, contrast and a balance for each channel, or (n, 0): none;
+    matrices (n, 2, 3): for affine_grid, in its units (the image spans -1 to 1), or (n, 0, 3): none."""
 
-    All random numbers come from `generator`, a CPU generator, so that they do not depend on the device.
-    """
-    images = _jitter(images, settings.jitter, generator)
-    if not (settings.shift or settings.rotation or settings.flip):
+    factors: Tensor
+    matrices: Tensor
+
+
+def draw(count: int, settings: ApcSettings, generator: torch.Generator) -> Draws:
+    """Random changes for `count` images, from a CPU generator, so that they do not depend on the device."""
+    factors = 1 + settings.jitter * _uniform((count, 5), generator) if settings.jitter else torch.ones(count, 0)
+    moved = settings.shift or settings.rotation or settings.flip
+    return Draws(factors, _affine(count, settings, generator) if moved else torch.zeros(count, 0, 3))
+
+
+def augment(images: Tensor, masks: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """images (n, 3, h, w) float in 0..255 and masks (n, h, w) float in {0, 1} -> the same, moved and recoloured alike."""
+    if draws.factors.shape[1]:
+        images = _recoloured(images, draws.factors)
+    if not draws.matrices.shape[1]:
         return images, masks
-    matrix = _affine(len(images), settings, generator).to(images.device)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    grid = F.affine_grid(draws.matrices, list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     # A defect that a shift mirrors in at the border is one in the picture too, so masks are padded as images are.
     masks = F.grid_sample(masks[:, None], grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0]
     return images, masks
 
 
-def _jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Brightness and contrast per image, balance per channel, each by a factor within 1 ± strength (balance: a third of it)."""
-    if not strength:
-        return images
-    factors = 1 + strength * _uniform((len(images), 5), generator).to(images.device)
+def _recoloured(images: Tensor, factors: Tensor) -> Tensor:
+    """Brightness and contrast per image, balance per channel: a third as strong."""
     brightness, contrast, balance = factors[:, 0], factors[:, 1], 1 + (factors[:, 2:] - 1) / 3
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     recoloured = ((images - mean) * contrast[:, None, None, None] + mean) * (brightness[:, None] * balance)[:, :, None, None]
@@ -37,7 +47,6 @@ def _jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tens
 
 
 def _affine(count: int, settings: ApcSettings, generator: torch.Generator) -> Tensor:
-    """(n, 2, 3) matrices for affine_grid, in its units: the image spans -1 to 1."""
     draws = _uniform((count, 3), generator)
     angle = draws[:, 0] * settings.rotation * math.pi / 180
     shift = draws[:, 1:] * settings.shift * 2

@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -91,9 +92,15 @@ def normalise(images: Tensor) -> Tensor:
     """Images (n, 3, h, w), uint8 or float from 0 to 255 -> float32 with ImageNet's mean and standard deviation, on the same device."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"expected images (n, 3, h, w), got {tuple(images.shape)}")
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=images.device).view(3, 1, 1)
+    mean, std = _statistics(images.device)
     return (images.to(torch.float32) / 255).sub_(mean).div_(std)
+
+
+@cache
+@torch.inference_mode(False)
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """ImageNet's mean and standard deviation, copied to the device once: a copy makes the CPU wait for a GPU."""
+    return torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1), torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
 
 
 def load_backbone(name: str, weights: Path) -> tuple[Backbone, list[str]]:

@@ -2,31 +2,20 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from apc_bench.errors import TrainingError
-from apc_bench.networks.augment import augment
-from apc_bench.networks.backbones import Backbone, normalise
+from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
 from apc_bench.networks.losses import TASKS, task_losses, total_loss
+from apc_bench.networks.replay import Replayed
 from apc_bench.networks.unet import UNet
 from apc_bench.settings import ApcSettings
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Examples:
-    """What an extractor is fine-tuned on, already on its device.
-
-    normal (n, 3, s, s) uint8; anomalous (k, 3, s, s) uint8; masks (k, s, s) bool; masked (k,) bool: whether an anomalous image's mask is known.
-    """
-
-    normal: Tensor
-    anomalous: Tensor
-    masks: Tensor
-    masked: Tensor
+CHECKED_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ def finetune(backbone: Backbone, examples: Examples, settings: ApcSettings, *, s
     Raises TrainingError when the loss stops being finite.
     """
     device = examples.normal.device
-    generator = torch.Generator().manual_seed(seed)
+    choices = draw_choices(examples, settings, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = UNet(backbone, skips=settings.skips)
@@ -58,33 +47,66 @@ def finetune(backbone: Backbone, examples: Examples, settings: ApcSettings, *, s
     network.to(device).to(memory_format=torch.channels_last).train()
     if settings.batch_norm == "frozen":
         _freeze_batch_norm(backbone)
-    optimiser = _optimiser(network, settings)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
-    weight = _positive_weight(examples, settings)
+    learner = _Learner(network, examples, settings, mixed_precision)
+    learn = Replayed(learner) if device.type == "cuda" else learner
     started = time.perf_counter()
-    history: list[tuple[dict[str, Tensor], float, float]] = []
-    for images, masks, anomalous, masked in _batches(examples, settings, generator):
-        rate = optimiser.param_groups[0]["lr"]
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed_precision):
-            predicted = network(images)
-        losses = task_losses(predicted, images, masks, anomalous, masked, settings, weight)
-        loss = total_loss(losses, settings)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        history.append(
-            ({task: value.detach() for task, value in losses.items()} | {"loss": loss.detach()}, rate, time.perf_counter() - started)
-        )
-        if len(history) % 20 == 0 or len(history) == settings.steps:
-            _check_finite(history[-1][0]["loss"], len(history))
+    losses, seconds = [], []
+    for step in range(settings.steps):
+        learner.set_rates(_share_of_rate(step, settings))
+        losses.append(learn(*(part[step] for part in choices)))
+        seconds.append(time.perf_counter() - started)
+        if (step + 1) % CHECKED_EVERY == 0 or step + 1 == settings.steps:
+            _check_finite(losses[-1][-1], step + 1)
     backbone.eval()
-    return [_line(number, *entry) for number, entry in enumerate(history)]
+    return _curves(torch.stack(losses), seconds, learner.tasks, settings)
 
 
-def _line(number: int, losses: dict[str, Tensor], rate: float, seconds: float) -> TrainingStep:
-    values = {task: losses[task].item() if task in losses else None for task in TASKS}
-    return TrainingStep(number, losses["loss"].item(), **values, rate=rate, seconds=seconds)
+class _Learner:
+    """One step of training, in place: a batch of `choice` forward and back, and the optimiser. Everything that it reads is on the device."""
+
+    def __init__(self, network: UNet, examples: Examples, settings: ApcSettings, mixed_precision: bool) -> None:
+        self.network, self.examples, self.settings, self.mixed_precision = network, examples, settings, mixed_precision
+        self.device = examples.normal.device
+        self.weight = _positive_weight(examples, settings)
+        self.optimiser, self.rates = _optimiser(network, settings, self.device)
+        self.tasks: tuple[str, ...] = ()
+
+    def __call__(self, *choice: Tensor) -> Tensor:
+        """The unweighted losses of the tasks that are switched on (`tasks`), and the total."""
+        images, masks, anomalous, masked = make_batch(self.examples, Choice(*choice))
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
+            predicted = self.network(images)
+        losses = task_losses(predicted, images, masks, anomalous, masked, self.settings, self.weight)
+        loss = total_loss(losses, self.settings)
+        self.tasks = tuple(losses)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return torch.stack([*losses.values(), loss]).detach()
+
+    def set_rates(self, share: float) -> None:
+        """Learning rates as a share of those at the start; on a GPU in place, where a recorded step finds them."""
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * share)
+            else:
+                group["lr"] = rate * share
+
+
+def _share_of_rate(step: int, settings: ApcSettings) -> float:
+    """The cosine schedule: from 1 to nearly 0."""
+    return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+def _curves(losses: Tensor, seconds: list[float], tasks: tuple[str, ...], settings: ApcSettings) -> list[TrainingStep]:
+    """losses (steps, tasks + 1) -> the lines of the training curves."""
+    lines = []
+    for step, (*parts, total) in enumerate(losses.tolist()):
+        each: dict[str, float | None] = dict.fromkeys(TASKS) | dict(zip(tasks, parts, strict=True))
+        lines.append(
+            TrainingStep(step, total, **each, rate=settings.rate_extractor * _share_of_rate(step, settings), seconds=seconds[step])
+        )
+    return lines
 
 
 def _check_finite(loss: Tensor, steps: int) -> None:
@@ -99,12 +121,15 @@ def _freeze_batch_norm(backbone: nn.Module) -> None:
             module.eval()
 
 
-def _optimiser(network: UNet, settings: ApcSettings) -> torch.optim.AdamW:
+def _optimiser(network: UNet, settings: ApcSettings, device: torch.device) -> tuple[torch.optim.AdamW, tuple[float, float]]:
+    """AdamW and the rates at the start. On a GPU it is one kernel, which keeps its state and rates there."""
+    rates = (settings.rate_extractor, settings.rate_heads)
+    parameters = (list(network.backbone.parameters()), network.head_parameters())
+    on_gpu = device.type == "cuda"
     groups = [
-        {"params": list(network.backbone.parameters()), "lr": settings.rate_extractor},
-        {"params": network.head_parameters(), "lr": settings.rate_heads},
+        {"params": own, "lr": torch.tensor(rate, device=device) if on_gpu else rate} for own, rate in zip(parameters, rates, strict=True)
     ]
-    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=on_gpu or None, capturable=on_gpu), rates
 
 
 def _positive_weight(examples: Examples, settings: ApcSettings) -> float:
@@ -113,30 +138,3 @@ def _positive_weight(examples: Examples, settings: ApcSettings) -> float:
         return 1.0
     share = settings.anomalous_share * examples.masks[examples.masked].float().mean().item()
     return min(max((1 - share) / max(share, 1e-9), 1.0), settings.positive_weight_max)
-
-
-def _batches(examples: Examples, settings: ApcSettings, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """`settings.steps` batches: normalised images, masks as float, which are anomalous, which masks are known."""
-    device = examples.normal.device
-    few = min(max(1, round(settings.batch * settings.anomalous_share)), settings.batch - 1)
-    from_anomalous = _endless(len(examples.anomalous), few, generator)
-    from_normal = _endless(len(examples.normal), settings.batch - few, generator)
-    anomalous = torch.arange(settings.batch, device=device) < few
-    for _ in range(settings.steps):
-        rows, others = next(from_anomalous).to(device), next(from_normal).to(device)
-        images = torch.cat([examples.anomalous[rows], examples.normal[others]]).float()
-        empty = torch.zeros((len(others), *examples.masks.shape[1:]), device=device)
-        masks = torch.cat([examples.masks[rows].float(), empty])
-        masked = torch.cat([examples.masked[rows], torch.ones(len(others), dtype=torch.bool, device=device)])
-        images, masks = augment(images, masks, settings, generator)
-        yield normalise(images).contiguous(memory_format=torch.channels_last), masks, anomalous, masked
-
-
-def _endless(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Rows of one random order after another, `size` at a time: every image is seen equally often."""
-    queue = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(queue) < size:
-            queue = torch.cat([queue, torch.randperm(count, generator=generator)])
-        yield queue[:size]
-        queue = queue[size:]

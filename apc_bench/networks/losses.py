@@ -43,7 +43,7 @@ def _segmentation(logits: Tensor, masks: Tensor, masked: Tensor, settings: ApcSe
         entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
         pixels = entropy * (1 - torch.exp(-entropy)) ** FOCAL_GAMMA
     else:
-        weight = torch.tensor(positive_weight, device=logits.device)
+        weight = torch.full((), positive_weight, device=logits.device)
         pixels = F.binary_cross_entropy_with_logits(logits, masks, reduction="none", pos_weight=weight)
     return _mean_where(pixels, masked[:, None, None])
 

@@ -39,7 +39,7 @@ def test_the_nearest_are_those_of_brute_force(seed, k, excluded):
 def test_blocks_change_nothing(monkeypatch):
     vectors, queries = torch.randn(100, 16), torch.randn(50, 16)
     whole = bank_of(vectors).nearest(queries, k=3)
-    for name, value in (("PRODUCT_BYTES", {"cpu": 400}), ("BANK_ROWS", 11), ("PAIRS", 5)):
+    for name, value in (("PRODUCT_BYTES", {"cpu": 400}), ("BANK_ROWS", 11), ("PAIRS", {"cpu": 5})):
         monkeypatch.setattr(search, name, value)
     blocked = bank_of(vectors).nearest(queries, k=3)
     assert torch.equal(whole.index, blocked.index)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from apc_bench.errors import TrainingError
-from apc_bench.networks.augment import augment
+from apc_bench.networks.augment import augment, draw
 from apc_bench.networks.backbones import Backbone
-from apc_bench.networks.finetune import Examples, _batches, finetune
+from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
+from apc_bench.networks.finetune import finetune
 from apc_bench.networks.small_resnet import SmallResNet
 from apc_bench.settings import ApcSettings
 
@@ -71,7 +72,9 @@ def test_every_batch_has_its_share_of_anomalous_images_and_every_image_its_turn(
     settings = ApcSettings(steps=12, batch=4, anomalous_share=0.5, jitter=0, shift=0, rotation=0)
     given = examples()
     seen = torch.zeros(len(given.normal), dtype=torch.int64)
-    for images, masks, anomalous, masked in _batches(given, settings, torch.Generator().manual_seed(0)):
+    choices = draw_choices(given, settings, seed=0)
+    for step in range(settings.steps):
+        images, masks, anomalous, masked = make_batch(given, Choice(*(part[step] for part in choices)))
         assert anomalous.tolist() == [True, True, False, False]
         assert masked.all()
         assert masks[:2].flatten(1).any(1).all()
@@ -101,7 +104,7 @@ def test_augmentation_moves_image_and_mask_alike():
     masks[:, 16:32, 12:36] = 1
     images = (masks * 255)[:, None].repeat(1, 3, 1, 1)
     settings = ApcSettings(jitter=0, shift=0.1, rotation=30, flip=True)
-    moved, moved_masks = augment(images, masks, settings, torch.Generator().manual_seed(0))
+    moved, moved_masks = augment(images, masks, draw(5, settings, torch.Generator().manual_seed(0)))
     assert not torch.equal(moved_masks, masks)
     inner = torch.nn.functional.max_pool2d(-moved_masks[:, None], 3, 1, 1)[:, 0] == -1
     outer = torch.nn.functional.max_pool2d(moved_masks[:, None], 3, 1, 1)[:, 0] == 0
@@ -114,5 +117,6 @@ def test_no_flip_by_default():
     """A pose defect must stay one: over many draws the left half stays left."""
     masks = torch.zeros(64, 32, 32)
     masks[:, :, :8] = 1
-    _, moved = augment(masks[:, None].repeat(1, 3, 1, 1) * 255, masks, ApcSettings(), torch.Generator().manual_seed(0))
+    draws = draw(len(masks), ApcSettings(), torch.Generator().manual_seed(0))
+    _, moved = augment(masks[:, None].repeat(1, 3, 1, 1) * 255, masks, draws)
     assert (moved[:, :, :16].sum((1, 2)) > moved[:, :, 16:].sum((1, 2))).all()
