@@ -188,7 +188,8 @@ def _pairwise(points: Tensor) -> Tensor:
 def _centred(points: Tensor) -> Tensor:
     """The points minus the coordinate-wise median of at most 1024 of them: near the mean, and exact for values on a grid."""
     sample = points[:: -(-len(points) // 1024)].to(_working(points.dtype))
-    return points.to(sample.dtype) - sample.median(0).values
+    middle = sample.sort(0).values[(len(sample) - 1) // 2]  # median() is refused where a GPU is to be deterministic
+    return points.to(sample.dtype) - middle
 
 
 def _repeated(points: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-PRODUCT_BYTES = {"cpu": 48 * 2**20, "cuda": 128 * 2**20}
+PRODUCT_BYTES = {"cpu": 48 * 2**20, "cuda": 512 * 2**20}
 """Size of one matrix product of a search; with a few temporaries beside it, all that a search needs, however large the bank.
 
 Large enough that the product reaches the machine's matrix rate; its memory is taken once for all products of a search.

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from bench.figure import Figure, markdown
 
-from apc_bench.store.provenance import git_revision, recorded_environment
+from apc_bench.store.provenance import git_revision, gpu_names, recorded_environment
 
-MEASUREMENTS = ("coreset", "search", "features", "metrics", "finetuning", "end_to_end", "overhead", "reports")
+ON_GPU = ("gpu_finetuning", "gpu_category", "gpu_bank")
+MEASUREMENTS = ("coreset", "search", "features", "metrics", "finetuning", "end_to_end", "overhead", "reports", *ON_GPU)
 RESULTS = Path(__file__).resolve().parents[2] / "reports" / "bench"
 
 
@@ -27,6 +28,9 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - set(MEASUREMENTS):
         print(f"no such measurement: {', '.join(sorted(unknown))} (known: {', '.join(MEASUREMENTS)})", file=sys.stderr)
         return 2
+    if not names and not gpu_names():
+        print(f"no GPU here: {', '.join(ON_GPU)} are left out")
+        names = [name for name in MEASUREMENTS if name not in ON_GPU]
     broken = []
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "APC_BENCH_INPUTS": os.environ.get("APC_BENCH_INPUTS", folder), "PYTHONWARNINGS": "ignore"}
@@ -72,7 +76,8 @@ def _when(found: dict[str, object]) -> str:
     machine, git = found["machine"], found["git"]
     assert isinstance(machine, dict)
     revision = f"commit {str(git['commit'])[:7]}{' with changes' if git['dirty'] else ''}" if isinstance(git, dict) else "installed package"
-    return f"{found['date']}, {revision}, {machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
+    gpus = "".join(f", {name}" for name in machine["gpus"])
+    return f"{found['date']}, {revision}, {machine['processor']}, {machine['cores']} cores{gpus}, Python {machine['python']}."
 
 
 if __name__ == "__main__":

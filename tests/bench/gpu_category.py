@@ -39,7 +39,7 @@ def figures() -> list[Figure]:
         }
         rows = [row for row in opened.metrics().iter_rows(named=True) if row["subset"] == "test"]
     size = f"{inputs.TRAIN} training, {inputs.GOOD + 3 * inputs.PER_TYPE} test images of {inputs.CATEGORY[1]} px at {inputs.SIZE} px"
-    found = [Figure(what=f"{size}: hashing, decoding and splitting, once for all trials", value=ready, unit="s")]
+    found: list[Figure] = [Figure(what=f"{size}: hashing, decoding and splitting, once for all trials", value=ready, unit="s")]
     for method in sweep.methods:
         found += _stages(prepared, steps, rows, method)
     return found + _projections(prepared, steps)

@@ -25,7 +25,9 @@ from apc_bench.networks.unet import UNet
 from apc_bench.settings import ApcSettings
 
 STEPS = 300
-LOADERS = 8
+LOADERS = (8, 0)
+"""Worker processes of the plain loop: anomalib's default, and PyTorch's."""
+
 PACKED = (1, 4)
 SIDE = 8192
 
@@ -38,26 +40,23 @@ def figures() -> list[Figure]:
     operations = _operations(examples, settings)
     _ours(examples, ApcSettings(steps=8), mixed=True)
     seconds = {mixed: _ours(examples, settings, mixed=mixed) for mixed in (True, False)}
-    plain = {strict: _plain(settings, strict=strict) for strict in (True, False)}
+    plain = {(count, strict): _plain(settings, count, strict=strict) for count in LOADERS for strict in (True, False)}
     each = seconds[True] / STEPS
     size = f"fine-tuning of ResNet-50 at {SIZE} px, batch {settings.batch}"
-    loop = f"a data-loader loop with {LOADERS} worker processes on {CATEGORY[1]} px PNG files"
     return [
         *(Figure(what=f"matrix product of {SIDE} × {SIDE} in {name}", value=rate / 1e12, unit="TFLOP/s") for name, rate in rates.items()),
         Figure(what=f"{size}, bfloat16, {STEPS} steps from start to weights: each", value=1000 * each, unit="ms"),
         Figure(what=f"{size}, float32, {STEPS} steps from start to weights: each", value=1000 * seconds[False] / STEPS, unit="ms"),
-        Figure(
-            what=f"{size}: times {loop} in float32",
-            value=plain[True][0] / each,
-            unit="×",
-            at_least=8,
-            how=f"{1000 * plain[True][0]:.0f} ms a step; {1000 * plain[True][1]:.0f} ms of it once the batch is there",
-        ),
-        Figure(
-            what=f"{size}: times the same with PyTorch's own setting, convolutions in TF32",
-            value=plain[False][0] / each,
-            unit="×",
-            how=f"{1000 * plain[False][0]:.0f} ms a step; {1000 * plain[False][1]:.0f} ms of it once the batch is there",
+        *(
+            Figure(
+                what=f"{size}, bfloat16: times a data-loader loop on {CATEGORY[1]} px PNG files, {count} worker processes,"
+                f" float32 {'throughout' if strict else 'with convolutions in TF32, as PyTorch sets it'}",
+                value=whole / each,
+                unit="×",
+                at_least=8 if strict else None,
+                how=f"{1000 * whole:.0f} ms a step; {1000 * computing:.0f} ms of it once the batch is there",
+            )
+            for (count, strict), (whole, computing) in plain.items()
         ),
         Figure(
             what=f"{size}: share of the bfloat16 matrix rate",
@@ -141,7 +140,7 @@ class _Files(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
         return moved, moved_mask, sample.anomalous
 
 
-def _plain(settings: ApcSettings, *, strict: bool, steps: int = 25, warm_up: int = 5) -> tuple[float, float]:
+def _plain(settings: ApcSettings, workers: int, *, strict: bool, steps: int = 20, warm_up: int = 4) -> tuple[float, float]:
     """Seconds of a step of the same network, losses and optimiser in float32 behind a data loader; and of the step without the waiting for it.
 
     `strict`: no TF32. Nothing deterministic is asked for, as nothing is by default.
@@ -154,7 +153,7 @@ def _plain(settings: ApcSettings, *, strict: bool, steps: int = 25, warm_up: int
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-4)
     files = _Files()
     sampler = WeightedRandomSampler(files.weights, (warm_up + steps) * settings.batch)
-    loader = DataLoader(files, settings.batch, sampler=sampler, num_workers=LOADERS, pin_memory=True)
+    loader = DataLoader(files, settings.batch, sampler=sampler, num_workers=workers, pin_memory=True)
     computing = 0.0
     for number, (images, masks, anomalous) in enumerate(loader):
         if number == warm_up:
