@@ -49,6 +49,7 @@ STYLE: dict[Any, Any] = {
 }
 DPI = 150
 _CANVASES: dict[str, type[FigureCanvasBase]] = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+FORMATS = tuple(_CANVASES)
 _METADATA = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -99,17 +100,17 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
     figure.legend(list(entries.values()), labels, loc="outside lower center", ncols=columns)
 
 
-def save(figure: Figure, folder: Path, name: str, endings: Sequence[str] = tuple(_CANVASES), *, dpi: int = DPI) -> None:
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FORMATS, *, dpi: int = DPI) -> None:
     """Writes `name.png`, `name.svg` and `name.pdf` without dates or versions in them."""
     folder.mkdir(parents=True, exist_ok=True)
     with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
         figure.set_dpi(dpi)
         _fix_layout(figure)
-        for ending in endings:
+        for format_ in formats:
             # The canvas itself, since Figure.savefig draws everything twice.
-            canvas = _CANVASES[ending](figure)
-            getattr(canvas, f"print_{ending}")(folder / f"{name}.{ending}", metadata=_METADATA[ending])
+            canvas = _CANVASES[format_](figure)
+            getattr(canvas, f"print_{format_}")(folder / f"{name}.{format_}", metadata=_METADATA[format_])
 
 
 def _fix_layout(figure: Figure) -> None:

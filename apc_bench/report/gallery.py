@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from apc_bench.datasets.images import Geometry, read_image, read_mask
 from apc_bench.errors import ApcError
 from apc_bench.report.aggregate import TEST, Results, System
-from apc_bench.report.figures import file_name, save, style
+from apc_bench.report.drawing import Drawing
+from apc_bench.report.figures import file_name, style
 from apc_bench.report.selection import RULE, Pick, pick
 from apc_bench.report.source import Source
 
@@ -43,15 +45,13 @@ class Shown:
     one: str
 
 
-def write_gallery(results: Results, run: Source, folder: Path, *, data: Path | None) -> dict[str, str]:
-    """Writes one PNG a category. `data`: the dataset's folder, None where the images are not at hand. Returns category -> file name."""
-    written = {}
-    for category in results.categories:
-        figure = gallery_figure(results, run, category, data=data)
-        if figure is not None:
-            written[category] = f"{file_name(category)}.png"
-            save(figure, folder, file_name(category), ("png",), dpi=110)
-    return written
+def gallery_drawings(results: Results, folder: Path, *, data: Path | None) -> dict[str, Drawing]:
+    """One PNG a category: category -> drawing. `data`: the dataset's folder, None where the images are not at hand."""
+    return {name: Drawing(partial(_category_gallery, name, data), folder, file_name(name), ("png",), 110) for name in results.categories}
+
+
+def _category_gallery(category: str, data: Path | None, results: Results, run: Source) -> Figure | None:
+    return gallery_figure(results, run, category, data=data)
 
 
 def gallery_figure(results: Results, run: Source, category: str, *, data: Path | None) -> Figure | None:

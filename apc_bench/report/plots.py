@@ -1,6 +1,7 @@
 """Figures of the report: metrics against shots, and ROC and precision-recall curves."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from matplotlib.figure import Figure
 
 from apc_bench.errors import ApcError
 from apc_bench.report.aggregate import Mean, Results, System
-from apc_bench.report.figures import Look, file_name, legend_below, looks, save, style, system_at
+from apc_bench.report.drawing import Drawing
+from apc_bench.report.figures import Look, file_name, legend_below, looks, style, system_at
 from apc_bench.report.source import Source
 from apc_bench.report.tables import POSTER
 
@@ -23,6 +25,8 @@ TITLES = {
 PANELS = (("image", "roc"), ("image", "pr"), ("pixel", "roc"), ("pixel", "pr"))
 AXES = {"roc": ("False-positive rate", "True-positive rate"), "pr": ("Recall", "Precision")}
 POINTS_MAX = 600
+SEEDS_MAX = 10
+"""Lines of a system in one panel; more hide each other."""
 
 
 def shots_figure(results: Results, category: str | None) -> Figure:
@@ -96,7 +100,8 @@ def _draw_method(axis: Axes, systems: Sequence[System], means: Sequence[Mean], l
 
 
 def curves_figure(results: Results, run: Source, category: str) -> Figure | None:
-    """ROC and precision-recall curves, image and pixel level, at the largest number of shots: one line a seed, the first in full strength.
+    """ROC and precision-recall curves, image and pixel level, at the largest number of shots: one line for each of the first SEEDS_MAX
+    seeds, the first in full strength.
 
     None where no trial of the category has curves that can be read.
     """
@@ -109,7 +114,7 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
             axis.set_title(f"{level.capitalize()} {'ROC' if curve == 'roc' else 'precision-recall'}")
         some = False
         for system in results.at_most_shots():
-            for position, seed in enumerate(system.seeds):
+            for position, seed in enumerate(system.seeds[:SEEDS_MAX]):
                 points = _read_curves(run, results.trials[system, category, seed].result_key)
                 some |= points is not None
                 for axis, (level, curve) in zip(axes, PANELS, strict=True):
@@ -118,7 +123,8 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
         for axis in axes:
             if not axis.lines:
                 axis.text(0.5, 0.5, "undefined", ha="center", va="center")
-        figure.suptitle(f"{results.dataset}: {category}")
+        few = f" (the first {SEEDS_MAX} of {len(results.seeds)} seeds)" if len(results.seeds) > SEEDS_MAX else ""
+        figure.suptitle(f"{results.dataset}: {category}{few}")
         legend_below(figure, axes)
     return figure if some else None
 
@@ -151,18 +157,24 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x[keep], y[keep]
 
 
-def write_plots(results: Results, run: Source, folder: Path) -> dict[str, dict[str, str]]:
-    """Writes every figure as PNG, SVG and PDF. Returns {'shots' | 'curves': {category, or '' for the mean: file name without ending}}."""
-    written: dict[str, dict[str, str]] = {"shots": {}, "curves": {}}
-    places = ([None] if len(results.categories) > 1 else []) + list(results.categories)
-    for category in places:
-        name = f"shots_{file_name(category)}" if category else "shots"
-        save(shots_figure(results, category), folder, name)
-        written["shots"][category or ""] = name
-    for category in results.categories:
-        figure = curves_figure(results, run, category)
-        if figure is not None:
-            name = f"curves_{file_name(category)}"
-            save(figure, folder, name)
-            written["curves"][category] = name
-    return written
+def shots_drawings(results: Results, folder: Path) -> dict[str, Drawing]:
+    """Metrics against shots: category, or '' for the mean over categories -> drawing."""
+    mean = {"": Drawing(_mean_shots, folder, "shots")} if len(results.categories) > 1 else {}
+    return mean | {name: Drawing(partial(_category_shots, name), folder, f"shots_{file_name(name)}") for name in results.categories}
+
+
+def _mean_shots(results: Results, run: Source) -> Figure:
+    return shots_figure(results, None)
+
+
+def _category_shots(category: str, results: Results, run: Source) -> Figure:
+    return shots_figure(results, category)
+
+
+def curves_drawings(results: Results, folder: Path) -> dict[str, Drawing]:
+    """ROC and precision-recall curves: category -> drawing."""
+    return {name: Drawing(partial(_category_curves, name), folder, f"curves_{file_name(name)}") for name in results.categories}
+
+
+def _category_curves(category: str, results: Results, run: Source) -> Figure | None:
+    return curves_figure(results, run, category)

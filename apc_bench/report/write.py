@@ -10,10 +10,11 @@ from rich.table import Table as TerminalTable
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.report import comparisons, tables
 from apc_bench.report.aggregate import Results, read_results
-from apc_bench.report.gallery import write_gallery
+from apc_bench.report.drawing import draw
+from apc_bench.report.gallery import gallery_drawings
 from apc_bench.report.latex import document, table_environment
 from apc_bench.report.page import Pictures, render_page
-from apc_bench.report.plots import write_plots
+from apc_bench.report.plots import curves_drawings, shots_drawings
 from apc_bench.report.published import read_published
 from apc_bench.report.render import comma_separated, markdown, terminal
 from apc_bench.report.source import Source
@@ -76,11 +77,20 @@ def _write(results: Results, run: Source, folder: Path, *, data: Path | None) ->
     _write_tables(made, folder / "tables")
     wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))
     (folder / "tables" / f"{wide.name}.csv").write_text(comma_separated(wide), encoding="utf-8")
-    plots = write_plots(results, run, folder / "plots")
-    gallery = write_gallery(results, run, folder / "gallery", data=data)
-    pictures = Pictures(plots["shots"], plots["curves"], gallery, data is not None)
+    pictures = _write_pictures(results, run, folder, data=data)
     (folder / INDEX).write_text(render_page(results, made, pictures), encoding="utf-8")
     (folder / MARK).write_text("made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8")
+
+
+def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
+    kinds = (
+        shots_drawings(results, folder / "plots"),
+        curves_drawings(results, folder / "plots"),
+        gallery_drawings(results, folder / "gallery", data=data),
+    )
+    drawn = iter(draw([drawing for kind in kinds for drawing in kind.values()], results, run))
+    shots, curves, gallery = ({category: drawing.name for category, drawing in kind.items() if next(drawn)} for kind in kinds)
+    return Pictures(shots, curves, {category: f"{name}.png" for category, name in gallery.items()}, data is not None)
 
 
 def make_tables(results: Results, run: Source) -> list[Table]:

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from apc_bench.report.aggregate import read_results
+from apc_bench.report.drawing import draw
 from apc_bench.report.figures import BLACK, file_name, looks, save
-from apc_bench.report.plots import POINTS_MAX, _thinned, curves_figure, shots_figure
+from apc_bench.report.plots import POINTS_MAX, SEEDS_MAX, _thinned, curves_drawings, curves_figure, shots_drawings, shots_figure
 from apc_bench.settings import NAME
+from apc_bench.store.run import Run
 
 Make = Callable[..., Any]
 
@@ -103,6 +105,27 @@ def test_curves_are_the_stored_points_of_every_seed_at_the_largest_shots(make_ru
     assert {line.get_drawstyle() for line in figure.axes[1].lines} == {"steps-pre"}
     recall = [np.asarray(line.get_xdata(), float) for line in figure.axes[1].lines]
     assert all((np.diff(values) >= 0).all() for values in recall)
+
+
+def test_of_many_seeds_the_first_are_drawn_and_the_title_says_so(make_run: Make) -> None:
+    run = make_run(shots=(1,), tests=3, seeds=tuple(range(SEEDS_MAX + 3)))
+    figure = curves_figure(read_results(run), run, "weave")
+    assert figure is not None
+    assert len(figure.axes[0].lines) == 2 * SEEDS_MAX
+    assert f"the first {SEEDS_MAX} of {SEEDS_MAX + 3} seeds" in figure.get_suptitle()
+
+
+def test_processes_side_by_side_draw_the_same_bytes(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(detail=False)
+    results, reader = read_results(run), Run(tmp_path / "nothing stored")
+    for folder, processes in (("inline", 1), ("beside", 2)):
+        shots, curves = shots_drawings(results, tmp_path / folder), curves_drawings(results, tmp_path / folder)
+        drawn = draw([*shots.values(), *curves.values()], results, reader, processes=processes)
+        assert drawn == [True] * len(shots) + [False] * len(curves)
+    files = sorted(path.name for path in (tmp_path / "inline").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "beside").iterdir())
+    assert len(files) == 3 * len(shots)
+    assert all((tmp_path / "inline" / name).read_bytes() == (tmp_path / "beside" / name).read_bytes() for name in files)
 
 
 def test_a_category_without_readable_curves_has_no_figure(make_run: Make) -> None:

@@ -119,8 +119,7 @@ def test_names_do_no_harm(make_run: Make, tmp_path: Path) -> None:
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what surrounds the pictures, which take most of a report's time."""
-    monkeypatch.setattr("apc_bench.report.write.write_plots", lambda *_: {"shots": {}, "curves": {}})
-    monkeypatch.setattr("apc_bench.report.write.write_gallery", lambda *_, **__: {})
+    monkeypatch.setattr("apc_bench.report.write.draw", lambda drawings, *_: [False] * len(drawings))
 
 
 @pytest.mark.usefixtures("without_pictures")
