@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from apc_bench.errors import DamagedFile, RunError
@@ -84,6 +84,7 @@ class Results:
     info: Mapping[str, Any]
     damaged: tuple[str, ...]
     superseded: int
+    _by_seed: dict[tuple[System, str, str, str], dict[int, float]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -124,6 +125,12 @@ class Results:
 
     def by_seed(self, system: System, category: str, metric: str, subset: str = TEST) -> dict[int, float]:
         """Seed -> value, where the trial exists and the metric is defined."""
+        key = (system, category, metric, subset)
+        if key not in self._by_seed:  # every table and figure asks again
+            self._by_seed[key] = self._read_by_seed(*key)
+        return self._by_seed[key]
+
+    def _read_by_seed(self, system: System, category: str, metric: str, subset: str) -> dict[int, float]:
         values = ((seed, self.trials[system, category, seed].rows.get(subset, {}).get(metric)) for seed in system.seeds)
         return {seed: float(value) for seed, value in values if value is not None and math.isfinite(value)}
 

@@ -51,7 +51,8 @@ def _difference(results: Results, metric: str, system: System, baseline: System)
     shared = set(results.complete(system, metric)) & set(results.complete(baseline, metric))
 
     def means(which: System) -> dict[str, float]:
-        return {category: mean([results.by_seed(which, category, metric)[seed] for seed in seeds]) for category in shared}
+        values = {category: results.by_seed(which, category, metric) for category in shared}
+        return {category: mean([values[category][seed] for seed in seeds]) for category in shared}
 
     return paired_difference(means(system), means(baseline))
 

@@ -34,6 +34,7 @@ def main(names: list[str]) -> int:
     broken = []
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "APC_BENCH_INPUTS": os.environ.get("APC_BENCH_INPUTS", folder), "PYTHONWARNINGS": "ignore"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # no tool is to compile its modules again in every process
         for name in names or MEASUREMENTS:
             print(f"\n## {name}\n", flush=True)
             out = Path(folder) / f"{name}.json"
