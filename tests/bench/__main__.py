@@ -20,6 +20,9 @@ from apc_bench.store.provenance import git_revision, gpu_names, recorded_environ
 
 ON_GPU = ("gpu_finetuning", "gpu_category", "gpu_bank")
 MEASUREMENTS = ("coreset", "search", "features", "metrics", "finetuning", "end_to_end", "overhead", "reports", *ON_GPU)
+AS_SHIPPED = {"THP_MEM_ALLOC_ENABLE": "0"}
+"""apc-bench switches huge pages on for itself; its peers do not, and gain much by it: end_to_end.py measures them both ways."""
+
 RESULTS = Path(__file__).resolve().parents[2] / "reports" / "bench"
 
 
@@ -34,6 +37,7 @@ def main(names: list[str]) -> int:
     broken = []
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "APC_BENCH_INPUTS": os.environ.get("APC_BENCH_INPUTS", folder), "PYTHONWARNINGS": "ignore"}
+        environment |= AS_SHIPPED
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # no tool is to compile its modules again in every process
         for name in names or MEASUREMENTS:
             print(f"\n## {name}\n", flush=True)
