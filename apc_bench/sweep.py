@@ -1,7 +1,6 @@
 """A sweep: the plan minus what the run folder has, through an executor, to a summary. The driver's side; it loads no torch."""
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,26 +8,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apc_bench import work
-from apc_bench.errors import RunError, StorageError
+from apc_bench.errors import DamagedFile, RunError, StorageError
 from apc_bench.executors import serial
-from apc_bench.plan import Step
+from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.preparation import Prepared
 from apc_bench.progress import Display, counted
 from apc_bench.settings import Sweep, digest
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
-from apc_bench.store.provenance import recorded_environment
-from apc_bench.store.run import Run
+from apc_bench.store.provenance import computing_environment, recorded_environment
+from apc_bench.store.run import INFO, Run
+from apc_bench.time_limit import take_note
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How and where steps run; none of it changes a number. `workers`: at a time, None for as many as the cores allow."""
+    """How and where steps run; none of it changes a number.
+
+    `workers`: steps at a time, None for as many as fit. `gpus_per_…`: share of a GPU, None for a half and a quarter where steps compute on
+    one. `step_timeout` in seconds. `address`: of a Ray cluster, None for this machine alone; `scale_up`: it brings nodes for the `workers`.
+    """
 
     executor: Literal["ray", "serial"] = "ray"
     workers: int | None = None
-    gpus_per_step: float = 1.0
+    gpus_per_finetuning: float | None = None
+    gpus_per_trial: float | None = None
     step_timeout: float | None = None
+    address: str | None = None
+    scale_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def run_sweep(prepared: Prepared, path: Path, cache: Cache, execution: Execution
                 display.say(f"damaged: {line}")
             display.say(f"{counted(prepared.steps)}" + (f"; {len(done)} of them done already" if done else ""))
             failed = []
-            for step, outcome in _execute(left, _order(prepared, path, cache), execution, display.say):
+            for step, outcome in _execute(left, run, _order(prepared, path, cache, execution), execution, display.say):
                 display.ended_with(step, outcome)
                 if not outcome.ok:
                     failed.append((step, outcome.reason or ""))
@@ -77,19 +84,53 @@ def run_sweep(prepared: Prepared, path: Path, cache: Cache, execution: Execution
         return Summary(len(done), len(left) - len(failed), tuple(failed))
 
 
-def _execute(steps: list[Step], order: work.Order, execution: Execution, say: Callable[[str], None]) -> Iterator[tuple[Step, work.Outcome]]:
+def _execute(
+    steps: list[Step], run: Run, order: work.Order, execution: Execution, say: Callable[[str], None]
+) -> Iterator[tuple[Step, work.Outcome]]:
     perform = functools.partial(_perform, order=order)
     if not steps:
         return iter(())
     if execution.executor == "serial":
         return serial.run(steps, perform)
     from apc_bench.executors import ray
+    from apc_bench.executors.drive import Resources
 
-    threads = order.sweep.threads
-    gpu = order.sweep.device == "cuda"
-    workers = execution.workers or max(1, (os.cpu_count() or 1) // threads)
-    resources = ray.Resources(min(workers, len(steps)), threads, execution.gpus_per_step if gpu else 0.0, execution.step_timeout)
-    return ray.run(steps, perform, resources, say)
+    on_gpu = order.sweep.device == "cuda"
+    shares = {EXTRACTOR: (execution.gpus_per_finetuning, 0.5), TRIAL: (execution.gpus_per_trial, 0.25)}
+    gpus = {kind: asked if asked is not None else usual * on_gpu for kind, (asked, usual) in shares.items()}
+    workers = execution.workers and min(execution.workers, len(steps))
+    resources = Resources(order.sweep.threads, gpus, workers, execution.address, execution.scale_up)
+    return ray.run(
+        steps, perform, resources, lost=functools.partial(_lost, run, order), probe=functools.partial(find_fault, order), say=say
+    )
+
+
+def find_fault(order: work.Order) -> str | None:
+    """What is wrong with this machine for the steps of a sweep: called on every node of a cluster."""
+    if not (order.run / INFO).is_file():
+        return f"cannot reach the run folder {order.run}"
+    if not order.data.is_dir():
+        return f"cannot reach the dataset {order.data}"
+    sweep = order.sweep
+    here = computing_environment(device=sweep.device, threads=sweep.threads, precision=sweep.precision)
+    differing = [f"{name} is {here.get(name)!r}, not {value!r}" for name, value in order.environment.items() if here.get(name) != value]
+    return f"would compute other bits: {'; '.join(differing)}" if differing else None
+
+
+def _lost(run: Run, order: work.Order, step: Step, cause: str) -> work.Outcome | bool:
+    """Records that a step's worker was lost. Returns an outcome where the step need not be tried again: it had committed already, or it was its
+    time limit that ended it; else whether the worker had begun it."""
+    if run.is_done(step):
+        return work.Outcome(True, 0.0)
+    known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
+    log = [attempt.event for attempt in attempts.read_attempts(run.attempts_folder) if attempt.result_key == step.result_key]
+    begun = log[-1:] == [attempts.START]
+    stacks = take_note(order.note_of_time_limit(step.result_key))
+    if stacks is not None:
+        reason = f"ended after {order.step_timeout:g} s (--step-timeout)"
+        return work.Outcome(False, order.step_timeout or 0.0, reason, stacks, recorded=False)
+    attempts.record(run.attempts_folder, attempts.LOST, **known, reason=cause)
+    return begun
 
 
 def _perform(step: Step, order: work.Order) -> work.Outcome:
@@ -99,7 +140,7 @@ def _perform(step: Step, order: work.Order) -> work.Outcome:
     return perform(step, order)
 
 
-def _order(prepared: Prepared, path: Path, cache: Cache) -> work.Order:
+def _order(prepared: Prepared, path: Path, cache: Cache, execution: Execution) -> work.Order:
     return work.Order(
         sweep=prepared.sweep,
         run=path.resolve(),
@@ -108,29 +149,50 @@ def _order(prepared: Prepared, path: Path, cache: Cache) -> work.Order:
         fingerprints={planned.category.name: planned.fingerprint for planned in prepared.planned},
         weights={name: found.sha256 for name, found in prepared.weights.items()},
         environment=prepared.environment,
+        step_timeout=execution.step_timeout,
     )
 
 
 def _record_for_worker(run: Run, step: Step, outcome: work.Outcome) -> None:
     """Records what a lost or never started step could not record itself."""
     if not outcome.recorded and not outcome.fatal:
-        event = attempts.LOST if outcome.seconds else attempts.FAILED
-        attempts.record(run.attempts_folder, event, result_key=step.result_key, kind=step.kind, step=step.name, reason=outcome.reason)
+        known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
+        attempts.record(run.attempts_folder, attempts.FAILED, **known, reason=outcome.reason, traceback=outcome.traceback)
 
 
 def _write_start(run: Run, prepared: Prepared) -> None:
     """Checks that the folder is this sweep's, then adds settings, plan and splits to it."""
-    info = _info(prepared)
-    if (run.path / "run.json").is_file():
-        info = _merge(Run.open(run.path).info, info, run.path)
-    elif run.path.is_dir() and any(not entry.name.startswith(".") for entry in run.path.iterdir()):
-        raise RunError(f"{run.path} is not empty and no run folder; name another --run")
+    info, old = _info(prepared), _info_before(run)
+    if old is not None:
+        info = _merge(old, info, run.path)
     run.clean()
-    run.write_info(info)
     run.write_plan(prepared.steps)
+    run.write_info(info)
     for planned in prepared.planned:
         for split in planned.splits.values():
             run.write_split(split)
+
+
+def _info_before(run: Run) -> dict[str, Any] | None:
+    """What run.json says; None in a new folder, or where it is damaged, which `run.damaged` tells: results are found by their own keys.
+
+    Raises RunError for a folder that is no run, or of a newer version.
+    """
+    path = run.path / INFO
+    if not path.is_file():
+        if run.path.is_dir() and any(not entry.name.startswith(".") for entry in run.path.iterdir()) and not run.has_plan():
+            raise RunError(f"{run.path} is not empty and no run folder; name another --run")
+        return None
+    try:
+        info = Run.open(run.path).info
+    except DamagedFile as error:
+        run.damaged.append(f"{error}; it is written anew for this command's settings")
+        return None
+    needed = ("settings", "computing", "fingerprints", "weights", "left_out", "emptied", "created")
+    missing = [name for name in needed if name not in info]
+    if missing:
+        run.damaged.append(f"{path}: no {missing[0]}; it is written anew for this command's settings")
+    return None if missing else info
 
 
 def _info(prepared: Prepared) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A trial exists when its metrics file exists and verifies, and with it every file
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,14 @@ class Run:
 
     def clean(self) -> int:
         """Removes half-written files that a crash left behind; only the holder of the lock may. Returns how many."""
-        left = [path for path in self.path.rglob(f"{TEMPORARY}*") if path.is_file()]
+        left = self.leftovers()
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
+
+    def leftovers(self) -> list[Path]:
+        """Half-written files: of a crash, or of the sweep that is at work."""
+        return sorted(path for path in self.path.rglob(f"{TEMPORARY}*") if path.is_file())
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Writes run.json, under this version's schema number."""
@@ -122,8 +126,12 @@ class Run:
             }
         write_table(self.path / "plan.parquet", pa.Table.from_pylist(list(rows.values()), PLAN), {"kind": "plan"})
 
+    def has_plan(self) -> bool:
+        """Whether a sweep has planned steps here, so that the folder is a run though its run.json be lost."""
+        return (self.path / "plan.parquet").is_file()
+
     def _planned_before(self) -> list[dict[str, Any]]:
-        if not (self.path / "plan.parquet").is_file():
+        if not self.has_plan():
             return []
         try:
             return self.plan().to_dicts()
@@ -206,8 +214,13 @@ class Run:
         return True
 
     def _check_hash(self, path: Path, sha256: str | None) -> None:
-        if not path.is_file() or file_sha256(path) != sha256:
-            raise DamagedFile(f"{path}: {'altered' if path.is_file() else 'missing'}; its step will be done again")
+        if not path.is_file():
+            raise DamagedFile(f"{path}: missing; its step will be done again")
+        if file_sha256(path) != sha256:
+            with suppress(DamagedFile):
+                if path.suffix == ".parquet":
+                    count_rows(path)  # a RunError where a newer version wrote it
+            raise DamagedFile(f"{path}: altered; its step will be done again")
 
     def extractor(self, key: str) -> tuple[Path, dict[str, str], pl.DataFrame]:
         """A fine-tuned extractor: its safetensors file, its marks (see steps.py) and its training curves. Raises DamagedFile."""
