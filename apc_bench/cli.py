@@ -1,6 +1,8 @@
 """The command line: parses, calls, prints. Heavy imports stay inside the commands, so that --help answers at once."""
 
+import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from apc_bench.errors import ApcError
 
 INTERRUPTED = 130
 COUNT_MAX = 1_000_000
+WATCHED_EVERY = 10.0
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
@@ -55,6 +58,9 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--job", metavar="NAME|FILE", help="A shipped job (quickstart, tiny, paper) or a job file ending in .yaml.")
+@click.option(
+    "--like", type=FOLDER, metavar="RUN", help="Repeat the run of that folder: its settings, data, weights and seeds, into another --run."
+)
 @click.option("--data", type=FOLDER, metavar="DIR", help="A dataset in MVTec layout. Without it, the job's own (quickstart: synthetic).")
 @click.option("--dataset", metavar="NAME", help="What to call the dataset. [default: the folder's name]")
 @click.option("--shots", type=Numbers(), metavar="N,N", help="Anomalous training images per category, such as 1,5,10.")
@@ -90,17 +96,31 @@ def cli() -> None:
     help="Fan out with Ray, or one step after another.",
 )
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Steps at a time. [default: cores / threads]")
-@click.option("--gpus-per-step", type=click.FloatRange(0.01, 1.0), default=1.0, show_default=True, help="Share of a GPU that a step takes.")
+@click.option("--gpus-per-finetuning", type=click.FloatRange(0, 1.0), metavar="X", help="Share of a GPU. [default: 0.5 on GPUs]")
+@click.option("--gpus-per-trial", type=click.FloatRange(0, 1.0), metavar="X", help="Share of a GPU. [default: 0.25 on GPUs]")
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    metavar="HOST:PORT|auto",
+    help="A Ray cluster that runs. [default: $RAY_ADDRESS, else this machine alone]",
+)
+@click.option(
+    "--scale-up", is_flag=True, help="The cluster brings nodes when steps wait for them: ask for --workers steps whatever fits now."
+)
 @click.option("--step-timeout", type=click.FloatRange(1.0), metavar="SECONDS", help="End a step that takes longer, and go on without it.")
 @click.option("--dry-run", is_flag=True, help="Print the steps and about how long they take; run nothing.")
 def sweep(
     job: str | None,
+    like: Path | None,
     data: Path | None,
     run_path: Path | None,
     cache_path: Path | None,
     executor: str,
     workers: int | None,
-    gpus_per_step: float,
+    gpus_per_finetuning: float | None,
+    gpus_per_trial: float | None,
+    address: str | None,
+    scale_up: bool,
     step_timeout: float | None,
     dry_run: bool,
     **flags: Any,
@@ -112,27 +132,39 @@ def sweep(
     """
     from apc_bench.sweeping import Invocation, invoke
 
-    execution = {"executor": executor, "workers": workers, "gpus_per_step": gpus_per_step, "step_timeout": step_timeout}
-    sys.exit(invoke(Invocation(job, data, run_path, cache_path, dry_run, execution, flags)))
+    execution = {
+        "executor": executor,
+        "workers": workers,
+        "gpus_per_finetuning": gpus_per_finetuning,
+        "gpus_per_trial": gpus_per_trial,
+        "step_timeout": step_timeout,
+        "scale_up": scale_up,
+        "address": None if address == "local" else address,
+    }
+    sys.exit(invoke(Invocation(job, like, data, run_path, cache_path, dry_run, execution, flags)))
 
 
 @cli.command()
 @click.argument("run", type=FOLDER)
-def status(run: Path) -> None:
-    """What is done, running, failed and left in a run folder."""
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
+@click.option("--watch", is_flag=True, help="Again every ten seconds until no sweep holds the folder.")
+def status(run: Path, as_json: bool, watch: bool) -> None:
+    """What is done, running, failed and left in a run folder, how fast it goes and when it will end.
+
+    Reads the folder's files alone, so it works from any machine that sees them, and after the sweep has died.
+    """
+    import time
+
+    from apc_bench.status import as_lines, as_object
     from apc_bench.status import status as read_status
     from apc_bench.store.run import Run
 
-    state = read_status(Run.open(run))
-    click.echo(f"{state.done} of {state.total} steps done, {len(state.running)} running, {len(state.failed)} failed, {state.left} left")
-    click.echo("a sweep holds this folder now" if state.held else "no sweep is at work here")
-    for name in state.running:
-        click.echo(f"running  {name}")
-    for failure in state.failed:
-        shots = f" · {failure.shots} shots" if failure.shots else ""
-        click.echo(f"failed   {failure.kind} {failure.method} · {failure.category}{shots} · seed {failure.seed}: {failure.reason}")
-    for line in state.damaged:
-        click.echo(f"damaged  {line}")
+    while True:
+        state = read_status(Run.open(run))
+        click.echo(json.dumps(as_object(state)) if as_json else "\n".join(as_lines(state)))
+        if not (watch and state.held):
+            return
+        time.sleep(WATCHED_EVERY)
 
 
 @cli.command()
@@ -152,8 +184,28 @@ def report(run: Path, data: Path | None) -> None:
     click.echo(f"page: {page}")
 
 
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("job", metavar="JOB")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SWEEP OPTIONS]")
+@click.option("--address", metavar="URL", help="The dashboard, http://HOST:8265. [default: $RAY_API_SERVER_ADDRESS, else this machine's]")
+@click.option(
+    "--python", default="python", show_default=True, metavar="PATH", help="The nodes' Python that has apc-bench and its packages."
+)
+@click.option("--working-tree", "tree", is_flag=True, help="Run the code of this checkout instead of what the nodes have installed.")
+@click.option("--no-wait", is_flag=True, help="Hand the job in and return, instead of following its log to its exit code.")
+def submit(job: str, arguments: tuple[str, ...], address: str | None, python: str, tree: bool, no_wait: bool) -> None:
+    """A sweep as a job of a Ray cluster: JOB by name or file, then the sweep's own options, --run DIR among them.
+
+    The job's log is shown here and its exit code passed on; it goes on when this command is interrupted.
+    """
+    from apc_bench.submitting import submit as submit_job
+
+    sys.exit(submit_job(job, arguments, sweep, address=address, python=python, tree=tree, wait=not no_wait))
+
+
 def main() -> NoReturn:
-    """Runs the command; a user's error is one line and its exit code, a bug shows its traceback."""
+    """Runs the command; a user's error is one line and its exit code, a bug shows its traceback. A scheduler's SIGTERM ends like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _leave(guarded(lambda: cli(standalone_mode=False)))
 
 

@@ -11,6 +11,9 @@ import yaml
 from apc_bench.errors import UsageError, unknown
 from apc_bench.settings import Method, Sweep, make_sweep
 
+MANIFEST = "rayjob"
+"""The one file beside the jobs that is none: KubeRay's."""
+
 
 class _EachOnce(yaml.SafeLoader):
     """A safe loader that refuses a name given twice, where YAML would silently keep the last."""
@@ -32,6 +35,11 @@ def jobs_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).resolve().parents[1] / "jobs"
 
 
+def shipped_jobs() -> dict[str, Path]:
+    """The shipped job files by name."""
+    return {file.stem: file for file in sorted(jobs_folder().glob("*.yaml")) if file.stem != MANIFEST}
+
+
 def load_job(job: str) -> dict[str, Any]:
     """The settings of a job by its name (`paper`) or file (`my/job.yaml`), whose name it takes unless it sets `job` itself.
 
@@ -39,7 +47,7 @@ def load_job(job: str) -> dict[str, Any]:
     """
     path = Path(job)
     if path.suffix not in (".yaml", ".yml"):
-        shipped = {file.stem: file for file in jobs_folder().glob("*.yaml")}
+        shipped = shipped_jobs()
         if job not in shipped:
             raise UsageError(f"{unknown('job', job, shipped)}; a job file is given by its path, ending in .yaml")
         path = shipped[job]

@@ -1,5 +1,6 @@
 """What one worker does: fine-tune an extractor, or score a trial. Knows nothing of Ray, of other steps, or of retries."""
 
+import gc
 import hashlib
 import os
 import socket
@@ -24,7 +25,8 @@ from apc_bench.settings import digest
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded, memo_array
-from apc_bench.store.run import Run
+from apc_bench.store.run import INFO, Run
+from apc_bench.time_limit import time_limit
 from apc_bench.trial import Measured, tabulate
 from apc_bench.work import Order, Outcome
 
@@ -35,24 +37,29 @@ def perform(step: Step, order: Order) -> Outcome:
     run = Run(order.run)
     known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
     reason = trace = None
-    fatal = False
+    fatal = starved = False
     try:
+        _check_reach(order)
         attempts.record(run.attempts_folder, attempts.START, **known)
         _set_determinism(order, step)
-        (fit_extractor if step.kind == EXTRACTOR else score_trial)(step, order, run)
+        with time_limit(order.step_timeout, order.note_of_time_limit(step.result_key)):
+            (fit_extractor if step.kind == EXTRACTOR else score_trial)(step, order, run)
     except StorageError as error:
         reason, fatal = str(error), True
     except ApcError as error:
         reason = str(error)
+    except torch.OutOfMemoryError as error:
+        reason, starved = f"out of GPU memory ({str(error).splitlines()[0][:160]}); a smaller image size or batch needs less", True
     except Exception as error:  # the seam: a bug in one step must not end the others
         reason, trace = f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc()
+    _release_memory(order)
     seconds = time.perf_counter() - started
     try:
         event = attempts.FAILED if reason else attempts.DONE
         attempts.record(run.attempts_folder, event, **known, seconds=seconds, reason=reason, traceback=trace)
     except StorageError as error:
         return Outcome(False, seconds, str(error), fatal=True, recorded=False)
-    return Outcome(reason is None, seconds, reason, trace, fatal)
+    return Outcome(reason is None, seconds, reason, trace, fatal, wants_whole_gpu=starved)
 
 
 def fit_extractor(step: Step, order: Order, run: Run) -> None:
@@ -188,6 +195,19 @@ def _set_determinism(order: Order, step: Step) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.cuda.reset_peak_memory_stats()
+
+
+def _check_reach(order: Order) -> None:
+    """On a node without the shared folder a step would do its work into a folder of that node's own, where nobody finds it."""
+    if not (order.run / INFO).is_file():
+        raise StorageError(f"{socket.gethostname()} cannot reach the run folder {order.run}; every node must see it under this name")
+
+
+def _release_memory(order: Order) -> None:
+    """Workers are used again: what this step left on the GPU is given back for those beside it."""
+    if order.sweep.device == "cuda" and torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _reset_peak_memory() -> None:

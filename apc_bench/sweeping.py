@@ -1,7 +1,8 @@
 """The `sweep` command behind its flags: from an invocation to lines on the screen and an exit code."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from rich.markup import escape
 
 from apc_bench.datasets.catalog import is_mvtec_ad
 from apc_bench.datasets.layouts import read_dataset
+from apc_bench.errors import UsageError
 from apc_bench.estimate import about
 from apc_bench.job import sweep_from
 from apc_bench.preparation import Prepared, prepare
 from apc_bench.progress import counted
-from apc_bench.settings import Sweep
+from apc_bench.settings import Sweep, make_sweep
 from apc_bench.store.cache import Cache, default_folder
 from apc_bench.store.run import Run
 from apc_bench.sweep import Execution, default_run, run_sweep
@@ -22,9 +24,11 @@ from apc_bench.sweep import Execution, default_run, run_sweep
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the command line said. `execution`: fields of Execution; `flags`: settings that override the job's, None where not given."""
+    """What the command line said. `like`: a run folder to repeat. `execution`: fields of Execution; `flags`: settings that override the job's,
+    None where not given."""
 
     job: str | None
+    like: Path | None
     data: Path | None
     run: Path | None
     cache: Path | None
@@ -36,7 +40,9 @@ class Invocation:
 def invoke(given: Invocation) -> int:
     """Runs the sweep (or tells what it would do) and reports. Returns the exit code."""
     log, out = Console(stderr=True), Console()
-    sweep, lines = _settings(given)
+    execution = _execution(given.execution)
+    given, repeated = _repeating(given)
+    sweep, lines = _settings(given, repeated)
     for line in lines:
         log.print(escape(line), soft_wrap=True)
     cache = Cache(given.cache or default_folder())
@@ -44,7 +50,9 @@ def invoke(given: Invocation) -> int:
         sweep, given.data, cache, say=lambda line: log.print(escape(line), highlight=False, soft_wrap=True), dry=given.dry_run
     )
     path = given.run or default_run(prepared.sweep, prepared.dataset.name)
-    execution = Execution(**given.execution)
+    _check_lasting(path)
+    for line in _differences(repeated, prepared, path) if repeated else ():
+        log.print(escape(line), highlight=False, soft_wrap=True)
     if given.dry_run:
         _tell(prepared, path, execution, out)
         return 0
@@ -57,14 +65,70 @@ def invoke(given: Invocation) -> int:
     return summary.exit_code
 
 
+def _execution(fields: Mapping[str, Any]) -> Execution:
+    """How to run. Raises UsageError for what only Ray can do."""
+    execution = Execution(**fields)
+    if execution.scale_up and not (execution.address and execution.workers):
+        raise UsageError("--scale-up needs --address and --workers: on what cluster, and for how many steps at a time")
+    for flag, value in (("--address", execution.address), ("--step-timeout", execution.step_timeout)):
+        if value is not None and execution.executor == "serial":
+            raise UsageError(f"{flag} needs --executor ray: in one process there is nobody else to do or to end a step")
+    return execution
+
+
+def _check_lasting(path: Path) -> None:
+    """A Ray job works in a copy of the working folder that is deleted with Ray's session, and so would be a run folder in it."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not path.is_absolute():
+        raise UsageError(
+            f"--run {path} would lie in the job's own copy of the folder and vanish with it; give an absolute path on shared storage"
+        )
+
+
 def _ending(before: int, done: int, failed: int, path: Path) -> str:
     if not failed:
         return f"{done} steps done" + (f", {before} were done before" if before else "")
     return f"{done} steps done, {failed} FAILED; `apc-bench status {path}` lists them, and the same command tries them again"
 
 
-def _settings(given: Invocation) -> tuple[Sweep, list[str]]:
-    """The job named; else the paper's methods on the folder given, resized to a square unless it is MVTec AD; else the quickstart."""
+def _repeating(given: Invocation) -> tuple[Invocation, Run | None]:
+    """The invocation with the dataset of the run that is repeated, and that run; as it is where none is. Raises UsageError, RunError."""
+    if given.like is None:
+        return given, None
+    if given.job is not None:
+        raise UsageError("--like RUN repeats that run's own job; leave --job out")
+    run = Run.open(given.like)
+    synthetic = run.info["settings"].get("synthetic") is not None
+    return replace(given, data=given.data or (None if synthetic else Path(run.info["data"]))), run
+
+
+def _differences(repeated: Run, prepared: Prepared, path: Path) -> list[str]:
+    """What is not as it was when the repeated run was made. Raises UsageError where its own folder would be the place of its repetition."""
+    if path.resolve() == repeated.path.resolve():
+        raise UsageError(f"{path} is the run that --like repeats, and holds its results already; name another folder with --run")
+    info = repeated.info
+    changed = [
+        f"{name} was {old!r}, is {prepared.environment.get(name)!r}"
+        for name, old in info["computing"].items()
+        if prepared.environment.get(name) != old
+    ]
+    prints = {planned.category.name: planned.fingerprint for planned in prepared.planned}
+    changed += [f"the content of category '{name}' changed" for name, old in info["fingerprints"].items() if prints.get(name, old) != old]
+    changed += [
+        f"the weights of '{name}' changed"
+        for name, found in prepared.weights.items()
+        if info["weights"].get(name, {}).get("sha256", found.sha256) != found.sha256
+    ]
+    return [f"not as in {repeated.path}, so numbers may differ: {line}" for line in changed] or [
+        f"all that decides numbers is as in {repeated.path}"
+    ]
+
+
+def _settings(given: Invocation, repeated: Run | None) -> tuple[Sweep, list[str]]:
+    """The repeated run's; else the job named; else the paper's methods on the folder given, resized to a square unless it is MVTec AD; else the
+    quickstart."""
+    if repeated is not None:
+        settings = {**repeated.info["settings"], **{name: value for name, value in given.flags.items() if value is not None}}
+        return make_sweep(settings, source=f"settings of {repeated.path}"), []
     if given.job or given.data is None:
         return sweep_from(given.job or "quickstart", given.flags)
     dataset = read_dataset(given.data, categories=given.flags.get("categories"))

@@ -11,7 +11,8 @@ from apc_bench.settings import Sweep
 class Order:
     """What every step of a sweep shares: settings (device and precision resolved), places, and the hashes that it must find there.
 
-    fingerprints: category -> fingerprint; weights: method -> sha256; environment: what decides bits (store/provenance.py).
+    fingerprints: category -> fingerprint; weights: method -> sha256; environment: what decides bits (store/provenance.py);
+    step_timeout: seconds after which a step ends its own process, which must then be a worker's.
     """
 
     sweep: Sweep
@@ -21,12 +22,17 @@ class Order:
     fingerprints: Mapping[str, str]
     weights: Mapping[str, str]
     environment: Mapping[str, str]
+    step_timeout: float | None = None
+
+    def note_of_time_limit(self, result_key: str) -> Path:
+        """Where a step that took too long leaves its stacks (time_limit.py)."""
+        return self.run / "attempts" / f"{result_key}.stacks"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a step ended. `reason`: one line; `traceback`: of a bug; `fatal`: a storage failure, after which going on makes no sense;
-    `recorded`: whether the worker wrote it to the attempts log, which a lost one could not."""
+    `recorded`: whether the worker wrote it to the attempts log, which a lost one could not; `wants_whole_gpu`: it ran out of GPU memory."""
 
     ok: bool
     seconds: float
@@ -34,3 +40,4 @@ class Outcome:
     traceback: str | None = None
     fatal: bool = False
     recorded: bool = True
+    wants_whole_gpu: bool = False

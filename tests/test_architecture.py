@@ -28,6 +28,7 @@ ROOMS = (
     "evaluation",
     "trial",
     "work",
+    "time_limit",
     "steps",
     "executors",
     "progress",
@@ -37,6 +38,7 @@ ROOMS = (
     "status",
     "report",
     "sweeping",
+    "submitting",
     "cli",
     "__main__",
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from apc_bench.errors import UsageError
-from apc_bench.job import jobs_folder, load_job, override, sweep_from
+from apc_bench.job import load_job, override, shipped_jobs, sweep_from
 
 TWO = "methods: {a: {backbone: resnet50}, b: {detector: apc, backbone: resnet18}, c: {backbone: resnet18}}\n"
 
@@ -15,7 +15,7 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in jobs_folder().glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(shipped_jobs()))
 def test_every_shipped_job_is_valid_under_its_own_name(name):
     sweep, lines = sweep_from(name, {})
     assert sweep.job == name
@@ -23,7 +23,7 @@ def test_every_shipped_job_is_valid_under_its_own_name(name):
 
 
 def test_the_jobs_of_the_readme_are_shipped():
-    assert {"quickstart", "tiny", "paper"} <= {path.stem for path in jobs_folder().glob("*.yaml")}
+    assert {"quickstart", "tiny", "paper"} <= shipped_jobs().keys()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ START, DONE, FAILED, LOST = "start", "done", "failed", "lost"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One line of the log. `event`: start, done, failed or lost; `reason` and `traceback` where it failed."""
+    """One line of the log. `event`: start, done, failed or lost; `reason` and `traceback` where it failed.
+
+    `node`: the process id of the Ray node's own server, which tells nodes on one host apart; empty without Ray.
+    """
 
     event: str
     result_key: str
@@ -28,6 +31,7 @@ class Attempt:
     seconds: float | None = None
     reason: str | None = None
     traceback: str | None = None
+    node: str = ""
 
 
 def record(folder: Path, event: str, *, result_key: str, kind: str, step: str, **more: Any) -> None:
@@ -36,7 +40,8 @@ def record(folder: Path, event: str, *, result_key: str, kind: str, step: str, *
     File names that are no UTF-8 are kept as JSON's own escapes.
     """
     host, pid = socket.gethostname(), os.getpid()
-    line = {"event": event, "result_key": result_key, "time": time.time(), "host": host, "pid": pid, "kind": kind, "step": step, **more}
+    where = {"host": host, "pid": pid, "node": os.environ.get("RAY_RAYLET_PID", "")}
+    line = {"event": event, "result_key": result_key, "time": time.time(), **where, "kind": kind, "step": step, **more}
     path = folder / f"{host}-{pid}.jsonl"
     data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
     try:

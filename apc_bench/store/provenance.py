@@ -1,6 +1,7 @@
 """Where a result comes from: what computes (part of every result key) and what is only recorded. Imports neither torch nor ray."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -15,6 +16,9 @@ from apc_bench import RESULT_VERSION, __version__
 
 COMPUTES = ("torch", "torchvision", "numpy", "scipy", "pillow")
 RECORDED = ("ray", "pyarrow", "polars")
+REVISION = "APC_BENCH_REVISION"
+"""The variable that carries the revision of a checkout to where its copy runs."""
+
 _INSTRUCTION_SETS = ("avx512f", "avx512_bf16", "avx2", "fma", "asimd", "sve")
 
 
@@ -72,10 +76,11 @@ def gpu_names() -> tuple[str, ...]:
 
 
 def git_revision() -> dict[str, Any] | None:
-    """Commit and dirtiness of the checkout that this package runs from; None where it is installed."""
+    """Commit and dirtiness of the checkout that this package runs from, or that a Ray job was packed from; None where it is installed."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists() or shutil.which("git") is None:
-        return None
+        packed: dict[str, Any] | None = json.loads(os.environ.get(REVISION, "null"))
+        return packed
     commit = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=False)
     return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())} if commit.returncode == 0 else None

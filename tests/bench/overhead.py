@@ -2,6 +2,8 @@
 
 import functools
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +15,7 @@ from bench.many_trials import STEPS_PER_SEED, planned, write_dataset
 from bench.reports import timed
 
 from apc_bench.executors import ray
+from apc_bench.executors.drive import Resources
 from apc_bench.plan import TRIAL, Step
 from apc_bench.settings import Method
 from apc_bench.work import Outcome
@@ -25,8 +28,8 @@ DRY = 10_000
 
 def figures() -> list[Figure]:
     """A sweep of 100 busy steps through Ray, a thousand steps of no work, `--dry-run` of 10,000 steps, and `--help`."""
-    busy, start = _through_ray(STEPS, SECONDS)
-    nothing, _ = _through_ray(NOTHING, 0.0)
+    busy, start = through_ray(STEPS, SECONDS)
+    few, many = _no_work(NOTHING), _no_work(10 * NOTHING)
     share = busy / (STEPS * SECONDS / WORKERS)
     dry, steps = _dry_run()
     help_, _ = fastest(lambda: timed([sys.executable, "-m", "apc_bench", "--help"]))
@@ -39,22 +42,51 @@ def figures() -> list[Figure]:
             how=f"{busy:.1f} s with {WORKERS} workers; every step counts its matrix products for {SECONDS:g} s",
         ),
         Figure(what="Ray's start until the first step is at work, torch not loaded", value=start, unit="s"),
-        Figure(what=f"{NOTHING:,} steps of no work through Ray: each", value=1000 * nothing / NOTHING, unit="ms"),
+        *(
+            Figure(
+                what=f"{count:,} steps of no work through Ray: each",
+                value=1000 * seconds / count,
+                unit="ms",
+                how=f"{seconds:.1f} s; the driver's memory {memory:.0f} MiB at most, torch not loaded",
+            )
+            for count, (seconds, memory) in ((NOTHING, few), (10 * NOTHING, many))
+        ),
+        Figure(
+            what="the same: what nine times a thousand more steps add to the driver's memory",
+            value=many[1] - few[1],
+            unit="MiB",
+            how="peak of the process",
+        ),
         Figure(what=f"`apc-bench sweep --dry-run` of {steps:,} steps, the whole command", value=dry, unit="s", at_most=5),
         Figure(what="`apc-bench --help`, the whole command", value=help_, unit="s"),
     ]
 
 
-def _through_ray(count: int, seconds: float) -> tuple[float, float]:
+def through_ray(count: int, seconds: float) -> tuple[float, float]:
     """Wall seconds from the first step's start to the last outcome, and from the call to the first step's start."""
     method = Method(backbone="builtin")
     steps = [Step(TRIAL, f"t{n}", f"k{n}", "bench", "part", "patchcore", 0, n, None, method, 1.0) for n in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         called = time.time()
-        for _ in ray.run(steps, functools.partial(_work, seconds=seconds, folder=Path(folder)), ray.Resources(WORKERS, 1), print):
+        work = functools.partial(_work, seconds=seconds, folder=Path(folder))
+        resources = Resources(1, {TRIAL: 0.0}, workers=WORKERS)
+        for _ in ray.run(steps, work, resources, lost=lambda step, cause: False, probe=lambda: None, say=print):
             ended = time.time()
         begun = min(float(path.read_text()) for path in Path(folder).iterdir())
     return ended - begun, begun - called
+
+
+def _no_work(count: int) -> tuple[float, float]:
+    """Wall seconds of so many steps that do nothing, and the peak memory of their driver in MiB, in a process of its own."""
+    asked = f"from bench.overhead import through_ray, peak; print(through_ray({count}, 0.0)[0], peak(), flush=True); import os; os._exit(0)"
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    seconds, memory = told.split()[-2:]
+    return float(seconds), float(memory)
+
+
+def peak() -> float:
+    """The most memory that this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _work(step: Step, seconds: float, folder: Path) -> Outcome:

@@ -1,35 +1,16 @@
 """Real Ray, real processes: the executor changes no number, loses no step and ends what must end."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import polars as pl
 import pytest
+from processes import finish, scores_of, sweep
 
 from apc_bench.store import attempts
 from apc_bench.store.run import Run
 
 pytestmark = pytest.mark.ray
-
-
-def sweep(place: Path, name: str, *options: str) -> list[str]:
-    base = [sys.executable, "-m", "apc_bench", "sweep", "--job", "tiny", "--run", str(place / name), "--cache", str(place / "cache")]
-    return [*base, *options]
-
-
-def finish(command: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-def scores_of(run: Path) -> pl.DataFrame:
-    frame = pl.read_parquet(f"{run}/scores/**/*.parquet", hive_partitioning=True).drop("seconds")
-    return frame.sort("category", "method", "shots", "seed", "split", "image")
 
 
 def no_ray_left() -> bool:
@@ -59,40 +40,6 @@ def test_ray_gives_the_bits_of_serial_and_leaves_no_process(place, serial):
     while not no_ray_left() and time.monotonic() < deadline:
         time.sleep(0.5)
     assert no_ray_left()
-
-
-def test_a_killed_worker_changes_no_number(place, serial):
-    driver = subprocess.Popen(sweep(place, "killed"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    folder = place / "killed" / "attempts"
-    killed: set[int] = set()
-    deadline = time.monotonic() + 240
-    while driver.poll() is None and len(killed) < 3 and time.monotonic() < deadline:
-        time.sleep(0.2)
-        ended = {(attempt.pid, attempt.result_key) for attempt in attempts.read_attempts(folder) if attempt.event != "start"}
-        busy = [attempt.pid for attempt in attempts.read_attempts(folder) if (attempt.pid, attempt.result_key) not in ended]
-        for pid in set(busy) - killed:
-            os.kill(pid, signal.SIGKILL)
-            killed.add(pid)
-            time.sleep(2)
-            break
-    output, _ = driver.communicate(timeout=240)
-    assert driver.returncode == 0, output
-    assert killed, "no worker was caught at work"
-    assert scores_of(place / "killed").equals(scores_of(serial))
-
-
-def test_an_interrupted_sweep_goes_on_to_the_same_bits(place, serial):
-    driver = subprocess.Popen(sweep(place, "stopped"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    folder = place / "stopped" / "attempts"
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and sum(attempt.event == "done" for attempt in attempts.read_attempts(folder)) < 5:
-        time.sleep(0.2)
-    driver.send_signal(signal.SIGINT)
-    output, _ = driver.communicate(timeout=100)
-    assert driver.returncode == 130, output
-    assert "run the same command again" in output
-    finish(sweep(place, "stopped"))
-    assert scores_of(place / "stopped").equals(scores_of(serial))
 
 
 def test_a_second_sweep_on_the_folder_is_told_who_holds_it(place, serial):

@@ -1,0 +1,83 @@
+"""A cluster of three nodes on this machine, with logical GPUs: the bits of one process, also when a node goes."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import account, done, finish, log_of, scores_of, start, sweep, wait_until
+
+from apc_bench.store import attempts
+
+pytestmark = pytest.mark.ray
+ON_GPUS = ("--device", "cpu", "--gpus-per-finetuning", "1", "--gpus-per-trial", "0.5")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head and two more nodes, each with a core and a logical GPU; processes started here find its token in the environment."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        found.add_node(num_cpus=1, num_gpus=1)
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("nodes")
+
+
+@pytest.fixture(scope="module")
+def serial(place) -> Path:
+    finish(sweep(place, "serial", "--executor", "serial", "--device", "cpu"))
+    return place / "serial"
+
+
+def test_three_nodes_give_the_bits_of_serial_and_each_has_its_share(cluster, place, serial):
+    ended = finish(sweep(place, "cluster", "--address", cluster.address, *ON_GPUS))
+    assert scores_of(place / "cluster").equals(scores_of(serial))
+    assert "28 steps done" in ended.stderr
+    nodes = {attempt.node for attempt in log_of(place / "cluster") if attempt.event == attempts.DONE}
+    assert len(nodes) == 3, f"steps ran on {len(nodes)} of 3 nodes"
+
+
+def test_what_no_node_can_meet_is_refused_at_once(cluster, place):
+    began = time.monotonic()
+    refused = finish(sweep(place, "greedy", "--address", cluster.address, "--threads", "64"), code=2)
+    assert "asks for 64 cores" in refused.stderr
+    assert time.monotonic() - began < 100
+    assert not (place / "greedy" / "scores").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_told_in_one_line(place):
+    refused = finish(sweep(place, "nowhere", "--address", "127.0.0.1:1"), code=2)
+    assert "no Ray cluster answers at 127.0.0.1:1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_step_out_of_gpu_memory_has_one_more_try_with_the_gpu_to_itself(cluster):
+    script = Path(__file__).parent / "memory_errors.py"
+    ended = subprocess.run([sys.executable, str(script), cluster.address], capture_output=True, text=True, timeout=200, check=False)
+    expected = ["huge False out of memory on 1 GPU", "large True had 1 GPU", "small True had 0.5 GPU"]
+    assert sorted(ended.stdout.splitlines()) == expected, ended.stderr
+
+
+def test_a_node_that_goes_half_way_costs_its_steps_alone(cluster, place, serial):
+    driver = start(sweep(place, "shrunk", "--address", cluster.address, *ON_GPUS))
+    assert wait_until(lambda: done(place / "shrunk") >= 8, 200)
+    gone = cluster.worker_nodes.copy().pop()
+    fault = time.time()
+    cluster.remove_node(gone, allow_graceful=False)
+    output, _ = driver.communicate(timeout=280)
+    assert driver.returncode == 0, output
+    assert scores_of(place / "shrunk").equals(scores_of(serial))
+    print(account(place / "shrunk", [fault]))
