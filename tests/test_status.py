@@ -104,3 +104,9 @@ def test_like_refuses_what_cannot_be_a_repetition(whole, more, reason):
 )
 def test_what_only_a_cluster_can_do_is_refused_without_one(flags):
     assert "need" in apc_bench("sweep", *CHOSEN, *flags, "--dry-run", code=2).output
+
+
+def test_a_relative_run_folder_inside_a_ray_job_is_refused(place, monkeypatch):
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    told = apc_bench("sweep", *CHOSEN, "--run", "runs/here", "--cache", place / "cache", "--dry-run", code=2).output
+    assert "give an absolute path on shared storage" in told.replace("\n", " ")

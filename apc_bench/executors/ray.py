@@ -101,16 +101,16 @@ def _check_nodes(ray: Any, probe: Probe, resources: Resources) -> None:
     """Asks every node that could be given a step. Raises ResourceError that names each node with what is wrong there."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    asked = {}
+    asked = []
     for node in ray.nodes():
         if node["Alive"] and node["Resources"].get("CPU", 0) >= resources.cpus:
             place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             gpus = 0.01 if any(resources.gpus.values()) and node["Resources"].get("GPU") else 0
-            asked[f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"] = ray.remote(
-                num_cpus=0, num_gpus=gpus, max_retries=0, scheduling_strategy=place
-            )(_probed).remote(probe)
+            name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+            remote = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0, scheduling_strategy=place)(_probed)
+            asked.append((name, remote.remote(probe)))
     faults = []
-    for name, reference in asked.items():
+    for name, reference in asked:
         try:
             fault = ray.get(reference, timeout=120)
         except ray.exceptions.RayError as error:

@@ -64,6 +64,29 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_line(place):
     assert "Traceback" not in refused.stderr
 
 
+def nodes_of(address: str) -> int:
+    """How many nodes a cluster has, asked by a process of its own."""
+    asked = "import ray, sys; ray.init(address=sys.argv[1], logging_level='ERROR'); print(sum(node['Alive'] for node in ray.nodes()))"
+    told = subprocess.run([sys.executable, "-c", asked, address], capture_output=True, text=True, check=True, timeout=60)
+    return int(told.stdout.split()[-1])
+
+
+def test_a_node_that_cannot_reach_the_run_folder_is_named_at_the_start(cluster, place):
+    hidden = f"mount -t tmpfs tmpfs {place} && exec {sys.executable} -m ray.scripts.scripts start --address={cluster.address} --num-cpus=1 --block"
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs a mount namespace, which this user may not make")
+    before = nodes_of(cluster.address)
+    node = subprocess.Popen(["unshare", "--mount", "sh", "-c", hidden], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert wait_until(lambda: nodes_of(cluster.address) > before, 60)
+        told = finish(sweep(place, "hidden", "--address", cluster.address, "--device", "cpu"), code=2).stderr.splitlines()
+        assert told[-1].startswith("error: node ")
+        assert f"cannot reach the run folder {place / 'hidden'}" in told[-1]
+    finally:
+        node.terminate()
+        node.wait(timeout=60)
+
+
 def test_a_step_out_of_gpu_memory_has_one_more_try_with_the_gpu_to_itself(cluster):
     script = Path(__file__).parent / "memory_errors.py"
     ended = subprocess.run([sys.executable, str(script), cluster.address], capture_output=True, text=True, timeout=200, check=False)
