@@ -90,7 +90,8 @@ class Drive:
             flight = self._next()
             if flight is None:
                 return
-            options = {"num_cpus": flight.cpus, "num_gpus": flight.gpus, "name": flight.step.name}
+            # Ray keeps counters for each name that it ever saw, 10 KB apiece: so the kind, and not the step's own.
+            options = {"num_cpus": flight.cpus, "num_gpus": flight.gpus, "name": flight.step.kind}
             reference = self.remote.options(**options).remote(self.work, flight.step)
             self.flying[reference] = dataclasses.replace(flight, submitted=time.monotonic())
 
