@@ -27,7 +27,11 @@ address=$head:$port
 
 srun --nodes=1 --ntasks=1 --nodelist="$head" \
     "$bin/ray" start --head --node-ip-address="$head" --port="$port" --num-cpus="$cpus" --num-gpus="$gpus" --include-dashboard=false --block &
-until "$bin/ray" health-check --address "$address" >/dev/null 2>&1; do sleep 2; done
+ray=$!
+until "$bin/ray" health-check --address "$address" >/dev/null 2>&1; do
+    kill -0 "$ray" 2>/dev/null || { echo "error: Ray did not start on $head, port $port; its reason stands above" >&2; exit 1; }
+    sleep 2
+done
 others=$(tail -n +2 <<<"$nodes")
 for node in $others; do
     srun --nodes=1 --ntasks=1 --nodelist="$node" "$bin/ray" start --address="$address" --num-cpus="$cpus" --num-gpus="$gpus" --block &
