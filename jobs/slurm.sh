@@ -18,6 +18,7 @@ bin=${APC_BENCH_BIN:-$(cd "${SLURM_SUBMIT_DIR:-.}" && pwd)/.venv/bin}
 port=${APC_BENCH_PORT:-6379}
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$("$bin/python" -c 'import secrets; print(secrets.token_hex(32))')}
 export RAY_USAGE_STATS_ENABLED=0
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # the sweep has let its steps end by then
 
 cpus=${SLURM_CPUS_PER_TASK:-1}
 gpus=${SLURM_GPUS_ON_NODE:-0}
