@@ -14,7 +14,7 @@ test: $(READY) lint
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/cluster
 
 test-cluster: $(READY)
-	$(BIN)/pytest tests/cluster
+	$(BIN)/pytest -n 2 --dist loadfile tests/cluster
 
 bench: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[bench]'

@@ -5,7 +5,8 @@ ApcError            one line: what, where, got, do. Carries the exit code
 ├── DataError       a dataset that is missing, malformed, unreadable, too small or leaking
 ├── WeightsError    weights that are missing, damaged, or of another network
 ├── RunError        a run folder that is of another sweep, in use, newer, or not a run folder
-│   └── DamagedFile one file of a run folder that does not verify
+│   ├── DamagedFile one file of a run folder that does not verify
+│   └── TakenOver   a later sweep holds the run folder that a worker wants to write into
 ├── StorageError    a write that failed (full disk, no permission): stops a sweep at once
 ├── ResourceError   a request that no machine at hand can meet
 └── TrainingError   a training that diverged
@@ -39,6 +40,10 @@ class RunError(ApcError):
 
 class DamagedFile(RunError):
     """One file of a run folder that does not verify; readers name it and go on without it."""
+
+
+class TakenOver(RunError):
+    """A worker whose driver is dead wants to write into a run folder that a later sweep holds."""
 
 
 class StorageError(ApcError):

@@ -18,7 +18,7 @@ from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import Assigned, Split, check_leaks
 from apc_bench.detectors.protocol import Detector, Fitted, Images, Training
 from apc_bench.detectors.registry import REGISTRY
-from apc_bench.errors import ApcError, ResourceError, StorageError, WeightsError
+from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.settings import digest
@@ -34,10 +34,11 @@ from apc_bench.work import Order, Outcome
 def perform(step: Step, order: Order) -> Outcome:
     """Does one step and records its start and end. Never raises: a failed step is an outcome with its reason."""
     started = time.perf_counter()
-    run = Run(order.run)
+    run = Run(order.run, order.holding)
     known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
     reason = trace = None
     fatal = starved = False
+    event = attempts.FAILED
     try:
         _check_reach(order)
         attempts.record(run.attempts_folder, attempts.START, **known)
@@ -46,6 +47,8 @@ def perform(step: Step, order: Order) -> Outcome:
             (fit_extractor if step.kind == EXTRACTOR else score_trial)(step, order, run)
     except StorageError as error:
         reason, fatal = str(error), True
+    except TakenOver as error:
+        reason, event = str(error), attempts.LOST
     except ApcError as error:
         reason = str(error)
     except torch.OutOfMemoryError as error:
@@ -55,8 +58,7 @@ def perform(step: Step, order: Order) -> Outcome:
     _release_memory(order)
     seconds = time.perf_counter() - started
     try:
-        event = attempts.FAILED if reason else attempts.DONE
-        attempts.record(run.attempts_folder, event, **known, seconds=seconds, reason=reason, traceback=trace)
+        attempts.record(run.attempts_folder, event if reason else attempts.DONE, **known, seconds=seconds, reason=reason, traceback=trace)
     except StorageError as error:
         return Outcome(False, seconds, str(error), fatal=True, recorded=False)
     return Outcome(reason is None, seconds, reason, trace, fatal, wants_whole_gpu=starved)

@@ -65,7 +65,7 @@ def run_sweep(prepared: Prepared, path: Path, cache: Cache, execution: Execution
     Raises RunError when the folder is in use or belongs to a sweep with other settings, StorageError when a write fails.
     """
     run = Run(path)
-    with run.lock():
+    with run.lock() as holding:
         _write_start(run, prepared)
         done = {step.result_key for step in prepared.steps if run.is_done(step)}
         left = [step for step in prepared.steps if step.result_key not in done]
@@ -74,7 +74,7 @@ def run_sweep(prepared: Prepared, path: Path, cache: Cache, execution: Execution
                 display.say(f"damaged: {line}")
             display.say(f"{counted(prepared.steps)}" + (f"; {len(done)} of them done already" if done else ""))
             failed = []
-            for step, outcome in _execute(left, run, _order(prepared, path, cache, execution), execution, display.say):
+            for step, outcome in _execute(left, run, _order(prepared, path, cache, execution, holding), execution, display.say):
                 display.ended_with(step, outcome)
                 if not outcome.ok:
                     failed.append((step, outcome.reason or ""))
@@ -140,7 +140,7 @@ def _perform(step: Step, order: work.Order) -> work.Outcome:
     return perform(step, order)
 
 
-def _order(prepared: Prepared, path: Path, cache: Cache, execution: Execution) -> work.Order:
+def _order(prepared: Prepared, path: Path, cache: Cache, execution: Execution, holding: str) -> work.Order:
     return work.Order(
         sweep=prepared.sweep,
         run=path.resolve(),
@@ -149,6 +149,7 @@ def _order(prepared: Prepared, path: Path, cache: Cache, execution: Execution) -
         fingerprints={planned.category.name: planned.fingerprint for planned in prepared.planned},
         weights={name: found.sha256 for name, found in prepared.weights.items()},
         environment=prepared.environment,
+        holding=holding,
         step_timeout=execution.step_timeout,
     )
 

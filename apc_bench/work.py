@@ -12,7 +12,8 @@ class Order:
     """What every step of a sweep shares: settings (device and precision resolved), places, and the hashes that it must find there.
 
     fingerprints: category -> fingerprint; weights: method -> sha256; environment: what decides bits (store/provenance.py);
-    step_timeout: seconds after which a step ends its own process, which must then be a worker's.
+    holding: the sweep's name for its hold on the run folder (store/lock.py); step_timeout: seconds after which a step ends its own process,
+    which must then be a worker's.
     """
 
     sweep: Sweep
@@ -22,6 +23,7 @@ class Order:
     fingerprints: Mapping[str, str]
     weights: Mapping[str, str]
     environment: Mapping[str, str]
+    holding: str | None = None
     step_timeout: float | None = None
 
     def note_of_time_limit(self, result_key: str) -> Path:

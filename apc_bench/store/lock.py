@@ -4,6 +4,7 @@ import getpass
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +19,8 @@ HOLDER = ".holder.json"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a run folder, which is made where it is missing.
+def held(folder: Path) -> Iterator[str]:
+    """Holds a run folder, which is made where it is missing; yields the name of this holding, by which `holding` tells it from a later one.
 
     Raises RunError that names the holder where another process has it or where the name is a file's, StorageError where it cannot be written.
     """
@@ -34,11 +35,20 @@ def held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write the run folder {folder}: {error.strerror or error}") from None
     try:
-        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        write_json(folder / HOLDER, {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": since})
-        yield
+        name, since = uuid.uuid4().hex, time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        note = {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": since, "holding": name}
+        write_json(folder / HOLDER, note)
+        yield name
     finally:
         lock.release()
+
+
+def holding(folder: Path) -> str | None:
+    """The name of the last holding of a run folder; None where its note is lost."""
+    with suppress(DamagedFile, AttributeError):
+        name = read_json(folder / HOLDER).get("holding")
+        return name if isinstance(name, str) else None
+    return None
 
 
 def _holder(folder: Path) -> str:

@@ -17,11 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from apc_bench.datasets.split import Split
-from apc_bench.errors import DamagedFile, RunError
+from apc_bench.errors import DamagedFile, RunError, TakenOver
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store import attempts
 from apc_bench.store.files import TEMPORARY, count_rows, file_sha256, read_json, read_table, write_atomically, write_json, write_table
-from apc_bench.store.lock import held
+from apc_bench.store.lock import held, holding
 from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLAN, SCHEMA_VERSION, SCORES, SPLIT, TRAINING, maps_schema
 
 INFO = "run.json"
@@ -54,10 +54,11 @@ class TrialResult:
 
 
 class Run:
-    """One run folder."""
+    """One run folder. `holding`: the sweep that a worker writes for, which outlives its driver's death but must not write into a later sweep."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, holding: str | None = None) -> None:
         self.path = path
+        self.holding = holding
         self.damaged: list[str] = []
         self._planned: dict[str, dict[str, Any]] = {}
 
@@ -84,12 +85,16 @@ class Run:
 
     # Writing
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[str]:
         """Holds the folder for this process until the end of `with`; the kernel frees it when the process ends, however it ends.
 
-        Raises RunError that names the holder.
+        Gives the holding's name. Raises RunError that names the holder.
         """
         return held(self.path)
+
+    def _check_holding(self) -> None:
+        if self.holding is not None and holding(self.path) not in (self.holding, None):
+            raise TakenOver(f"{self.path} has been taken over by a later sweep, which does this step itself")
 
     def clean(self) -> int:
         """Removes half-written files that a crash left behind; only the holder of the lock may. Returns how many."""
@@ -160,20 +165,30 @@ class Run:
         write_table(path, pa.Table.from_pylist(rows, SPLIT), {"kind": "split", "reserve": str(split.reserve)})
 
     def write_extractor(self, step: Step, weights: bytes, curves: pa.Table, marks: Mapping[str, str]) -> None:
-        """Writes the weights (safetensors bytes), then the training curves, which name the weights' hash and make the extractor exist."""
+        """Writes the weights (safetensors bytes), then the training curves, which name the weights' hash and make the extractor exist.
+
+        Raises StorageError, TakenOver.
+        """
+        self._check_holding()
         sha256 = write_atomically(self._weights_path(step.result_key), lambda path: path.write_bytes(weights))
+        self._check_holding()
         identity = {"kind": "training", "result_key": step.result_key, "weights_sha256": sha256}
         write_table(self._training_path(step.result_key), curves.cast(TRAINING), {**identity, **marks})
 
     def write_trial(self, step: Step, result: TrialResult) -> None:
-        """Writes scores, maps, curves and features, then the metrics, which name their hashes and make the trial exist."""
+        """Writes scores, maps, curves and features, then the metrics, which name their hashes and make the trial exist.
+
+        Raises StorageError, TakenOver.
+        """
         identity = {"result_key": step.result_key, "trial_id": step.trial_id}
+        self._check_holding()
         tables = {"scores": result.scores, "maps": result.maps, "curves": result.curves, "features": result.features}
         files = {}
         for kind, table in tables.items():
             if table is not None:
                 marks = {"kind": kind, **identity, **(result.map_marks if kind == "maps" else {})}
                 files[f"sha256.{kind}"] = write_table(self._trial_path(kind, step), table, marks)
+        self._check_holding()
         write_table(self._trial_path("metrics", step), result.metrics, {"kind": "metrics", **identity, **files})
 
     # Reading

@@ -12,9 +12,9 @@ from processes import account, busy, done, finish, log_of, scores_of, start, swe
 
 from apc_bench.store import attempts
 
-pytestmark = pytest.mark.ray
-INTERVAL = 6.0
-"""Seconds at least between two kills: the start of a worker and three steps of the job."""
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+APART = 3
+"""Steps that are done between two kills: killed faster than it can work, a sweep ends with what it has tried three times."""
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +35,23 @@ def test_workers_killed_again_and_again_change_no_number(place, serial):
         if wait_until(lambda: bool(busy(run)) or driver.poll() is not None, 120) and (at_work := busy(run)):
             os.kill(chance.choice(at_work), signal.SIGKILL)
             faults.append(time.time())
-            time.sleep(INTERVAL + chance.uniform(0, 2))
+            wanted = done(run) + APART
+            wait_until(lambda wanted=wanted: done(run) >= wanted or driver.poll() is not None, 200)
+            time.sleep(chance.uniform(0, 2))
     output, _ = driver.communicate()
     assert driver.returncode == 0, output
-    assert faults, "no worker was caught at work"
+    assert len(faults) > 1, "hardly a worker was caught at work"
     assert scores_of(run).equals(scores_of(serial))
     print(account(run, faults))
 
 
 def test_a_driver_killed_at_five_moments_goes_on_to_the_same_bits(place, serial):
     run, chance, faults = place / "driverless", random.Random(1), []
-    for steps in sorted(chance.sample(range(1, 24), 5)):
+    for _ in range(5):
+        wanted = done(run) + chance.randrange(1, 5)
         driver = start(sweep(place, "driverless"))
-        assert wait_until(lambda steps=steps: done(run) >= steps, 200)
+        assert wait_until(lambda wanted=wanted: done(run) >= wanted, 200)
+        time.sleep(chance.uniform(0, 0.5))
         driver.kill()
         faults.append(time.time())
         driver.communicate()

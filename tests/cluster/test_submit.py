@@ -1,7 +1,6 @@
 """`apc-bench submit` on a head node with a dashboard: the log comes along, and so does the exit code."""
 
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -30,9 +29,16 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def dashboard() -> Iterator[str]:
+def environment() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def dashboard(environment) -> Iterator[str]:
     """A head node of two cores whose token this process holds; its dashboard's address."""
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    for name, value in (("RAY_AUTH_MODE", "token"), ("RAY_AUTH_TOKEN", secrets.token_hex(32)), ("RAY_USAGE_STATS_ENABLED", "0")):
+        environment.setenv(name, value)
     port, board = free_port(), free_port()
     node = ["--head", f"--port={port}", "--num-cpus=2", "--num-gpus=0", "--include-dashboard=true", f"--dashboard-port={board}"]
     head = subprocess.Popen([BIN / "ray", "start", *node, "--block"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

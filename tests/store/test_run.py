@@ -15,7 +15,7 @@ import pytest
 
 from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import make_split
-from apc_bench.errors import ApcError, DamagedFile, RunError
+from apc_bench.errors import ApcError, DamagedFile, RunError, TakenOver
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.settings import Method
 from apc_bench.store import attempts
@@ -297,6 +297,21 @@ def test_the_lock_is_free_after_its_block_and_taken_within_it(tmp_path):
             pytest.fail("two sweeps in one folder")
     with run.lock():  # `lock` still lives; the folder is free all the same
         pass
+
+
+def test_a_worker_of_a_dead_sweep_writes_nothing_into_the_folder_of_a_later_one(run):
+    with run.lock() as first:
+        pass
+    with run.lock() as second:
+        before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+        orphan = Run(run.path, first)
+        with pytest.raises(TakenOver, match="taken over by a later sweep"):
+            orphan.write_trial(TRIALS[1], result_of(TRIALS[2]))
+        with pytest.raises(TakenOver, match="taken over by a later sweep"):
+            orphan.write_extractor(TUNING, b"other", pa.Table.from_pylist([], TRAINING), {})
+        assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+        Run(run.path, second).write_trial(TRIALS[1], result_of(TRIALS[1]))
+    assert run.is_done(TRIALS[1])
 
 
 def test_a_file_in_the_place_of_the_run_folder_is_told(tmp_path):
