@@ -210,8 +210,11 @@ def main() -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process: where Ray was at work without destructors, since threads of its own outlive them and crash (Ray 2.60: up to one exit in seven)."""
-    if "ray" not in sys.modules:
+    """Ends the process: where Ray was at work without destructors, since threads of its own outlive them and crash (Ray 2.60: up to one exit in seven).
+
+    So also after an interrupt: one that came within an exec() of source text, as of dataclasses, makes CPython die of SIGINT whatever the code.
+    """
+    if "ray" not in sys.modules and code != INTERRUPTED:
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()

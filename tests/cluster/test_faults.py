@@ -4,10 +4,8 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
-import yaml
 from processes import account, busy, done, finish, log_of, scores_of, start, sweep, wait_until
 
 from apc_bench.store import attempts
@@ -15,17 +13,6 @@ from apc_bench.store import attempts
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 APART = 3
 """Steps that are done between two kills: killed faster than it can work, a sweep ends with what it has tried three times."""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("faults")
-
-
-@pytest.fixture(scope="module")
-def serial(place) -> Path:
-    finish(sweep(place, "serial", "--executor", "serial"))
-    return place / "serial"
 
 
 def test_workers_killed_again_and_again_change_no_number(place, serial):
@@ -58,50 +45,6 @@ def test_a_driver_killed_at_five_moments_goes_on_to_the_same_bits(place, serial)
     finish(sweep(place, "driverless"))
     assert scores_of(run).equals(scores_of(serial))
     print(account(run, faults))
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupts_at_five_moments_leave_a_run_that_goes_on_to_the_same_bits(place, serial, number):
-    run, chance = place / number.name, random.Random(number)
-    for moment in range(5):
-        driver = start(sweep(place, number.name))
-        before, more = done(run), chance.randrange(1, 6)
-        if moment == 0:
-            time.sleep(chance.uniform(1, 6))  # while it starts
-        else:
-            wait_until(lambda before=before, more=more: done(run) >= min(before + more, 27), 100)
-        driver.send_signal(number)
-        output, _ = driver.communicate(timeout=60)
-        assert driver.returncode == 130, output
-        assert "Traceback" not in output
-        assert "run the same command again" in output
-    finish(sweep(place, number.name))
-    assert scores_of(run).equals(scores_of(serial))
-    print(account(run, []))
-
-
-@pytest.fixture(scope="module")
-def endless(place) -> tuple[str, ...]:
-    """The job `tiny` with a fine-tuning that takes hours, one shot and one seed: two fine-tunings and four trials, of which two can be done."""
-    job = yaml.safe_load(Path("jobs/tiny.yaml").read_text()) | {"shots": [1], "seeds": [0]}
-    job["methods"]["apc"]["settings"] |= {"steps": 100_000, "batch": 16}
-    path = place / "endless.yaml"
-    path.write_text(yaml.safe_dump(job))
-    return ("--job", str(path))
-
-
-def test_a_second_interrupt_stops_at_once(place, endless):
-    driver = start(sweep(place, "twice", *endless))
-    assert wait_until(lambda: len(busy(place / "twice")) == 2, 100)
-    driver.send_signal(signal.SIGINT)
-    time.sleep(2)
-    assert driver.poll() is None, "it waits for what runs"
-    began = time.monotonic()
-    driver.send_signal(signal.SIGINT)
-    output, _ = driver.communicate(timeout=60)
-    assert driver.returncode == 130, output
-    assert "2 running steps have 20 s to end" in output
-    assert time.monotonic() - began < 15
 
 
 def test_a_hung_step_is_ended_with_its_stacks_and_the_rest_goes_on(place, endless):

@@ -42,17 +42,6 @@ def cluster() -> Iterator[Nodes]:
         nodes.process.communicate(timeout=60)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("nodes")
-
-
-@pytest.fixture(scope="module")
-def serial(place) -> Path:
-    finish(sweep(place, "serial", "--executor", "serial", "--device", "cpu"))
-    return place / "serial"
-
-
 def test_three_nodes_give_the_bits_of_serial_and_each_has_its_share(cluster, place, serial):
     ended = finish(sweep(place, "cluster", "--address", cluster.address, *ON_GPUS))
     assert scores_of(place / "cluster").equals(scores_of(serial))

@@ -22,17 +22,6 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("ray")
-
-
-@pytest.fixture(scope="module")
-def serial(place) -> Path:
-    finish(sweep(place, "serial", "--executor", "serial"))
-    return place / "serial"
-
-
 def test_ray_gives_the_bits_of_serial_and_leaves_no_process(place, serial, monkeypatch):
     mark = f"started-by-test-{os.getpid()}"
     with monkeypatch.context() as patch:

@@ -1,0 +1,20 @@
+"""How the command ends as a process."""
+
+import subprocess
+import sys
+
+IN_SOURCE_TEXT = """
+import os, signal
+import apc_bench.cli as command
+def interrupted(**options):
+    exec("os.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(1000): pass", {"os": os, "signal": signal})
+command.cli = interrupted
+command.main()
+"""
+
+
+def test_an_interrupt_within_source_text_ends_with_130_and_not_by_the_signal(tmp_path):
+    (tmp_path / "interrupted.py").write_text(IN_SOURCE_TEXT)
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; run the same command again to go on\n"
