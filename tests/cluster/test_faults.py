@@ -1,4 +1,4 @@
-"""Killed workers, killed drivers, interrupts, hung and poisonous steps: the numbers stay, and the log says what it cost."""
+"""Killed workers, killed drivers, hung and poisonous steps: the numbers stay, and the log says what it cost."""
 
 import os
 import random

@@ -39,8 +39,11 @@ def dashboard(environment) -> Iterator[str]:
     """A head node of two cores whose token this process holds; its dashboard's address."""
     for name, value in (("RAY_AUTH_MODE", "token"), ("RAY_AUTH_TOKEN", secrets.token_hex(32)), ("RAY_USAGE_STATS_ENABLED", "0")):
         environment.setenv(name, value)
-    port, board = free_port(), free_port()
+    port, board, agent = free_port(), free_port(), free_port()
     node = ["--head", f"--port={port}", "--num-cpus=2", "--num-gpus=0", "--include-dashboard=true", f"--dashboard-port={board}"]
+    node += [
+        f"--dashboard-agent-listen-port={agent}"
+    ]  # else the one of another cluster on this machine has it already, and no job is taken
     head = subprocess.Popen([BIN / "ray", "start", *node, "--block"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert wait_until(lambda: answers(board), 120), "no dashboard"
     yield f"http://127.0.0.1:{board}"
