@@ -1,62 +1,15 @@
-"""The command line: parses, calls, prints. Heavy imports stay inside the commands, so that --help answers at once."""
+"""`sweep` and `submit`: a sweep here, or as a job of a cluster."""
 
-import json
-import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from apc_bench import __version__
-from apc_bench.errors import ApcError
-
-INTERRUPTED = 130
-COUNT_MAX = 1_000_000
-WATCHED_EVERY = 10.0
+from apc_bench.cli.options import FOLDER, Names, Numbers
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
-    """`1,5,10`: whole numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        for part in parts:
-            if not (part.isascii() and part.isdigit() and int(part) <= COUNT_MAX):
-                self.fail(f"'{value}' must be whole numbers with commas between them, such as 1,5,10 (got '{part}')", param, ctx)
-        return tuple(int(part) for part in parts)
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """`a,b`: names with commas between them."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        if not all(parts):
-            self.fail(f"'{value}' must be names with commas between them", param, ctx)
-        return tuple(parts)
-
-
-FOLDER = click.Path(path_type=Path)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="apc-bench")
-def cli() -> None:
-    """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore and AnomalousPatchCore (APC)."""
-
-
-@cli.command()
+@click.command()
 @click.option("--job", metavar="NAME|FILE", help="A shipped job (quickstart, tiny, paper) or a job file ending in .yaml.")
 @click.option(
     "--like", type=FOLDER, metavar="RUN", help="Repeat the run of that folder: its settings, data, weights and seeds, into another --run."
@@ -144,47 +97,7 @@ def sweep(
     sys.exit(invoke(Invocation(job, like, data, run_path, cache_path, dry_run, execution, flags)))
 
 
-@cli.command()
-@click.argument("run", type=FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
-@click.option("--watch", is_flag=True, help="Again every ten seconds until no sweep holds the folder.")
-def status(run: Path, as_json: bool, watch: bool) -> None:
-    """What is done, running, failed and left in a run folder, how fast it goes and when it will end.
-
-    Reads the folder's files alone, so it works from any machine that sees them, and after the sweep has died.
-    """
-    import time
-
-    from apc_bench.status import as_lines, as_object
-    from apc_bench.status import status as read_status
-    from apc_bench.store.run import Run
-
-    while True:
-        state = read_status(Run.open(run))
-        click.echo(json.dumps(as_object(state)) if as_json else "\n".join(as_lines(state)))
-        if not (watch and state.held):
-            return
-        time.sleep(WATCHED_EVERY)
-
-
-@cli.command()
-@click.argument("run", type=FOLDER)
-@click.option("--data", type=FOLDER, metavar="DIR", help="The dataset, for the pictures. [default: where the sweep found it]")
-def report(run: Path, data: Path | None) -> None:
-    """Tables, plots and the page of a run folder."""
-    from rich.console import Console
-
-    from apc_bench.report import read_results, terminal_table, write_report
-    from apc_bench.store.run import Run
-
-    opened = Run.open(run)
-    results = read_results(opened)
-    page = write_report(opened, data=data or Path(opened.info["data"]), results=results)
-    Console().print(terminal_table(results))
-    click.echo(f"page: {page}")
-
-
-@cli.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("job", metavar="JOB")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SWEEP OPTIONS]")
 @click.option("--address", metavar="URL", help="The dashboard, http://HOST:8265. [default: $RAY_API_SERVER_ADDRESS, else this machine's]")
@@ -201,38 +114,3 @@ def submit(job: str, arguments: tuple[str, ...], address: str | None, python: st
     from apc_bench.submitting import submit as submit_job
 
     sys.exit(submit_job(job, arguments, sweep, address=address, python=python, tree=tree, wait=not no_wait))
-
-
-def main() -> NoReturn:
-    """Runs the command; a user's error is one line and its exit code, a bug shows its traceback. A scheduler's SIGTERM ends like Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _leave(guarded(lambda: cli(standalone_mode=False)))
-
-
-def _leave(code: int) -> NoReturn:
-    """Ends the process: where Ray was at work without destructors, since threads of its own outlive them and crash (Ray 2.60: up to one exit in seven).
-
-    So also after an interrupt: one that came within an exec() of source text, as of dataclasses, makes CPython die of SIGINT whatever the code.
-    """
-    if "ray" not in sys.modules and code != INTERRUPTED:
-        sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def guarded(run: Callable[[], Any]) -> int:
-    try:
-        run()
-    except ApcError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
-        click.echo("interrupted; run the same command again to go on", err=True)
-        return INTERRUPTED
-    except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
-        return 2
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    return 0

@@ -1,0 +1,61 @@
+"""The command line: parses, calls, prints. One file per family of commands; heavy imports stay inside the commands, so that --help answers at once."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from apc_bench import __version__
+from apc_bench.cli.runs import report, status
+from apc_bench.cli.sweeps import submit, sweep
+from apc_bench.errors import ApcError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="apc-bench")
+def cli() -> None:
+    """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore and AnomalousPatchCore (APC)."""
+
+
+for command in (sweep, status, report, submit):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Runs the command; a user's error is one line and its exit code, a bug shows its traceback. A scheduler's SIGTERM ends like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _leave(guarded(lambda: cli(standalone_mode=False)))
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process: where Ray was at work without destructors, since threads of its own outlive them and crash (Ray 2.60: up to one exit in seven).
+
+    So also after an interrupt: one that came within an exec() of source text, as of dataclasses, makes CPython die of SIGINT whatever the code.
+    """
+    if "ray" not in sys.modules and code != INTERRUPTED:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def guarded(run: Callable[[], Any]) -> int:
+    try:
+        run()
+    except ApcError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the one into the other
+        click.echo("interrupted; run the same command again to go on", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        return 2
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0

@@ -1,0 +1,40 @@
+"""Types of options that several commands share."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+COUNT_MAX = 1_000_000
+
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """`1,5,10`: whole numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        for part in parts:
+            if not (part.isascii() and part.isdigit() and int(part) <= COUNT_MAX):
+                self.fail(f"'{value}' must be whole numbers with commas between them, such as 1,5,10 (got '{part}')", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """`a,b`: names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(parts):
+            self.fail(f"'{value}' must be names with commas between them", param, ctx)
+        return tuple(parts)
+
+
+FOLDER = click.Path(path_type=Path)

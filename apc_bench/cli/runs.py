@@ -1,0 +1,49 @@
+"""`status` and `report`: what a run folder holds."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from apc_bench.cli.options import FOLDER
+
+WATCHED_EVERY = 10.0
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
+@click.option("--watch", is_flag=True, help="Again every ten seconds until no sweep holds the folder.")
+def status(run: Path, as_json: bool, watch: bool) -> None:
+    """What is done, running, failed and left in a run folder, how fast it goes and when it will end.
+
+    Reads the folder's files alone, so it works from any machine that sees them, and after the sweep has died.
+    """
+    from apc_bench.status import as_lines, as_object
+    from apc_bench.status import status as read_status
+    from apc_bench.store.run import Run
+
+    while True:
+        state = read_status(Run.open(run))
+        click.echo(json.dumps(as_object(state)) if as_json else "\n".join(as_lines(state)))
+        if not (watch and state.held):
+            return
+        time.sleep(WATCHED_EVERY)
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option("--data", type=FOLDER, metavar="DIR", help="The dataset, for the pictures. [default: where the sweep found it]")
+def report(run: Path, data: Path | None) -> None:
+    """Tables, plots and the page of a run folder."""
+    from rich.console import Console
+
+    from apc_bench.report import read_results, terminal_table, write_report
+    from apc_bench.store.run import Run
+
+    opened = Run.open(run)
+    results = read_results(opened)
+    page = write_report(opened, data=data or Path(opened.info["data"]), results=results)
+    Console().print(terminal_table(results))
+    click.echo(f"page: {page}")
