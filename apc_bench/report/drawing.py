@@ -1,4 +1,4 @@
-"""Figures drawn, several at a time where there are many: each is about a second of one core, and matplotlib is not made for threads."""
+"""The work of a report, several pieces at a time where there are many: each is about a second of one core, and matplotlib is not made for threads."""
 
 import gc
 import os
@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -15,7 +16,9 @@ from apc_bench.report.figures import DPI, FORMATS, save
 from apc_bench.report.source import Source
 
 PER_PROCESS = 8
-"""Figures that make up for the start of one more process."""
+"""Pieces of work that make up for the start of one more process."""
+
+Task = Callable[[Results, Source], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +31,30 @@ class Drawing:
     formats: Sequence[str] = FORMATS
     dpi: int = DPI
 
+    def __call__(self, results: Results, run: Source) -> bool:
+        """Draws and saves; says whether there was something to draw."""
+        figure = self.make(results, run)
+        if figure is not None:
+            save(figure, self.folder, self.name, self.formats, dpi=self.dpi)
+        return figure is not None
 
-def draw(drawings: Sequence[Drawing], results: Results, run: Source, *, processes: int | None = None) -> list[bool]:
-    """Draws all; says which there was something to draw for. `processes`: by default as many as cores, where there are enough figures."""
-    processes = processes or min(os.cpu_count() or 1, len(drawings) // PER_PROCESS)
+    def svg(self) -> bytes:
+        """The drawn figure's SVG file."""
+        return (self.folder / f"{self.name}.svg").read_bytes()
+
+
+def perform(tasks: Sequence[Task], results: Results, run: Source, *, processes: int | None = None) -> list[Any]:
+    """What each task, a function that can be pickled, gives, in their order. `processes`: by default as many as cores, where there is enough to do."""
+    processes = processes or min(os.cpu_count() or 1, len(tasks) // PER_PROCESS)
     if processes < 2:
-        return [_draw(drawing, results, run) for drawing in drawings]
+        return [task(results, run) for task in tasks]
     # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_remember, initargs=(results, run)) as pool:
-        return list(pool.map(_draw_remembered, drawings))
-
-
-def _draw(drawing: Drawing, results: Results, run: Source) -> bool:
-    figure = drawing.make(results, run)
-    if figure is not None:
-        save(figure, drawing.folder, drawing.name, drawing.formats, dpi=drawing.dpi)
-    return figure is not None
+        return list(pool.map(_perform_remembered, tasks))
 
 
 _remembered: list[tuple[Results, Source]] = []
-"""What a process of its own draws from, sent to it once."""
+"""What a process of its own works from, sent to it once."""
 
 
 def _remember(results: Results, run: Source) -> None:
@@ -55,5 +62,5 @@ def _remember(results: Results, run: Source) -> None:
     gc.freeze()  # what is imported and sent stays; looking through it again and again would take a tenth of the time
 
 
-def _draw_remembered(drawing: Drawing) -> bool:
-    return _draw(drawing, *_remembered[0])
+def _perform_remembered(task: Task) -> Any:
+    return task(*_remembered[0])

@@ -30,13 +30,24 @@ DASHES: tuple[Dashes, ...] = ((0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)), (
 
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.titlesize": 11,
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "figure.titlesize": 8.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
+    "grid.linewidth": 0.4,
     "axes.axisbelow": True,
     "legend.frameon": False,
     "text.parse_math": False,
@@ -44,12 +55,16 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
     "figure.dpi": 100,
-    "figure.constrained_layout.w_pad": 0.1,
-    "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.w_pad": 0.04,
+    "figure.constrained_layout.h_pad": 0.03,
 }
-DPI = 150
+DPI = 300
+COLUMN = 3.5
+"""Inches: the width of a column in the field's papers, at which the type below is 7 to 8.5 points."""
 _CANVASES: dict[str, type[FigureCanvasBase]] = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
-FORMATS = tuple(_CANVASES)
+FORMATS = ("svg", "pdf")
+WITH_PNG = ("png", *FORMATS)
+"""Of a figure that people paste into a message. The canvases of vectors set a figure's dots per inch, so they come last."""
 _METADATA = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -87,16 +102,21 @@ def style() -> AbstractContextManager[None]:
     return rc_context(STYLE)
 
 
+def title_of(text: str) -> str:
+    """A figure's title, in as many lines as a column needs."""
+    return textwrap.fill(text, 46)
+
+
 def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
     """One legend for all axes, outside of them, with as many columns as the names leave room for."""
     entries = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if not entries:
         return
-    labels = [textwrap.fill(label, 60) for label in entries]
+    labels = [textwrap.fill(label, 48) for label in entries]
     widest = max(len(line) for label in labels for line in label.splitlines())
-    columns = max(1, min(len(labels), int(figure.get_figwidth() * 11 / (widest + 6))))
+    columns = max(1, min(len(labels), int(figure.get_figwidth() * 16 / (widest + 6))))
     if columns == 1:  # room for the names, not taken from the axes
-        figure.set_figheight(figure.get_figheight() + 0.2 * (sum(label.count("\n") + 1 for label in labels) - 1))
+        figure.set_figheight(figure.get_figheight() + 0.14 * (sum(label.count("\n") + 1 for label in labels) - 1))
     figure.legend(list(entries.values()), labels, loc="outside lower center", ncols=columns)
 
 

@@ -1,48 +1,27 @@
 """Per category a grid of test images with their masks and the maps of the systems, on one colour scale."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from apc_bench.datasets.images import Geometry, read_image, read_mask
-from apc_bench.errors import ApcError
-from apc_bench.report.aggregate import TEST, Results, System
+from apc_bench.datasets.images import Geometry
+from apc_bench.report.aggregate import Results, System
 from apc_bench.report.drawing import Drawing
 from apc_bench.report.figures import file_name, style
+from apc_bench.report.photos import Photos
 from apc_bench.report.selection import RULE, Pick, pick
+from apc_bench.report.shown import COLOURS, HIGH, LOW, SCALE, Shown, read_shown
 from apc_bench.report.source import Source
 
 MAPS_MAX = 3
-COLOURS = "inferno"
-LOW, HIGH = -2, 4
-"""The one colour scale of all maps, with 1, the calibrated threshold, in its middle."""
-
-SCALE = (
-    "Colours: each system's distances are measured in its own calibration scores (0: their median, 1: {one}), then all maps share one scale, clipped at "
-    "−2 and 4. Maps are on the detector's grid, before the smoothing of the pixel metrics; the line is the mask's outline"
-)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """One system of a gallery. `maps`: image -> (rows, columns) float32, scaled; `scores`: image -> image score, scaled. `one`: what 1 is."""
-
-    system: System
-    table: pl.DataFrame
-    threshold: float | None
-    maps: Mapping[str, NDArray[np.float32]]
-    scores: Mapping[str, float]
-    one: str
 
 
 def gallery_drawings(results: Results, folder: Path, *, data: Path | None) -> dict[str, Drawing]:
@@ -57,15 +36,15 @@ def _category_gallery(category: str, data: Path | None, results: Results, run: S
 def gallery_figure(results: Results, run: Source, category: str, *, data: Path | None) -> Figure | None:
     """The grid of one category, at the first seed and the largest number of shots; None where no system has maps that can be read."""
     seed = results.seeds[0]
-    shown = [entry for system in gallery_systems(results) if (entry := _read(results, run, system, category, seed))]
+    shown = [entry for system in gallery_systems(results) if (entry := read_shown(results, run, system, category, seed))]
     if not shown:
         return None
     picks = pick(shown[-1].table, threshold=shown[-1].threshold)
     geometry = Geometry(int(results.settings["image_size"]), results.settings["resize"])
     masks = dict(run.split(category, seed).select("image", "mask").iter_rows())
-    pictures = _Pictures(None if data is None else data / category, geometry, masks)
+    photos = Photos(None if data is None else data / category, geometry, masks)
     with style():
-        return _draw(f"{results.dataset}: {category}, seed {seed}", picks, shown, pictures)
+        return _draw(f"{results.dataset}: {category}, seed {seed}", picks, shown, photos)
 
 
 def gallery_systems(results: Results) -> list[System]:
@@ -75,68 +54,7 @@ def gallery_systems(results: Results) -> list[System]:
     return [*first, *tuned][:MAPS_MAX]
 
 
-def _read(results: Results, run: Source, system: System, category: str, seed: int) -> Shown | None:
-    trial = results.trials.get((system, category, seed))
-    if trial is None or trial.result_key is None:
-        return None
-    try:
-        table = run.scores(trial.result_key)
-        names, maps = run.maps(trial.result_key)
-    except ApcError:
-        return None
-    threshold: float | None = trial.rows[TEST]["threshold"]
-    zero, span, one = _scale(table, threshold)
-    scores = {image: (score - zero) / span for image, score in table.select("image", "score").iter_rows()}
-    return Shown(system, table, threshold, {name: (map_ - zero) / span for name, map_ in zip(names, maps, strict=True)}, scores, one)
-
-
-def _scale(table: pl.DataFrame, threshold: float | None) -> tuple[float, float, str]:
-    """What is drawn as 0, the width of one unit, and what 1 is: the first of the known references that lies above 0."""
-    by_split = {split: table.filter(pl.col("split") == split)["score"].to_numpy() for split in ("calibration", "test")}
-    reference = by_split["calibration"] if len(by_split["calibration"]) else by_split["test"]
-    zero = float(np.median(reference))
-    candidates = [(threshold, "the calibrated threshold")]
-    candidates += [(float(values.max()), f"the largest {split} score") for split, values in by_split.items() if len(values)]
-    for value, words in candidates:
-        if value is not None and value > zero:
-            return zero, value - zero, words
-    return zero, 1.0, "one unit of the distance"
-
-
-@dataclass(frozen=True, slots=True)
-class _Pictures:
-    """The images of a category, if they are at hand, as the detector saw them."""
-
-    folder: Path | None
-    geometry: Geometry
-    masks: Mapping[str, str | None]
-
-    def image(self, row: Pick) -> NDArray[np.uint8] | str:
-        """(s, s, 3) uint8, or why there is no picture."""
-        if self.folder is None:
-            return "image not at hand"
-        try:
-            return self.geometry.apply(read_image(self.folder / row.image))
-        except (ApcError, OSError):
-            return "image cannot be read"
-
-    def mask(self, row: Pick) -> NDArray[np.bool_] | str:
-        """(s, s) bool, or why there is no mask."""
-        size = self.geometry.image_size
-        name = self.masks.get(row.image)
-        if not row.label:
-            return np.zeros((size, size), bool)
-        if name is None:
-            return "no mask"
-        if self.folder is None:
-            return "mask not at hand"
-        try:
-            return self.geometry.apply_mask(read_mask(self.folder / name))
-        except (ApcError, OSError):
-            return "mask cannot be read"
-
-
-def _draw(title: str, picks: Sequence[Pick], shown: Sequence[Shown], pictures: _Pictures) -> Figure:
+def _draw(title: str, picks: Sequence[Pick], shown: Sequence[Shown], photos: Photos) -> Figure:
     width = 2.0 + 1.75 * (2 + len(shown)) + 0.6
     caption = textwrap.fill(f"{RULE}. {SCALE.format(one=_ones(shown))}.", int(width * 15))
     figure = Figure(figsize=(width, 1.78 * len(picks) + 0.75 + 0.15 * len(caption.splitlines())), layout="constrained")
@@ -145,7 +63,7 @@ def _draw(title: str, picks: Sequence[Pick], shown: Sequence[Shown], pictures: _
     for axis, heading in zip(grid[0], headings, strict=True):
         axis.set_title(heading, fontsize=9)
     for row, axes in zip(picks, grid, strict=True):
-        _draw_row(row, list(axes), shown, pictures)
+        _draw_row(row, list(axes), shown, photos)
     maps = list(grid[:, 3:].flat)
     bar = figure.colorbar(
         ScalarMappable(Normalize(LOW, HIGH), COLOURS),
@@ -170,11 +88,11 @@ def _ones(shown: Sequence[Shown]) -> str:
     return "; ".join(f"{entry.one} of {entry.system.title}" for entry in shown)
 
 
-def _draw_row(row: Pick, axes: list[Axes], shown: Sequence[Shown], pictures: _Pictures) -> None:
+def _draw_row(row: Pick, axes: list[Axes], shown: Sequence[Shown], photos: Photos) -> None:
     for axis in axes:
         axis.set_axis_off()
-    image, mask = pictures.image(row), pictures.mask(row)
-    size = pictures.geometry.image_size
+    image, mask = photos.image(row.image), photos.mask(row.image, anomalous=row.label)
+    size = photos.geometry.image_size
     scores = "\n".join(_score(entry, row.image) for entry in shown)
     name = textwrap.fill(row.image.rsplit("/", 1)[-1], 24)
     axes[0].text(0, 0.5, f"{row.why}\n{textwrap.fill(row.defect_type, 24)}\n{name}\n\n{scores}", fontsize=8, va="center", linespacing=1.3)

@@ -1,50 +1,149 @@
-"""The page: everything of a report in one HTML file beside its pictures. No script, nothing from the network."""
+"""The page: everything of a report in one HTML file, pictures, styles and script included. Nothing from the network, which its own policy forbids."""
 
+import base64
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from apc_bench.report import encode
 from apc_bench.report.aggregate import Results
+from apc_bench.report.drilldown import LEGEND, NO_BANK, SEEDS_MAX, shown_seeds
+from apc_bench.report.figures import BLACK, looks
 from apc_bench.report.folders import reports_folder
+from apc_bench.report.gains import findings, signed
+from apc_bench.report.heat import BETTER, WORSE
+from apc_bench.report.links import Behind
+from apc_bench.report.shown import HIGH, LOW, SCALE
 from apc_bench.report.table import Table
+from apc_bench.report.tables import HEADINGS, POSTER
+
+SHORT = {
+    "poster": "Accuracy",
+    "all_metrics": "All metrics",
+    "gains": "Gain by category",
+    "shots": "By shots",
+    "differences": "Differences",
+    "per_category": "By category",
+    "threshold": "Threshold",
+    "ablation": "Settings",
+    "cost": "Cost",
+}
+"""What the list of sections calls a table, where its title is too long for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure that the page shows: its file `plots/NAME.*`, what it shows, and the table that it stands under (none: a section of its own)."""
+
+    name: str
+    title: str
+    svg: bytes
+    under: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """File names by category; in `shots`, '' is the mean. `shots` and `curves` without ending, in plots/; `gallery` in gallery/."""
+    """All that the page shows besides tables. `categories`: what drilldown.drilldown gave, in the order of the categories. `files`: of each
+    category, (what, path from the page) of the figures made for papers."""
 
-    shots: Mapping[str, str]
-    curves: Mapping[str, str]
-    gallery: Mapping[str, str]
+    plots: Sequence[Plot]
+    categories: Sequence[Mapping[str, Any] | None]
+    files: Mapping[str, Sequence[tuple[str, str]]]
     with_images: bool
 
 
 def render_page(results: Results, tables: Sequence[Table], pictures: Pictures) -> str:
     """The whole page; everything that a run may name is escaped."""
+    templates = reports_folder() / "templates"
     environment = Environment(
-        loader=FileSystemLoader(reports_folder() / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+        loader=FileSystemLoader(templates), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    environment.filters["address"] = quote
+    environment.filters |= {"address": quote, "json": _json, "heat": _heat, "svg": _svg}
     environment.filters["blocks"] = lambda rows: [list(block) for _, block in groupby(rows, key=lambda row: row.block)]
+    script = (templates / "page.js").read_text(encoding="utf-8")
+    named = {table.name for table in tables}
     return environment.get_template("page.html.j2").render(
         results=results,
         summary=summary(results),
-        tables={table.name: table for table in tables},
+        tables=[table for table in tables if table.name != "missing"],
+        missing=next((table for table in tables if table.name == "missing"), None),
+        short=SHORT,
+        findings=list(_findings(results)),
+        exclusions=list(exclusions(results)),
         pictures=pictures,
+        alone=[plot for plot in pictures.plots if plot.under not in named],
+        behind=Behind(results).address,
+        seeds=shown_seeds(results),
+        more_seeds=len(results.seeds) > SEEDS_MAX,
+        page=_page_data(results),
+        style=Markup((templates / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
         command=command(results),
         provenance=list(provenance(results)),
         settings=json.dumps(results.settings, indent=2, ensure_ascii=False),
     )
+
+
+def _json(value: Any) -> Markup:
+    """JSON that may stand in a script element: nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _svg(picture: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
+
+
+def _heat(share: float) -> str:
+    """White to the colour of better or worse, as a CSS colour."""
+    end = BETTER if share > 0 else WORSE
+    parts = (int(end[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (part - 255) * min(1.0, abs(share))):02x}" for part in parts)
+
+
+def _page_data(results: Results) -> dict[str, Any]:
+    """What the script needs of the report as a whole."""
+    drawn = looks(results)
+    titles = {system.method: (system.title, system.frozen) for system in results.systems}
+    methods = [
+        {
+            "name": titles[method][0],
+            "frozen": titles[method][1],
+            "colour": "var(--ink)" if look.colour == BLACK else look.colour,
+            "dashes": " ".join(str(2 * length) for length in look.dashes[1]) or "none",
+            "systems": [index for index, system in enumerate(results.systems) if system.method == method],
+        }
+        for method, look in drawn.items()
+    ]
+    return {
+        "categories": results.categories,
+        "systems": [system.label for system in results.systems],
+        "methods": methods,
+        "metrics": [HEADINGS[metric] for metric in POSTER],
+        "scale": f"{SCALE}. {LEGEND}.",
+        "bar": encode.colour_bar(),
+        "ends": [str(number).replace("-", "−") for number in range(LOW, HIGH + 1)],
+        "noBank": NO_BANK,
+    }
+
+
+def _findings(results: Results) -> Iterator[tuple[str, list[tuple[str, list[tuple[str, str]]]]]]:
+    """(system and metric, [(helps, hurts or no clear change, [(category, gain)])])."""
+    for found in findings(results):
+        parts = (("helps", found.helps), ("hurts", found.hurts), ("no clear change", found.unclear))
+        said = [(name, [(category, signed(gain.points)) for category, gain in gains]) for name, gains in parts if gains]
+        yield f"{found.system.label}, {HEADINGS[found.metric]}", said
 
 
 def summary(results: Results) -> str:
@@ -63,6 +162,20 @@ def summary(results: Results) -> str:
         f"{_and(methods)} on {_counted(len(results.categories), 'category', 'categories')} of {results.dataset} at {size}{shots}, "
         f"{_counted(len(results.seeds), 'seed', 'seeds')}: {done}."
     )
+
+
+def exclusions(results: Results) -> Iterator[tuple[str, str]]:
+    """What a figure does not rest on, besides missing trials: (what, which)."""
+    for category, files in sorted(results.info.get("left_out", {}).items()):
+        if files:
+            yield f"Left out of {category}: cannot be read", ", ".join(files)
+    for category, images in sorted(results.info.get("emptied", {}).items()):
+        if images:
+            yield f"Masks of {category} that the resize emptied: image level only", ", ".join(images)
+    for line in results.damaged:
+        yield "Damaged", line
+    if results.superseded:
+        yield "Superseded", f"{_counted(results.superseded, 'older result', 'older results')} of the same trials left aside"
 
 
 def command(results: Results) -> str | None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from apc_bench.errors import ApcError
 from apc_bench.report.aggregate import Mean, Results, System
 from apc_bench.report.drawing import Drawing
-from apc_bench.report.figures import Look, file_name, legend_below, looks, style, system_at
+from apc_bench.report.figures import COLUMN, WITH_PNG, Look, file_name, legend_below, looks, style, system_at, title_of
 from apc_bench.report.source import Source
 from apc_bench.report.tables import POSTER
 
@@ -35,25 +35,27 @@ def shots_figure(results: Results, category: str | None) -> Figure:
     Frozen systems are horizontal lines; bands are ± one standard deviation over seeds.
     """
     with style():
-        figure = Figure(figsize=(8, 6.4), layout="constrained")
+        figure = Figure(figsize=(COLUMN, 3.2), layout="constrained")
         axes = list(figure.subplots(2, 2).flat)
         for axis, metric in zip(axes, POSTER, strict=True):
             _draw_shots(axis, results, metric, category)
-        figure.suptitle(f"{results.dataset}: {category or 'mean over categories'}{_bands(results)}")
+        for axis in axes[2:]:
+            axis.set_xlabel("Anomalous samples")
+        for axis in axes[::2]:
+            axis.set_ylabel("Percent")
+        figure.suptitle(title_of(f"{results.dataset}: {category or 'mean over categories'}{_bands(results)}"))
         legend_below(figure, axes)
     return figure
 
 
 def _bands(results: Results) -> str:
-    return f" (bands: ± sd over {len(results.seeds)} seeds)" if len(results.seeds) > 1 else ""
+    return f" (± sd, {len(results.seeds)} seeds)" if len(results.seeds) > 1 else ""
 
 
 def _draw_shots(axis: Axes, results: Results, metric: str, category: str | None) -> None:
     means = _means(results, metric, category)
     drawn = looks(results)
     axis.set_title(TITLES[metric])
-    axis.set_xlabel("Anomalous training images")
-    axis.set_ylabel("Percent")
     if not means:
         axis.text(0.5, 0.5, "undefined or missing", transform=axis.transAxes, ha="center", va="center")
         axis.set_xticks([])
@@ -88,15 +90,15 @@ def _draw_method(axis: Axes, systems: Sequence[System], means: Sequence[Mean], l
     values = 100 * np.array([mean.value for mean in means])
     spread = 100 * np.array([mean.sd or 0.0 for mean in means])
     if systems[0].frozen:
-        axis.axhline(values[0], color=look.colour, linestyle=look.dashes, linewidth=1.6, label=f"{title} (frozen)")
+        axis.axhline(values[0], color=look.colour, linestyle=look.dashes, label=f"{title} (frozen)")
         if spread[0]:
             axis.axhspan(values[0] - spread[0], values[0] + spread[0], color=look.colour, alpha=0.12, linewidth=0)
         return
     shots = [system.shots for system in systems]
-    axis.plot(shots, values, color=look.colour, marker=look.marker, linestyle=look.dashes, linewidth=1.8, markersize=6, label=title)
+    axis.plot(shots, values, color=look.colour, marker=look.marker, linestyle=look.dashes, label=title)
     axis.fill_between(shots, values - spread, values + spread, color=look.colour, alpha=0.18, linewidth=0)
     if len(shots) == 1 and spread[0]:
-        axis.errorbar(shots, values, yerr=spread, color=look.colour, capsize=4)
+        axis.errorbar(shots, values, yerr=spread, color=look.colour, capsize=2)
 
 
 def curves_figure(results: Results, run: Source, category: str) -> Figure | None:
@@ -107,7 +109,7 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
     """
     drawn = looks(results)
     with style():
-        figure = Figure(figsize=(8, 8), layout="constrained")
+        figure = Figure(figsize=(COLUMN, 3.75), layout="constrained")
         axes = list(figure.subplots(2, 2).flat)
         for axis, (level, curve) in zip(axes, PANELS, strict=True):
             axis.set(xlabel=AXES[curve][0], ylabel=AXES[curve][1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
@@ -115,7 +117,7 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
         some = False
         for system in results.at_most_shots():
             for position, seed in enumerate(system.seeds[:SEEDS_MAX]):
-                points = _read_curves(run, results.trials[system, category, seed].result_key)
+                points = read_curves(run, results.trials[system, category, seed].result_key)
                 some |= points is not None
                 for axis, (level, curve) in zip(axes, PANELS, strict=True):
                     if points is not None:
@@ -124,12 +126,13 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
             if not axis.lines:
                 axis.text(0.5, 0.5, "undefined", ha="center", va="center")
         few = f" (the first {SEEDS_MAX} of {len(results.seeds)} seeds)" if len(results.seeds) > SEEDS_MAX else ""
-        figure.suptitle(f"{results.dataset}: {category}{few}")
+        figure.suptitle(title_of(f"{results.dataset}: {category}{few}"))
         legend_below(figure, axes)
     return figure if some else None
 
 
-def _read_curves(run: Source, result_key: str | None) -> pl.DataFrame | None:
+def read_curves(run: Source, result_key: str | None) -> pl.DataFrame | None:
+    """A trial's curves (schemas.CURVES); None where there is no such trial, or one whose file cannot be read."""
     try:
         return run.curves(result_key) if result_key else None
     except ApcError:
@@ -137,29 +140,34 @@ def _read_curves(run: Source, result_key: str | None) -> pl.DataFrame | None:
 
 
 def _draw_curve(axis: Axes, points: pl.DataFrame, level: str, curve: str, look: Look, label: str, *, first: bool) -> None:
-    chosen = points.filter((pl.col("level") == level) & (pl.col("curve") == curve))
-    if chosen.is_empty():
+    x, y = points_of(points, level, curve)
+    if not len(x):
         return
-    # Average precision is the area under these steps, so they are what is drawn; the points run from the highest threshold down.
-    x, y = _thinned(*chosen.sort("threshold", descending=True, nulls_last=False, maintain_order=True).select("x", "y").to_numpy().T)
     dashes = look.dashes if first else "-"
-    steps = "steps-pre" if curve == "pr" else "default"
-    width, alpha = (1.8, 1.0) if first else (0.8, 0.5)
+    steps = "steps-pre" if curve == "pr" else "default"  # average precision is the area under these steps
+    width, alpha = (1.2, 1.0) if first else (0.5, 0.5)
     axis.plot(x, y, color=look.colour, linestyle=dashes, drawstyle=steps, linewidth=width, alpha=alpha, label=label if first else None)
 
 
-def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most POINTS_MAX points, evenly along the curve's length, ends kept: more cannot be seen, and would make large files."""
-    if len(x) <= POINTS_MAX:
+def points_of(points: pl.DataFrame, level: str, curve: str, most: int = POINTS_MAX) -> tuple[np.ndarray, np.ndarray]:
+    """One curve of schemas.CURVES, from the highest threshold down, thinned; empty where it is undefined."""
+    chosen = points.filter((pl.col("level") == level) & (pl.col("curve") == curve))
+    ordered = chosen.sort("threshold", descending=True, nulls_last=False, maintain_order=True)
+    return thinned(ordered["x"].to_numpy(), ordered["y"].to_numpy(), most)
+
+
+def thinned(x: np.ndarray, y: np.ndarray, most: int = POINTS_MAX) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` points, evenly along the curve's length, ends kept: more cannot be seen, and would make large files."""
+    if len(x) <= most:
         return x, y
     length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
-    keep = np.unique(np.searchsorted(length, np.linspace(0, length[-1], POINTS_MAX)).clip(0, len(x) - 1))
+    keep = np.unique(np.searchsorted(length, np.linspace(0, length[-1], most)).clip(0, len(x) - 1))
     return x[keep], y[keep]
 
 
 def shots_drawings(results: Results, folder: Path) -> dict[str, Drawing]:
     """Metrics against shots: category, or '' for the mean over categories -> drawing."""
-    mean = {"": Drawing(_mean_shots, folder, "shots")} if len(results.categories) > 1 else {}
+    mean = {"": Drawing(_mean_shots, folder, "shots", WITH_PNG)} if len(results.categories) > 1 else {}
     return mean | {name: Drawing(partial(_category_shots, name), folder, f"shots_{file_name(name)}") for name in results.categories}
 
 

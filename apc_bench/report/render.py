@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV and for the terminal (LaTeX: latex.py; HTML: the page's template)."""
+"""A table as Markdown, CSV, Parquet and for the terminal (LaTeX: latex.py; HTML: the page's template)."""
 
 import csv
 import html
@@ -6,11 +6,12 @@ import io
 import re
 from collections.abc import Sequence
 
+import polars as pl
 from rich import box
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from apc_bench.report.table import Cell, Table
+from apc_bench.report.table import Cell, Table, Value
 
 # An underscore between letters or digits is no markup, so AUROC_im may stay readable.
 _MARKDOWN = re.compile(r"([\\`*\[\]|#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -43,6 +44,25 @@ def comma_separated(table: Table) -> str:
     writer.writerow([field for column in table.columns for field in column.fields])
     writer.writerows(["" if value is None else value for cell in row.cells for value in cell.values] for row in table.rows)
     return out.getvalue()
+
+
+def parquet(table: Table) -> bytes:
+    """The same values as in the CSV file, with types: numbers are numbers, an empty field is null."""
+    names = [field for column in table.columns for field in column.fields]
+    rows = [[value for cell in row.cells for value in cell.values] for row in table.rows]
+    frame = pl.DataFrame({name: _series([row[index] for row in rows]) for index, name in enumerate(names)})
+    out = io.BytesIO()
+    frame.write_parquet(out)
+    return out.getvalue()
+
+
+def _series(values: Sequence[Value]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int}:
+        return pl.Series(values, dtype=pl.Int64)
+    if kinds <= {int, float}:
+        return pl.Series(values, dtype=pl.Float64, strict=False)
+    return pl.Series([value if value is None else str(value) for value in values], dtype=pl.String)
 
 
 def terminal(table: Table, *, columns: Sequence[int], block: str, caption: str) -> TerminalTable:

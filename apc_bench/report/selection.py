@@ -1,4 +1,4 @@
-"""Which test images a gallery shows: a fixed rule over the scores of one trial, so that nobody picks."""
+"""Which test images are shown: fixed rules over the scores of one trial, so that nobody picks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 TYPES_MAX = 4
+HARDEST = 3
 
 RULE = (
     "Rows, by the scores of the last system: the anomalous test image with the lowest score, the normal one with the highest, then the median image of "
@@ -44,6 +45,20 @@ def pick(scores: pl.DataFrame, *, threshold: float | None) -> list[Pick]:
     for choice in picks:
         once.setdefault(choice.image, choice)
     return list(once.values())
+
+
+def hardest(scores: pl.DataFrame, *, threshold: float | None, count: int = HARDEST) -> list[Pick]:
+    """The anomalous test images with the lowest scores, lowest first, then the normal ones with the highest, highest first; `count` of each."""
+    test = scores.filter(pl.col("split") == "test").sort("score", "image")
+    anomalous, normal = test.filter(pl.col("label")), test.filter(~pl.col("label"))
+    picks = []
+    for index in range(min(count, len(anomalous))):
+        missed = threshold is not None and anomalous["score"][index] < threshold
+        picks.append(_pick("missed defect" if missed else "lowest anomalous score", anomalous, index))
+    for index in range(len(normal) - 1, max(-1, len(normal) - 1 - count), -1):
+        alarm = threshold is not None and normal["score"][index] >= threshold
+        picks.append(_pick("false alarm" if alarm else "highest normal score", normal, index))
+    return picks
 
 
 def _largest_types(types: Sequence[str]) -> list[str]:

@@ -19,11 +19,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a reader sees, and the unrounded values behind it, one for each field of the column. `best` is set in bold."""
+    """What a reader sees, and the unrounded values behind it, one for each field of the column. `best` is set in bold; `heat`, from −1 (worse
+    than the baseline) to 1 (better), is a page's background colour."""
 
     text: str
     values: tuple[Value, ...]
     best: bool = False
+    heat: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

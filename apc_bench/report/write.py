@@ -10,14 +10,19 @@ from rich.table import Table as TerminalTable
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.report import comparisons, tables
 from apc_bench.report.aggregate import Results, read_results
-from apc_bench.report.drawing import draw
+from apc_bench.report.drawing import Drawing, Task, perform
+from apc_bench.report.drilldown import drilldowns
+from apc_bench.report.gains import gains
 from apc_bench.report.gallery import gallery_drawings
+from apc_bench.report.heat import heat_drawing
+from apc_bench.report.image_scores import score_tasks
 from apc_bench.report.latex import document, table_environment
-from apc_bench.report.page import Pictures, render_page
+from apc_bench.report.page import Pictures, Plot, render_page
 from apc_bench.report.plots import curves_drawings, shots_drawings
 from apc_bench.report.published import read_published
-from apc_bench.report.render import comma_separated, markdown, terminal
+from apc_bench.report.render import comma_separated, markdown, parquet, terminal
 from apc_bench.report.source import Source
+from apc_bench.report.studies import ablation, by_shots
 from apc_bench.report.table import Table
 from apc_bench.store.schemas import AT_THRESHOLD, METRICS
 
@@ -82,28 +87,57 @@ def _write(results: Results, run: Source, folder: Path, *, data: Path | None) ->
     (folder / MARK).write_text("made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8")
 
 
-def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
-    kinds = (
-        shots_drawings(results, folder / "plots"),
-        curves_drawings(results, folder / "plots"),
-        gallery_drawings(results, folder / "gallery", data=data),
+def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str]]:
+    """The figures that the page shows besides the tables: (drawing, what it shows, the name of the table that it stands under)."""
+    shots = shots_drawings(results, folder).get("")
+    mean = (
+        [(shots, "Metrics by number of anomalous training images, mean over categories; bands: ± sd over seeds", "shots")] if shots else []
     )
-    drawn = iter(draw([drawing for kind in kinds for drawing in kind.values()], results, run))
-    shots, curves, gallery = ({category: drawing.name for category, drawing in kind.items() if next(drawn)} for kind in kinds)
-    return Pictures(shots, curves, {category: f"{name}.png" for category, name in gallery.items()}, data is not None)
+    return [*mean, (heat_drawing(results, folder), "Gain over the baseline by category", "gains")]
+
+
+def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
+    """Draws everything, side by side: what the page shows, what it links to for papers, and what lies behind its figures."""
+    shown = page_figures(results, folder / "plots")
+    papers = {
+        "shots": {name: one for name, one in shots_drawings(results, folder / "plots").items() if name},
+        "curves": curves_drawings(results, folder / "plots"),
+        "gallery": gallery_drawings(results, folder / "gallery", data=data),
+    }
+    behind: list[Task] = [*drilldowns(results, data), *score_tasks(results, folder / "scores")]  # first, for they take longest
+    figures = [drawing for drawing, *_ in shown] + [drawing for kind in papers.values() for drawing in kind.values()]
+    done = iter(perform([*behind, *figures], results, run))
+    categories = [next(done) for _ in results.categories]
+    scores = [next(done) for _ in results.categories]
+    plots = [Plot(one.name, title, one.svg(), under) for one, title, under in shown if next(done)]
+    drawn = [(kind, category, drawing) for kind, drawings in papers.items() for category, drawing in drawings.items() if next(done)]
+    files: dict[str, list[tuple[str, str]]] = {
+        category: [("scores (CSV)", f"scores/{name}")] for category, name in zip(results.categories, scores, strict=True) if name
+    }
+    for kind, category, drawing in drawn:
+        place = drawing.folder.relative_to(folder)
+        files.setdefault(category, []).extend(
+            (f"{kind} ({ending.upper()})", f"{place}/{drawing.name}.{ending}") for ending in drawing.formats
+        )
+    return Pictures(plots, categories, files, data is not None)
 
 
 def make_tables(results: Results, run: Source) -> list[Table]:
     """Every table of a report, in the order of the page."""
     published = read_published()
-    optional = [comparisons.differences(results), comparisons.missing(results)]
-    always = [
+    made = [
         tables.poster(results, published),
-        tables.all_metrics(results, published),
+        gains(results),
+        by_shots(results),
+        comparisons.differences(results),
         tables.per_category(results),
         tables.threshold(results),
+        tables.all_metrics(results, published),
+        ablation(results),
+        comparisons.costs(results, run),
+        comparisons.missing(results),
     ]
-    return [*always, comparisons.costs(results, run), *(table for table in optional if table)]
+    return [table for table in made if table is not None]
 
 
 def _write_tables(made: Sequence[Table], folder: Path) -> None:
@@ -111,4 +145,5 @@ def _write_tables(made: Sequence[Table], folder: Path) -> None:
     for table in made:
         for ending, text in (("md", markdown(table)), ("csv", comma_separated(table)), ("tex", table_environment(table))):
             (folder / f"{table.name}.{ending}").write_text(text, encoding="utf-8")
+        (folder / f"{table.name}.parquet").write_bytes(parquet(table))
     (folder / "all.tex").write_text(document([table.name for table in made]), encoding="utf-8")

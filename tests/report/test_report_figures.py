@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from apc_bench.report.aggregate import read_results
-from apc_bench.report.drawing import draw
-from apc_bench.report.figures import BLACK, file_name, looks, save
-from apc_bench.report.plots import POINTS_MAX, SEEDS_MAX, _thinned, curves_drawings, curves_figure, shots_drawings, shots_figure
+from apc_bench.report.drawing import perform
+from apc_bench.report.figures import BLACK, WITH_PNG, file_name, looks, save
+from apc_bench.report.plots import POINTS_MAX, SEEDS_MAX, curves_drawings, curves_figure, shots_drawings, shots_figure, thinned
 from apc_bench.settings import NAME
 from apc_bench.store.run import Run
 
@@ -43,10 +43,10 @@ def test_the_same_figure_is_the_same_bytes_whatever_matplotlibrc_says(make_run: 
     assert (tmp_path / "a" / f"x.{ending}").read_bytes() == (tmp_path / "b" / f"x.{ending}").read_bytes()
 
 
-def test_pictures_are_150_dots_an_inch_and_name_no_date_or_software(make_run: Make, tmp_path: Path) -> None:
-    save(shots_figure(read_results(make_run(detail=False)), "weave"), tmp_path, "x")
+def test_pictures_are_300_dots_an_inch_and_name_no_date_or_software(make_run: Make, tmp_path: Path) -> None:
+    save(shots_figure(read_results(make_run(detail=False)), "weave"), tmp_path, "x", WITH_PNG)
     with Image.open(tmp_path / "x.png") as picture:
-        assert picture.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert "Software" not in picture.info
     for ending in ("svg", "pdf"):
         text = (tmp_path / f"x.{ending}").read_bytes()
@@ -120,11 +120,11 @@ def test_processes_side_by_side_draw_the_same_bytes(make_run: Make, tmp_path: Pa
     results, reader = read_results(run), Run(tmp_path / "nothing stored")
     for folder, processes in (("inline", 1), ("beside", 2)):
         shots, curves = shots_drawings(results, tmp_path / folder), curves_drawings(results, tmp_path / folder)
-        drawn = draw([*shots.values(), *curves.values()], results, reader, processes=processes)
+        drawn = perform([*shots.values(), *curves.values()], results, reader, processes=processes)
         assert drawn == [True] * len(shots) + [False] * len(curves)
     files = sorted(path.name for path in (tmp_path / "inline").iterdir())
     assert files == sorted(path.name for path in (tmp_path / "beside").iterdir())
-    assert len(files) == 3 * len(shots)
+    assert len(files) == 2 * len(shots) + 1  # the mean as PNG too
     assert all((tmp_path / "inline" / name).read_bytes() == (tmp_path / "beside" / name).read_bytes() for name in files)
 
 
@@ -134,10 +134,10 @@ def test_a_category_without_readable_curves_has_no_figure(make_run: Make) -> Non
     assert curves_figure(read_results(run), run, "weave") is None
 
 
-def test_long_curves_are_thinned_but_keep_their_ends_and_shape() -> None:
+def test_long_curves_arethinned_but_keep_their_ends_and_shape() -> None:
     x = np.linspace(0, 1, 100_000)
     y = np.where(x < 0.001, x * 900, 0.9 + 0.1 * x)
-    kept_x, kept_y = _thinned(x, y)
+    kept_x, kept_y = thinned(x, y)
     assert len(kept_x) <= POINTS_MAX
     assert (kept_x[0], kept_x[-1], kept_y[-1]) == (x[0], x[-1], y[-1])
     assert np.abs(np.interp(x, kept_x, kept_y) - y)[200:].max() < 0.01

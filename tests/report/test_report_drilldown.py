@@ -1,0 +1,172 @@
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib import colormaps
+from PIL import Image
+
+from apc_bench.datasets.images import Geometry
+from apc_bench.report.aggregate import read_results
+from apc_bench.report.drilldown import SEEDS_MAX, drilldown
+from apc_bench.report.encode import CELLS_MAX, LEVELS, map_picture, outline_picture
+from apc_bench.report.image_scores import write_scores
+from apc_bench.report.patches import CELLS, Patch, crop_around
+from apc_bench.report.selection import HARDEST, hardest
+
+Make = Callable[..., Any]
+
+
+def opened(address: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+
+
+def of_weave(run: Any, data: Path | None = None) -> dict[str, Any]:
+    found = drilldown("weave", data, read_results(run), run)
+    assert found is not None
+    loaded: dict[str, Any] = json.loads(json.dumps(found))
+    return loaded
+
+
+def test_every_trial_shows_its_hardest_images_by_its_own_scores(make_run: Make) -> None:
+    run = make_run(categories=("weave",), shots=(1, 10), seeds=(0, 1), tests=5)
+    trials = of_weave(run)["trials"]
+    assert set(trials) == {f"{system}-{seed}" for system in range(3) for seed in (0, 1)}
+    for (key, seed), place in {("patchcore-weave-0", 1): "0-1", ("apc-weave-1", 0): "1-0", ("apc-weave-10", 1): "2-1"}.items():
+        rows = [row for row in run.score_rows[f"{key}-{seed}"] if row["split"] == "test"]
+        defects = sorted((row["score"], row["image"]) for row in rows if row["label"])[:HARDEST]
+        normal = sorted((row["score"], row["image"]) for row in rows if not row["label"])[::-1][:HARDEST]
+        shown = trials[place]["images"]
+        assert [one["name"] for one in shown] == [image for _, image in (*defects, *normal)]
+        missed = [score < 2.0 for score, _ in defects]
+        assert [one["why"] == "missed defect" for one in shown[:HARDEST]] == missed
+        assert [one["why"] == "false alarm" for one in shown[HARDEST:]] == [score >= 2.0 for score, _ in normal]
+
+
+def test_few_images_and_no_threshold_are_shown_as_they_are() -> None:
+    table = pl.DataFrame({"image": ["a", "b"], "defect_type": ["x", "good"], "label": [True, False], "score": [1.0, 2.0], "split": "test"})
+    assert [pick.why for pick in hardest(table, threshold=None)] == ["lowest anomalous score", "highest normal score"]
+
+
+def test_the_histogram_counts_every_test_image_and_holds_the_threshold(make_run: Make) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=7)
+    found = of_weave(run)["trials"]["1-0"]["histogram"]
+    rows = [row for row in run.score_rows["apc-weave-10-0"] if row["split"] == "test"]
+    assert (sum(found["normal"]), sum(found["anomalous"])) == (7, 14)
+    assert found["threshold"] == 2.0
+    assert found["low"] == pytest.approx(min(row["score"] for row in rows), rel=1e-3)
+    edges = np.linspace(min(row["score"] for row in rows), max(row["score"] for row in rows), len(found["normal"]) + 1)
+    below = sum(row["score"] < edges[5] for row in rows if row["label"])
+    assert abs(sum(found["anomalous"][:5]) - below) <= 1  # a score may lie on an edge
+
+
+def test_maps_stand_beside_the_baselines_and_all_on_one_scale(make_run: Make) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=5)
+    found = of_weave(run)
+    for trial, partners in (("0-0", ["PatchCore", "APC, 10 shots"]), ("1-0", ["PatchCore", "APC, 10 shots"])):
+        for one in found["trials"][trial]["images"]:
+            assert [entry["of"] for entry in one["maps"]] == partners
+            for entry, key in zip(one["maps"], ("patchcore-weave-0-0", "apc-weave-10-0"), strict=True):
+                names, maps = run.maps(key)
+                calibration = [row["score"] for row in run.score_rows[key] if row["split"] == "calibration"]
+                zero = float(np.median(np.array(calibration, np.float32)))
+                scaled = (maps[names.index(one["name"])] - zero) / (2.0 - zero)
+                wanted = colormaps["inferno"](np.clip((scaled + 2) / 6, 0, 1))[..., :3] * 255
+                drawn = np.asarray(opened(found["pictures"][entry["map"]]).convert("RGB"), float)
+                assert drawn.shape == wanted.shape
+                assert np.abs(drawn - wanted).max() < 3 * 255 / LEVELS
+
+
+def test_a_fine_map_is_drawn_coarser_but_keeps_its_largest_value() -> None:
+    values = np.full((200, 150), -2.0, np.float32)
+    values[131, 77] = 4.0
+    picture = np.asarray(opened(map_picture(values)).convert("RGB"), int)
+    assert max(picture.shape[:2]) <= CELLS_MAX
+    assert (picture.sum(axis=2) > 500).sum() == 1
+
+
+def test_an_outline_is_clear_inside_and_outside() -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:30] = True
+    shown = np.asarray(opened(outline_picture(mask)).convert("RGBA"))[..., 3] > 0
+    assert shown.sum() == 2 * 10 + 2 * 20 - 4
+    assert not shown[12:18, 12:28].any()
+
+
+@pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
+@pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64)])
+def test_a_crop_shows_what_the_detector_had_at_that_patch(resize: Any, size: tuple[int, int]) -> None:
+    generator = np.random.default_rng(3)
+    coarse = Image.fromarray(generator.integers(0, 255, (6, 6, 3), np.uint8))
+    original = np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    geometry = Geometry(64, resize)
+    seen = geometry.apply(original)
+    for row, column in ((3, 4), (8, 7), (11, 9)):
+        patch = Patch(row, column, (16, 16))
+        crop = crop_around(patch, original, geometry)
+        middle = slice(len(crop) * 2 // CELLS, len(crop) * 3 // CELLS)
+        wanted = seen[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4].astype(float).mean(axis=(0, 1))
+        assert crop[middle, middle].astype(float).mean(axis=(0, 1)) == pytest.approx(wanted, abs=12)
+
+
+def test_the_nearest_normal_patch_is_named_and_cut_out_of_its_training_image(make_run: Make, with_images: Any) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
+    data = with_images(run)
+    marked = np.zeros((80, 96, 3), np.uint8)
+    marked[40:60, 48:72] = (250, 30, 30)
+    Image.fromarray(marked).save(data / "weave" / "train/good/003.png")
+    for row in run.score_rows["apc-weave-10-0"]:
+        row |= {"nearest_image": "train/good/003.png", "nearest_row": 8, "nearest_column": 8, "nearest_distance": 1.25}
+    found = of_weave(run, data)
+    for one in found["trials"]["1-0"]["images"]:
+        assert (one["nearest"]["name"], one["nearest"]["row"], one["nearest"]["column"]) == ("train/good/003.png", 8, 8)
+        assert one["distance"] == 1.25
+        crop = np.asarray(opened(found["pictures"][one["nearest"]["crop"]]).convert("RGB"), int)
+        assert crop[len(crop) // 2, len(crop) // 2, 0] > 200
+        assert one["patch"]["box"] == pytest.approx(
+            [one["patch"]["column"] / 14, one["patch"]["row"] / 14, (one["patch"]["column"] + 1) / 14, (one["patch"]["row"] + 1) / 14],
+            abs=1e-4,
+        )
+
+
+def test_a_detector_without_a_memory_bank_has_no_nearest_patch(make_run: Make) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
+    for row in run.score_rows["apc-weave-10-0"]:
+        row |= dict.fromkeys(("nearest_image", "nearest_row", "nearest_column", "nearest_distance"))
+    run.anomaly_maps["apc-weave-10-0"] = (run.maps("apc-weave-10-0")[0], run.maps("apc-weave-10-0")[1] * 40 - 60)  # logits
+    images = of_weave(run)["trials"]["1-0"]["images"]
+    assert all("nearest" not in one and one["patch"] for one in images)
+
+
+def test_without_images_there_are_words_in_their_place(make_run: Make, with_images: Any) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
+    found = of_weave(run)
+    one = found["trials"]["1-0"]["images"][0]
+    assert found["pictures"][one["image"]] == "image not at hand"
+    assert found["pictures"][one["mask"]] == "mask not at hand"
+    assert found["pictures"][one["nearest"]["crop"]] == "image not at hand"
+    data = with_images(run)
+    (data / "weave" / one["name"]).write_bytes(b"no image")
+    found = of_weave(run, data)
+    assert found["pictures"][one["image"]] == "image cannot be read"
+
+
+def test_of_many_seeds_the_first_have_pictures(make_run: Make) -> None:
+    run = make_run(categories=("weave",), shots=(1,), seeds=tuple(range(SEEDS_MAX + 2)), tests=2)
+    assert len(of_weave(run)["trials"]) == 2 * SEEDS_MAX
+
+
+def test_scores_of_every_image_are_a_table_of_their_own(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(categories=("weave",), shots=(1, 10), seeds=(0, 1), tests=3)
+    assert write_scores("weave", tmp_path, read_results(run), run) == "weave.csv"
+    table = pl.read_csv(tmp_path / "weave.csv")
+    assert len(table) == sum(len(rows) for rows in run.score_rows.values())
+    row = run.score_rows["apc-weave-10-1"][7]
+    found = table.filter((pl.col("system") == "APC") & (pl.col("shots") == 10) & (pl.col("seed") == 1) & (pl.col("image") == row["image"]))
+    assert found["score"].item() == pytest.approx(row["score"], rel=1e-6)
+    assert (found["threshold"].item(), found["label"].item()) == (2.0, row["label"])
