@@ -37,6 +37,7 @@ ROOMS = (
     "estimate",
     "status",
     "report",
+    "gate",
     "sweeping",
     "submitting",
     "cli",

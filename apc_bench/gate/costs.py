@@ -1,0 +1,88 @@
+"""Time and memory of the same trials on two nights: ratios, and how far they go by noise alone. Judged on a logarithmic scale."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from apc_bench.gate.nights import Night
+from apc_bench.gate.noise import Array
+from apc_bench.gate.pairing import Pair, figures, recorded
+from apc_bench.gate.verdict import ALARMS, UNSEEN
+
+COSTS = {
+    "seconds_total": "time of a trial",
+    "seconds_finetune": "time of fine-tuning",
+    "peak_memory_mib": "peak memory",
+    "peak_gpu_memory_mib": "peak GPU memory",
+}
+SAME_MACHINE = ("processor", "cores", "gpus")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A system's cost: mean over the pairs before and after (seconds or MiB), and their `ratio`.
+
+    `noise`: the ratio that noise alone reaches; `detectable`: the smallest true ratio that is found with 95 %; both None where too few nights are recorded.
+    """
+
+    system: str
+    column: str
+    before: float
+    after: float
+    pairs: int
+    noise: float | None
+    detectable: float | None
+    slower: bool
+
+    @property
+    def ratio(self) -> float:
+        return self.after / self.before
+
+
+def other_machine(tonight: Night, before: Night) -> str | None:
+    """Why times of two nights do not compare: another device, processor or number of threads. None where they do."""
+    for where, names in (("environment", SAME_MACHINE), ("computing", ("device", "threads"))):
+        for name in names:
+            new, old = tonight.info.get(where, {}).get(name), before.info.get(where, {}).get(name)
+            if new != old:
+                return f"another machine than the reference's: {name} {new}, was {old}"
+    return None
+
+
+def costs(tonight: Night, before: Night, nights: Sequence[Night], pairs: Sequence[Pair], factor: float | None) -> list[Cost]:
+    """Every system's costs. `nights`: recorded nights on this machine, oldest first, the reference among them. `factor`: the ratio that is
+    put up with; None: nothing counts as slower."""
+    found = []
+    for pair in pairs:
+        for column in COSTS:
+            new, old = figures(tonight.results, pair.system, pair, column), figures(before.results, pair.before, pair, column)
+            both = np.isfinite(new) & np.isfinite(old) & (old > 0) & (new > 0)
+            if both.any():
+                found.append((pair, column, new[both], old[both], _error(new, old, both, recorded(nights, pair, tonight.results, column))))
+    return [_cost(*one, factor=factor, tests=len(found)) for one in found]
+
+
+def _error(new: Array, old: Array, both: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], history: Array) -> tuple[float, int]:
+    """The standard error of the log ratio with its degrees of freedom: from the totals of successive recorded nights, which a night's load moves as a
+    whole; from the spread of tonight's pairs where fewer than four nights are recorded."""
+    whole = history[np.isfinite(history[:, both]).all(-1)][:, both]
+    if len(whole) >= 4:
+        steps = np.diff(np.log(whole.sum(-1)))
+        return float(np.sqrt((steps**2).mean())), len(steps)
+    ratios = np.log(new[both] / old[both])
+    return (float(ratios.std(ddof=1) / math.sqrt(len(ratios))), len(ratios) - 1) if len(ratios) > 1 else (math.nan, 0)
+
+
+def _cost(pair: Pair, column: str, new: Array, old: Array, error: tuple[float, int], *, factor: float | None, tests: int) -> Cost:
+    spread, freedom = error
+    before, after = float(old.mean()), float(new.mean())
+    if not freedom:
+        return Cost(pair.system.label, column, before, after, len(new), None, None, False)
+    noise = float(stats.t.isf(ALARMS / tests, freedom)) * spread
+    limit = max(noise, math.log(factor or 1.0))
+    detectable = limit + float(stats.t.isf(UNSEEN, freedom)) * spread
+    slower = factor is not None and math.log(after / before) > limit
+    return Cost(pair.system.label, column, before, after, len(new), float(np.exp(noise)), float(np.exp(detectable)), slower)

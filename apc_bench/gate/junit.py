@@ -1,0 +1,71 @@
+"""The gate's finding as JUnit XML, which Jenkins, GitLab and GitHub's report actions show: one suite a system, one case a verdict."""
+
+from xml.etree import ElementTree as Xml
+
+from apc_bench.gate.costs import COSTS
+from apc_bench.gate.gating import Gate
+from apc_bench.gate.text import as_lines, headline
+from apc_bench.gate.units import BLIND, REGRESSION, RISE, Unit
+from apc_bench.report.comparisons import points
+
+
+def as_junit(gate: Gate) -> str:
+    """The XML document. A regression is a failure, what could not be judged an error; a rise passes, with a word of it in its output."""
+    suites: dict[str, Xml.Element] = {}
+
+    def case(system: str, name: str) -> Xml.Element:
+        suite = suites.setdefault(system, Xml.Element("testsuite", {"name": clean(system)}))
+        return Xml.SubElement(suite, "testcase", {"classname": clean(f"apc-bench.{system}"), "name": clean(name), "time": "0"})
+
+    for unit in gate.units:
+        _judge(case(unit.system, f"{unit.metric} {unit.category or 'mean over categories'}"), unit)
+    for cost in gate.costs:
+        found = case(cost.system, COSTS[cost.column])
+        if cost.slower:
+            _say(found, "failure", "regression", f"{cost.ratio:.2f} × as before")
+    for one in gate.missing:
+        where = " ".join(part for part in (one.category, "" if one.seed is None else f"seed {one.seed}") if part)
+        _say(case(one.system or "run", where or "all trials"), "error", "unjudged", one.reason)
+    for reason in gate.reasons:
+        _say(case("run", "comparison"), "error", "unjudged", reason)
+    return _document(gate, list(suites.values()))
+
+
+def _judge(case: Xml.Element, unit: Unit) -> None:
+    said = f"{points(unit.change)} points; tolerated {100 * unit.tolerance:.2f}, noise reaches " + (
+        "an unknown amount" if unit.noise is None else f"{100 * unit.noise:.2f}"
+    )
+    if unit.verdict == REGRESSION:
+        _say(case, "failure", "regression", said)
+    elif unit.verdict == BLIND:
+        _say(case, "error", "too few seeds", said)
+    elif unit.verdict == RISE:
+        Xml.SubElement(case, "system-out").text = clean(f"unexplained rise: {said}")
+
+
+def _say(case: Xml.Element, kind: str, type_: str, message: str) -> None:
+    Xml.SubElement(case, kind, {"type": type_, "message": clean(message)}).text = clean(message)
+
+
+def _document(gate: Gate, suites: list[Xml.Element]) -> str:
+    root = Xml.Element("testsuites", {"name": "apc-bench gate"})
+    for suite in suites:
+        _count(suite, suite)
+        suite.set("timestamp", gate.tonight.created[:19])
+        root.append(suite)
+    _count(root, root)
+    if suites:
+        Xml.SubElement(suites[0], "system-out").text = clean("\n".join([headline(gate), *as_lines(gate)]))
+    Xml.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
+
+
+def _count(element: Xml.Element, within: Xml.Element) -> None:
+    for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+        element.set(name, str(sum(1 for _ in within.iter(tag))))
+    element.set("time", "0")
+
+
+def clean(text: str) -> str:
+    """Without the characters that XML 1.0 has no way to write."""
+    return "".join(letter if letter in "\t\n" or letter.isprintable() else "?" for letter in text)
