@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from apc_bench.cli.options import FOLDER
+from apc_bench.errors import UsageError
 
 WATCHED_EVERY = 10.0
 
@@ -35,15 +36,21 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
 @click.command()
 @click.argument("run", type=FOLDER)
 @click.option("--data", type=FOLDER, metavar="DIR", help="The dataset, for the pictures. [default: where the sweep found it]")
-def report(run: Path, data: Path | None) -> None:
+@click.option(
+    "--without-images", is_flag=True, help="Names in the place of the dataset's images, to publish a report of images that are not yours."
+)
+@click.option("--out", type=FOLDER, metavar="DIR", help="Where to. [default: RUN/report]")
+def report(run: Path, data: Path | None, without_images: bool, out: Path | None) -> None:
     """Tables, plots and the page of a run folder."""
     from rich.console import Console
 
     from apc_bench.report import read_results, terminal_table, write_report
     from apc_bench.store.run import Run
 
+    if data is not None and not data.is_dir():
+        raise UsageError(f"no such folder: {data} (--data takes the dataset that the run was swept over)")
     opened = Run.open(run)
     results = read_results(opened)
-    page = write_report(opened, data=data or Path(opened.info["data"]), results=results)
+    page = write_report(opened, data=None if without_images else data or Path(opened.info["data"]), out=out, results=results)
     Console().print(terminal_table(results))
     click.echo(f"page: {page}")

@@ -104,16 +104,21 @@ def _trial(
 
 
 def _histogram(entry: Shown) -> Json:
-    """Counts of the test images' scores, normal and anomalous, in the same BINS bins, with the calibrated threshold."""
+    """Counts of the test images' scores, normal and anomalous, in the same BINS bins, with the calibrated threshold.
+
+    Scores have long tails: the bins end at the 95th percentile, or above the threshold, and where scores lie beyond (`beyond`), the last bin
+    counts them too.
+    """
     test = entry.table.filter(pl.col("split") == "test")
     scores, labels = test["score"].to_numpy().astype(np.float64), test["label"].to_numpy()
-    ends = [*scores, *([] if entry.threshold is None else [entry.threshold])]
-    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    threshold = [] if entry.threshold is None else [entry.threshold]
+    low = min([*scores, *threshold], default=0.0)
+    high = max([*np.quantile(scores, [0.95] if len(scores) else []), *(low + 1.25 * (value - low) for value in threshold)], default=low)
     high = high if high > low else low + 1.0
-    counts = {
-        name: np.histogram(scores[labels == kind], BINS, (low, high))[0].tolist() for name, kind in (("normal", False), ("anomalous", True))
-    }
-    return {"low": _short(low), "high": _short(high), "threshold": None if entry.threshold is None else _short(entry.threshold), **counts}
+    kinds = {"normal": ~labels, "anomalous": labels}
+    counts = {name: np.histogram(scores[kind].clip(low, high), BINS, (low, high))[0].tolist() for name, kind in kinds.items()}
+    ends = {"low": _short(low), "high": _short(high), "beyond": bool((scores > high).any())}
+    return {**ends, "threshold": None if entry.threshold is None else _short(entry.threshold), **counts}
 
 
 def _curves(run: Source, result_key: str | None) -> dict[str, list[list[float]]]:

@@ -309,6 +309,10 @@ class Run:
         values = table["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
         return table["image"].to_pylist(), values.reshape(-1, rows, columns) / np.float32(marks["scale"])
 
+    def map_marks(self, result_key: str) -> dict[str, str]:
+        """What a trial's maps are measured in: `unit`, `sigma` of the smoothing, `image_size` of the input, `grid`. Raises DamagedFile."""
+        return count_rows(self._key_path("maps", result_key))[1]
+
     def split(self, category: str, seed: int) -> pl.DataFrame:
         """One row per image of a category (schemas.SPLIT). Raises DamagedFile."""
         dataset = self.info["dataset"]

@@ -103,7 +103,7 @@ function chart(name, svg, keys) {
 function histogram(data) {
   const name = "Scores of the test images";
   const most = Math.max(...data.normal, ...data.anomalous, 1);
-  const [svg, at] = frame(name, { low: data.low, high: data.high, title: "Image score" }, { low: 0, high: most });
+  const [svg, at] = frame(name, { low: data.low, high: data.high, title: data.beyond ? "Image score (last bar: and above)" : "Image score" }, { low: 0, high: most });
   const step = (data.high - data.low) / data.normal.length;
   for (const kind of ["normal", "anomalous"])
     data[kind].forEach((count, index) => {

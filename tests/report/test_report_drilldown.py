@@ -59,10 +59,15 @@ def test_the_histogram_counts_every_test_image_and_holds_the_threshold(make_run:
     rows = [row for row in run.score_rows["apc-weave-10-0"] if row["split"] == "test"]
     assert (sum(found["normal"]), sum(found["anomalous"])) == (7, 14)
     assert found["threshold"] == 2.0
-    assert found["low"] == pytest.approx(min(row["score"] for row in rows), rel=1e-3)
-    edges = np.linspace(min(row["score"] for row in rows), max(row["score"] for row in rows), len(found["normal"]) + 1)
-    below = sum(row["score"] < edges[5] for row in rows if row["label"])
-    assert abs(sum(found["anomalous"][:5]) - below) <= 1  # a score may lie on an edge
+    scores = np.array([row["score"] for row in rows])
+    assert found["low"] == pytest.approx(scores.min(), rel=1e-3)
+    assert found["high"] > max(2.0, np.quantile(scores, 0.95)) * 0.999
+    assert found["beyond"] == bool((scores > found["high"]).any())
+    for kind, label in (("normal", False), ("anomalous", True)):
+        edges = np.linspace(found["low"], found["high"], len(found[kind]) + 1)
+        for edge in (5, 12):
+            below = sum(row["score"] < edges[edge] for row in rows if row["label"] == label)
+            assert abs(sum(found[kind][:edge]) - below) <= 1  # a score may lie on an edge
 
 
 def test_maps_stand_beside_the_baselines_and_all_on_one_scale(make_run: Make) -> None:

@@ -1,7 +1,9 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -121,7 +123,25 @@ def test_names_do_no_harm(make_run: Make, tmp_path: Path) -> None:
     assert "'<script>alert(1)</script> it'\"'\"'s'" in parsed.text
     for path in out.rglob("*.md"):
         assert "<script" not in path.read_text()
+    check_latex(out / "tables")
     assert all(path.name.isascii() for path in out.rglob("*"))
+
+
+def check_latex(folder: Path) -> None:
+    """Every table parses: what is opened is closed, every row has a cell for each column; and where pdflatex is installed, all of them compile."""
+    for path in sorted(folder.glob("*.tex")):
+        text = path.read_text()
+        plain = re.sub(r"\\\\|\\[{}$&%#_]", lambda found: "\n" if found[0] == "\\\\" else "", text)
+        assert plain.count("{") == plain.count("}")
+        assert Counter(re.findall(r"\\begin\{(\w+\*?)\}", text)) == Counter(re.findall(r"\\end\{(\w+\*?)\}", text))
+        for columns, body in re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", plain, re.DOTALL):
+            rows = [line for line in re.sub(r"\\(?:top|mid|bottom)rule", "", body).split("\n\n") if line.strip()]
+            assert {row.count("&") for row in rows} == {len(columns) - 1}
+    if shutil.which("pdflatex"):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+        assert b"Missing character" not in (folder / "all.log").read_bytes()
 
 
 @pytest.fixture
