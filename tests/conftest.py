@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support import apc_bench
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -18,6 +19,15 @@ def magnetic_tiles() -> Path:
     if not root.is_dir():
         pytest.skip(f"the magnetic tiles are not on this machine ({root})")
     return root
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two categories, PatchCore and APC with two shots, three seeds, really swept; tests copy it before they change anything (recorded.py)."""
+    place = tmp_path_factory.mktemp("small-run")
+    options = ("--job", "tiny", "--executor", "serial", "--shots", "2", "--seeds", "0,1,2")
+    apc_bench("sweep", *options, "--run", place / "run", "--cache", place / "cache")
+    return place / "run"
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ ROOMS = (
     "status",
     "report",
     "gate",
+    "history",
     "sweeping",
     "submitting",
     "cli",

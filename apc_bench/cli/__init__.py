@@ -10,7 +10,7 @@ import click
 
 from apc_bench import __version__
 from apc_bench.cli.exports import export
-from apc_bench.cli.nightly import gate
+from apc_bench.cli.nightly import gate, history
 from apc_bench.cli.runs import report, status
 from apc_bench.cli.sweeps import submit, sweep
 from apc_bench.errors import ApcError
@@ -24,7 +24,7 @@ def cli() -> None:
     """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore and AnomalousPatchCore (APC)."""
 
 
-for command in (sweep, status, report, export, gate, submit):
+for command in (sweep, status, report, export, gate, history, submit):
     cli.add_command(command)
 
 

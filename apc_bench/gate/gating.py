@@ -63,7 +63,7 @@ def run_gate(run: Path, against: Path, asked: Asked) -> Gate:
     nights, aside = read_nights(against)
     earlier = [night for night in nights if night.path.resolve() != run.resolve() and night.created <= tonight.created]
     whole = [night for night in earlier if not night.missing]
-    aside += [f"{night.name}: {night.missing} trials are missing" for night in earlier if night.missing]
+    aside += [f"{night.name}: planned trials without a result: {night.missing}" for night in earlier if night.missing]
     if not whole:
         first = "there is no recorded run to judge against yet" if not earlier else "no recorded run is complete"
         return Gate(

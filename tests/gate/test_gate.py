@@ -15,12 +15,8 @@ ONLY = ("--metric", "image_auroc")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("gate")
-    apc_bench(
-        "sweep", "--job", "tiny", "--executor", "serial", "--shots", "2", "--seeds", "0,1,2", "--run", place / "r", "--cache", place / "c"
-    )
-    return place / "r"
+def run(small_run) -> Path:
+    return small_run
 
 
 @pytest.fixture
