@@ -109,10 +109,10 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
     """
     drawn = looks(results)
     with style():
-        figure = Figure(figsize=(COLUMN, 3.75), layout="constrained")
+        figure = Figure(figsize=(COLUMN, 3.5), layout="constrained")
         axes = list(figure.subplots(2, 2).flat)
         for axis, (level, curve) in zip(axes, PANELS, strict=True):
-            axis.set(xlabel=AXES[curve][0], ylabel=AXES[curve][1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+            axis.set(xlabel=AXES[curve][0], ylabel=AXES[curve][1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             axis.set_title(f"{level.capitalize()} {'ROC' if curve == 'roc' else 'precision-recall'}")
         some = False
         for system in results.at_most_shots():
