@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -22,7 +23,7 @@ from apc_bench.work import Order, Outcome
 
 TYPES = ("bent", "broken", "colour", "cut", "scratch")
 TRAIN, GOOD, PER_TYPE = 242, 31, 17  # MVTec AD's means over categories
-IMAGE_SIZE, GRID = 700, 28
+IMAGE_SIZE, PHOTO_SIZE, GRID = 700, 900, 28
 TRIALS_PER_SEED = 15 * 6  # the paper's job: three frozen systems and APC at three numbers of shots
 STEPS_PER_SEED = 15 * 9  # and its fine-tunings
 CURVE_POINTS = {("image", "roc"): 60, ("image", "pr"): 110, ("pixel", "roc"): 400, ("pixel", "pr"): 400, ("pixel", "pro"): 400}
@@ -57,9 +58,21 @@ def _write(folder: Path, number: int, data: bytes, ending: str = "") -> None:
         path.write_bytes(data + str(path).encode())
 
 
-def planned(data: Path, cache: Path, seeds: int) -> Prepared:
+def with_photos(root: Path) -> None:
+    """Puts one photo-like picture, as large and as hard to decode as MVTec AD's, in the place of every image."""
+    generator = np.random.default_rng(0)
+    smooth = Image.fromarray(generator.integers(60, 200, (60, 60, 3), np.uint8)).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.BICUBIC)
+    grain = generator.integers(-6, 7, (PHOTO_SIZE, PHOTO_SIZE, 3))
+    (root / "photo").write_bytes(_png((np.asarray(smooth).astype(int) + grain).clip(0, 255).astype(np.uint8)))
+    for path in root.rglob("*.png"):
+        if "ground_truth" not in path.parts:
+            path.unlink()
+            path.hardlink_to(root / "photo")
+
+
+def planned(data: Path, cache: Path, seeds: int, **flags: Any) -> Prepared:
     """The paper's job on `data` with some number of seeds."""
-    sweep, _ = sweep_from("paper", {"seeds": tuple(range(seeds)), "device": "cpu"})
+    sweep, _ = sweep_from("paper", {"seeds": tuple(range(seeds)), "device": "cpu", **flags})
     return prepare(sweep, data, Cache(cache), say=lambda line: None, dry=True)
 
 

@@ -1,6 +1,7 @@
 """`apc-bench report` on runs of up to 10,000 trials, in a process of its own: seconds, memory, and how they grow."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 from bench.figure import Figure, exponent
-from bench.many_trials import TRIALS_PER_SEED, planned, write_dataset, write_run
+from bench.many_trials import TRIALS_PER_SEED, planned, with_photos, write_dataset, write_run
 
 TRIALS = (1_000, 3_000, 10_000)
 
@@ -25,8 +26,16 @@ def figures() -> list[Figure]:
             seconds.append(spent)
             memory.append(peak)
             counts.append(seeds * TRIALS_PER_SEED)
+        with_photos(data)
+        shutil.rmtree(run)
+        write_run(run, planned(data, cache, 3, only=("patchcore", "apc")), cache)
+        page, _ = timed([sys.executable, "-m", "apc_bench", "report", str(run), "--data", str(data)])
+        size = (run / "report" / "index.html").stat().st_size / 1e6
     how = ", ".join(f"{count:,}: {spent:.1f} s, {peak:.2f} GiB" for count, spent, peak in zip(counts, seconds, memory, strict=True))
+    whole = "report of an MVTec-sized run, 15 categories, 3 shots, 3 seeds, photos of 900 px"
     return [
+        Figure(what=whole, value=page, unit="s", at_most=60),
+        Figure(what="the same: its page, pictures included", value=size, unit="MB", at_most=60),
         Figure(what=f"report on {counts[-1]:,} trials, 15 categories", value=seconds[-1], unit="s", at_most=20, how=how),
         Figure(what="the same: peak memory", value=memory[-1], unit="GiB", at_most=2),
         Figure(what="report: exponent in the number of trials", value=exponent(counts, seconds), unit=""),

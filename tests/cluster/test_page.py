@@ -143,6 +143,13 @@ def test_the_choices_lead_to_every_trial_and_back(report: Path, visit: Any) -> N
     page.wait_for_function("document.querySelector('#trial h3').textContent === 'weave · PatchCore · seed 1'")
 
 
+def test_a_detector_without_a_memory_bank_says_so(report: Path, visit: Any) -> None:
+    page = visit(report, place="#images/0/0/1")
+    page.evaluate("() => { for (const one of categoryData('0').trials['0-1'].images) delete one.nearest; follow(); }")
+    words = page.locator("#trial .case .nearest .words").all_inner_texts()
+    assert words == ["no nearest patch: this detector keeps no memory bank"] * 6
+
+
 def test_names_are_shown_as_they_are(report: Path, visit: Any) -> None:
     page = visit(report, place="#images/0/1/0")
     names = set()
