@@ -185,7 +185,7 @@ def command(results: Results) -> str | None:
 
 
 def provenance(results: Results) -> Iterator[tuple[str, str]]:
-    """What run.json records besides the settings, as (where, value)."""
+    """What run.json records besides the settings and the command, as (where, value)."""
     for key, value in results.info.items():
         if key not in ("settings", "command", "left_out", "emptied"):
             yield from _flat(key, value)
@@ -194,9 +194,10 @@ def provenance(results: Results) -> Iterator[tuple[str, str]]:
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _flat(f"{name}.{key}", inner)
+            if key != "command":
+                yield from _flat(f"{name}.{key}", inner)
     elif isinstance(value, list | tuple):
-        yield name, ", ".join(str(item) for item in value)
+        yield name, ", ".join(str(item) for item in value) or "none"
     elif value is not None:
         yield name, str(value)
 

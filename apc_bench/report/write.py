@@ -89,18 +89,16 @@ def _write(results: Results, run: Source, folder: Path, *, data: Path | None) ->
 
 def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str]]:
     """The figures that the page shows besides the tables: (drawing, what it shows, the name of the table that it stands under)."""
-    shots = shots_drawings(results, folder).get("")
-    mean = (
-        [(shots, "Metrics by number of anomalous training images, mean over categories; bands: ± sd over seeds", "shots")] if shots else []
-    )
-    return [*mean, (heat_drawing(results, folder), "Gain over the baseline by category", "gains")]
+    shots = next(iter(shots_drawings(results, folder).values()))  # of the mean over categories, or of the only one
+    said = "Metrics by number of anomalous training images; bands: ± standard deviation over seeds"
+    return [(shots, said, "shots"), (heat_drawing(results, folder), "Gain over the baseline by category", "gains")]
 
 
 def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
     """Draws everything, side by side: what the page shows, what it links to for papers, and what lies behind its figures."""
     shown = page_figures(results, folder / "plots")
     papers = {
-        "shots": {name: one for name, one in shots_drawings(results, folder / "plots").items() if name},
+        "shots": {name: one for name, one in shots_drawings(results, folder / "plots").items() if one != shown[0][0]},
         "curves": curves_drawings(results, folder / "plots"),
         "gallery": gallery_drawings(results, folder / "gallery", data=data),
     }
