@@ -39,12 +39,15 @@ class Behind:
             system = self.results.at_most_shots()[-1]
         if system is None or ("category" in said and known is None):  # `mean` is no category
             return None
-        seeds = [seed for seed in system.seeds if seed in shown_seeds(self.results)]
-        seed = next((seed for seed in seeds if seed == said.get("seed")), seeds[0] if seeds else None)
-        category = known or self._worst(system, said, column.fields)
-        if seed is None or self.results.trials[system, category, seed].missing is not None:
+        return self.trial(system, known or self._worst(system, said, column.fields), said.get("seed"))
+
+    def trial(self, system: System, category: str, seed: Any = None) -> str | None:
+        """The address of a trial; of the first seed, where `seed` has no pictures."""
+        seeds = [one for one in system.seeds if one in shown_seeds(self.results)]
+        number = next((one for one in seeds if one == seed), seeds[0] if seeds else None)
+        if number is None or self.results.trials[system, category, number].missing is not None:
             return None
-        return f"#images/{self.results.categories.index(category)}/{self.results.systems.index(system)}/{seed}"
+        return f"#images/{self.results.categories.index(category)}/{self.results.systems.index(system)}/{number}"
 
     def _system(self, title: str, fields: tuple[str, ...], said: Mapping[str, Any]) -> System | None:
         by_column = re.match(r"shots_(\d+)_", fields[0])

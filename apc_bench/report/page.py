@@ -70,17 +70,18 @@ def render_page(results: Results, tables: Sequence[Table], pictures: Pictures) -
     environment.filters["blocks"] = lambda rows: [list(block) for _, block in groupby(rows, key=lambda row: row.block)]
     script = (templates / "page.js").read_text(encoding="utf-8")
     named = {table.name for table in tables}
+    behind = Behind(results)
     return environment.get_template("page.html.j2").render(
         results=results,
         summary=summary(results),
         tables=[table for table in tables if table.name != "missing"],
         missing=next((table for table in tables if table.name == "missing"), None),
         short=SHORT,
-        findings=list(_findings(results)),
+        findings=list(_findings(results, behind)),
         exclusions=list(exclusions(results)),
         pictures=pictures,
         alone=[plot for plot in pictures.plots if plot.under not in named],
-        behind=Behind(results).address,
+        behind=behind.address,
         seeds=shown_seeds(results),
         more_seeds=len(results.seeds) > SEEDS_MAX,
         page=_page_data(results),
@@ -106,10 +107,8 @@ def _svg(picture: bytes) -> str:
 
 
 def _heat(share: float) -> str:
-    """White to the colour of better or worse, as a CSS colour."""
-    end = BETTER if share > 0 else WORSE
-    parts = (int(end[at : at + 2], 16) for at in (1, 3, 5))
-    return "#" + "".join(f"{round(255 + (part - 255) * min(1.0, abs(share))):02x}" for part in parts)
+    """The style of a cell by its gain; page.css mixes the colour into the paper's, light or dark."""
+    return f"--heat: {BETTER if share > 0 else WORSE}; --share: {100 * min(1.0, abs(share)):.0f}%"
 
 
 def _page_data(results: Results) -> dict[str, Any]:
@@ -138,11 +137,15 @@ def _page_data(results: Results) -> dict[str, Any]:
     }
 
 
-def _findings(results: Results) -> Iterator[tuple[str, list[tuple[str, list[tuple[str, str]]]]]]:
-    """(system and metric, [(helps, hurts or no clear change, [(category, gain)])])."""
+def _findings(results: Results, behind: Behind) -> Iterator[tuple[str, list[tuple[str, list[tuple[str, str, str | None]]]]]]:
+    """(system and metric, [(helps, hurts or no clear change, [(category, gain, address of its trial)])])."""
     for found in findings(results):
         parts = (("helps", found.helps), ("hurts", found.hurts), ("no clear change", found.unclear))
-        said = [(name, [(category, signed(gain.points)) for category, gain in gains]) for name, gains in parts if gains]
+        said = [
+            (name, [(category, signed(gain.points), behind.trial(found.system, category)) for category, gain in gains])
+            for name, gains in parts
+            if gains
+        ]
         yield f"{found.system.label}, {HEADINGS[found.metric]}", said
 
 

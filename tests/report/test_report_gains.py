@@ -135,6 +135,8 @@ def test_a_cell_leads_to_its_trial(make_run: Make) -> None:
     assert of(differences, 0, "Difference", behind) == "#images/0/1/0"
     assert of(shots, 0, "0 (PatchCore)", behind) == "#images/0/0/0"
     assert of(shots, 0, "10 shots", behind) == "#images/0/3/0"
+    assert behind.trial(results.systems[3], "weave", 2) == "#images/1/3/2"
+    assert behind.trial(results.systems[2], "weave") is None
 
 
 def test_published_rows_have_no_images(make_run: Make) -> None:
