@@ -92,11 +92,11 @@ def _overview(gate: Gate) -> list[str]:
         single = [unit for unit in units if unit.category is not None]
         known = [unit for unit in single if unit.detectable is not None]
         worst = max(known, key=lambda unit: unit.detectable or 0.0, default=None)
-        found = _points(whole.detectable), f"{_points(worst.detectable)} ({worst.category})" if worst else "–"
+        found = _points(whole.detectable), _points(worst.detectable) + f" ({worst.category})" if worst else "unknown"
         rows.append((system, HEADINGS[metric], percent(whole.after), points(whole.change), *found))
     if not rows:
         return []
-    heads = ("", "", "mean", "change", "smallest drop found in 95 %: of the mean", "of a category")
+    heads = ("", "", "mean", "change", "smallest drop found in 95 %: of the mean", "of the noisiest category")
     return ["", *_aligned([heads, *rows])]
 
 
@@ -142,7 +142,7 @@ def _factor(ratio: float | None) -> str:
 
 
 def _points(fraction: float | None) -> str:
-    return "unknown" if fraction is None else percent(fraction) if fraction < 1 else "none"
+    return "unknown" if fraction is None else percent(fraction) if fraction < 1 else "> 100"
 
 
 def _grouped(missing: Iterable[Missing]) -> list[str]:
