@@ -37,6 +37,7 @@ ROOMS = (
     "estimate",
     "status",
     "report",
+    "compare",
     "gate",
     "history",
     "sweeping",
