@@ -171,13 +171,13 @@ function categoryData(index) {
   return loaded.get(index);
 }
 
-function picture(address, words) {
-  return address.startsWith("data:") ? make("img", { src: address, alt: words }) : make("span", { class: "words" }, address);
+function picture(address, name) {
+  return address.startsWith("data:") ? make("img", { src: address, alt: name }) : make("span", { class: "words" }, address, make("b", {}, name));
 }
 
 function tile(caption, content, overlay = "", box = null) {
   const inside = make("div", { class: "frame" }, content, overlay);
-  if (box) {
+  if (box && content.tagName === "IMG") {
     const [left, top, right, bottom] = box.map((share) => 100 * share);
     inside.append(make("div", { class: "box", style: `left: ${left}%; top: ${top}%; width: ${right - left}%; height: ${bottom - top}%` }));
   }
@@ -198,9 +198,9 @@ function showCase(one, pictures) {
     const line = one.outline !== null && pictures[one.outline].startsWith("data:") ? make("img", { src: pictures[one.outline], alt: "" }) : "";
     tiles.push(tile(`${of}${score === null ? "" : `: ${String(score).replace("-", "−")}`}`, picture(map === null ? "no map" : pictures[map], `map of ${of}`), line));
   }
-  if (one.patch) tiles.push(tile(`worst patch: row ${one.patch.row}, column ${one.patch.column}`, picture(pictures[one.patch.crop], "worst patch"), "", middle));
+  if (one.patch) tiles.push(tile(`worst patch: row ${one.patch.row}, column ${one.patch.column}`, picture(pictures[one.patch.crop], one.name), "", middle));
   const nearest = one.nearest
-    ? tile(`nearest normal patch: ${place(one.nearest)}; squared distance ${one.distance}`, picture(pictures[one.nearest.crop], "nearest normal patch"), "", middle)
+    ? tile(`nearest normal patch: ${place(one.nearest)}; squared distance ${one.distance}`, picture(pictures[one.nearest.crop], one.nearest.name), "", middle)
     : tile("nearest normal patch", make("span", { class: "words" }, page.noBank));
   nearest.classList.add("nearest");
   tiles.push(nearest);

@@ -202,6 +202,18 @@ def test_the_page_alone_is_whole(report: Path, visit: Any, tmp_path: Path) -> No
     assert unloaded(page) == []
 
 
+def test_without_the_images_their_names_stand_in_their_places(report: Path, visit: Any, tmp_path: Path) -> None:
+    apc_bench("report", report.parent.parent, "--without-images", "--out", tmp_path / "bare")
+    page = visit(tmp_path / "bare" / "index.html", 390, place="#images/1/2/0")
+    case = page.locator("#trial .case").first
+    name = case.locator("h4 span").inner_text().split(" · ")[0]
+    assert case.locator(".words").all_inner_texts()[0].split("\n") == ["image not at hand", name]
+    assert case.locator(".words").count() == 4  # image, mask and the two patches; the maps are the run's
+    assert case.locator("img").count() == 2
+    assert unloaded(page) == []
+    assert too_wide(page) == []
+
+
 def test_dark_and_light_differ_and_print_is_dark_on_light(report: Path, visit: Any) -> None:
     def brightness(page: Page) -> float:
         png = page.screenshot()
