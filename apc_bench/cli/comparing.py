@@ -1,0 +1,53 @@
+"""`compare` and `evaluate`: a run beside other runs, other tools' tables, and other methods' maps."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from apc_bench.cli.options import Names
+
+
+class Pairs(click.ParamType[tuple[str, str]]):
+    """`apc@10=APC`: a system of A and one of B."""
+
+    name = "pair"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        left, sign, right = (part.strip() for part in str(value).partition("="))
+        if not (left and sign and right):
+            self.fail(f"'{value}' must be a system of A, '=', and one of B, such as apc@10=APC", param, ctx)
+        return left, right
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option(
+    "--metric", "metrics", type=Names(), metavar="A,B", help="Only these, such as image_auroc,au_pro. [default: all that both have]"
+)
+@click.option(
+    "--pair", "pairs", type=Pairs(), multiple=True, metavar="A[@SHOTS]=B", help="Systems that belong together; may be given several times."
+)
+@click.option("--markdown", "form", flag_value="markdown", help="As Markdown.")
+@click.option("--json", "form", flag_value="json", help="As one JSON object, for programs.")
+def compare(a: str, b: str, metrics: tuple[str, ...] | None, pairs: tuple[tuple[str, str], ...], form: str | None) -> None:
+    """A minus B: per metric, system and category, with intervals; what one side alone has; and why they may differ.
+
+    A and B are run folders, published figures (mvtec_ad, or mvtec_ad:SOURCE), or result tables of other tools: results.csv of patchcore-inspection
+    or anomalib, and the seven columns of ADer, Dinomaly and INP-Former as a log, Markdown (FILE#HEADING for one table of several), CSV or JSON.
+    Exit code 3: nothing could be compared.
+    """
+    from apc_bench.compare.comparing import compare as compare_sides
+    from apc_bench.compare.sides import read_side
+    from apc_bench.compare.text import as_markdown, as_object, as_text
+
+    found = compare_sides(read_side(a), read_side(b), metrics=metrics or (), pairs=pairs)
+    if form == "json":
+        click.echo(json.dumps(as_object(found), indent=2, ensure_ascii=False))
+    else:
+        click.echo(as_markdown(found) if form == "markdown" else as_text(found))
+    sys.exit(found.exit_code)
