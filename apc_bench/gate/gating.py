@@ -11,7 +11,7 @@ from apc_bench.gate.units import BLIND, REGRESSION, Asked, Family, Unit
 from apc_bench.store.run import INFO
 
 DONE, REGRESSED, UNJUDGED, TOO_FEW_SEEDS = 0, 1, 3, 4
-NIGHTS_MAX = 60
+NIGHTS_MAX = 30
 """Recorded nights that are read for the noise, the newest."""
 
 
@@ -60,16 +60,14 @@ def run_gate(run: Path, against: Path, asked: Asked) -> Gate:
     tonight = read_night(run)
     if (against / INFO).is_file():
         return _judge(tonight, read_night(against), [], str(against), asked, ())
-    nights, aside = read_nights(against)
-    earlier = [night for night in nights if night.path.resolve() != run.resolve() and night.created <= tonight.created]
-    whole = [night for night in earlier if not night.missing]
-    aside += [f"{night.name}: planned trials without a result: {night.missing}" for night in earlier if night.missing]
+    nights, aside = read_nights(against, newest=NIGHTS_MAX, before=tonight)
+    whole = [night for night in nights if not night.missing]
+    aside += [f"{night.name}: planned trials without a result: {night.missing}" for night in nights if night.missing]
     if not whole:
-        first = "there is no recorded run to judge against yet" if not earlier else "no recorded run is complete"
-        return Gate(
-            tonight, str(against), asked, aside=tuple(aside), reasons=(f"{first} in {against}; a first night becomes the reference",)
-        )
-    return _judge(tonight, whole[-1], earlier[-NIGHTS_MAX:], f"{against}, newest of {len(whole)}", asked, tuple(aside))
+        first = "there is no recorded run to judge against yet" if not nights else "no recorded run is complete"
+        reason = f"{first} in {against}; a first night becomes the reference"
+        return Gate(tonight, str(against), asked, aside=tuple(aside), reasons=(reason,))
+    return _judge(tonight, whole[-1], nights, f"{against}, newest of {len(whole)}", asked, tuple(aside))
 
 
 def _judge(tonight: Night, reference: Night, nights: Sequence[Night], against: str, asked: Asked, aside: tuple[str, ...]) -> Gate:

@@ -46,19 +46,30 @@ def read_night(path: Path) -> Night:
     return Night(path.name or str(path), path, str(results.info.get("created", "")), results, missing)
 
 
-def read_nights(folder: Path) -> tuple[list[Night], list[str]]:
-    """The runs directly in a folder, oldest first, and a line for each that cannot be read or has damaged files. Raises UsageError without the folder."""
+def read_nights(folder: Path, *, newest: int | None = None, before: Night | None = None) -> tuple[list[Night], list[str]]:
+    """The runs directly in a folder, oldest first, and a line for each that cannot be read or has damaged files.
+
+    `before`: only runs that began before that one, which may lie in the folder too; `newest`: only so many of them, the newest. Raises UsageError without
+    the folder.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; name the folder that holds the nights' run folders")
-    nights, problems = [], []
+    begun, nights, problems = [], [], []
     for path in sorted(folder.iterdir()):
         if not path.is_dir() or path.name.startswith("."):
             continue
         try:
-            night = read_night(path)
+            begun.append((str(Run.open(path).info.get("created", "")), path))
         except ApcError as error:
             problems.append(f"{path.name}: {error}" if (path / INFO).exists() else f"{path.name}: no run folder (it has no {INFO})")
+    if before is not None:
+        begun = [(when, path) for when, path in begun if when <= before.created and path.resolve() != before.path.resolve()]
+    for _, path in sorted(begun)[-(newest or len(begun)) :]:
+        try:
+            night = read_night(path)
+        except ApcError as error:
+            problems.append(f"{path.name}: {error}")
             continue
         problems += [f"{path.name}: {line}" for line in night.results.damaged]
         nights.append(night)
-    return sorted(nights, key=lambda night: (night.created, night.name)), problems
+    return nights, problems
