@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from apc_bench.cli.options import FOLDER, Names
+from apc_bench.cli.options import FOLDER, Names, Pairs
 
 
 class Drops(click.ParamType[tuple[float, float]]):
@@ -30,7 +30,10 @@ class Drops(click.ParamType[tuple[float, float]]):
 @click.command()
 @click.argument("run", type=FOLDER)
 @click.option(
-    "--against", type=FOLDER, required=True, metavar="RUN|DIR", help="A run folder, or a folder of nights: its newest complete one."
+    "--against",
+    required=True,
+    metavar="RUN|DIR|NAME",
+    help="A run folder; a folder of nights: its newest whole one; published figures such as mvtec_ad:patchcore_code; or another tool's table.",
 )
 @click.option(
     "--metric",
@@ -48,14 +51,23 @@ class Drops(click.ParamType[tuple[float, float]]):
 @click.option(
     "--slower", type=click.FloatRange(1.0), metavar="FACTOR", help="Judge time and memory too: more than FACTOR times is a regression."
 )
+@click.option(
+    "--pair",
+    "pairs",
+    type=Pairs(),
+    multiple=True,
+    metavar="METHOD[@SHOTS]=NAME",
+    help="Which system of a table a method is judged against.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
 @click.option("--junit", type=FOLDER, metavar="FILE", help="Write JUnit XML too, for a CI system.")
 def gate(
     run: Path,
-    against: Path,
+    against: str,
     metrics: tuple[str, ...] | None,
     max_drop: tuple[float, float] | None,
     slower: float | None,
+    pairs: tuple[tuple[str, str], ...],
     as_json: bool,
     junit: Path | None,
 ) -> None:
@@ -70,7 +82,7 @@ def gate(
     from apc_bench.gate.units import Asked
     from apc_bench.store.files import write_atomically
 
-    asked: dict[str, Any] = {"slower": slower}
+    asked: dict[str, Any] = {"slower": slower, "pairs": pairs}
     if metrics:
         asked["metrics"] = tuple(dict.fromkeys(metrics))
     if max_drop:

@@ -37,4 +37,18 @@ class Names(click.ParamType[tuple[str, ...]]):
         return tuple(parts)
 
 
+class Pairs(click.ParamType[tuple[str, str]]):
+    """`apc@10=APC`: a system of one side and one of the other."""
+
+    name = "pair"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        left, sign, right = (part.strip() for part in str(value).partition("="))
+        if not (left and sign and right):
+            self.fail(f"'{value}' must be a system, '=', and one of the other side, such as apc@10=APC", param, ctx)
+        return left, right
+
+
 FOLDER = click.Path(path_type=Path)

@@ -1,12 +1,15 @@
 """The gate: tonight's run against a recorded one, with a verdict for every metric, category and mean, and an exit code (DESIGN.md)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from apc_bench.compare.row import Side
+from apc_bench.compare.sides import read_side
 from apc_bench.gate.costs import Cost, costs, other_machine
 from apc_bench.gate.nights import Night, read_night, read_nights
 from apc_bench.gate.pairing import Missing, pair_up
+from apc_bench.gate.tabled import choose, families
 from apc_bench.gate.units import BLIND, REGRESSION, Asked, Family, Unit
 from apc_bench.store.run import INFO
 
@@ -52,55 +55,73 @@ class Gate:
         return TOO_FEW_SEEDS if self.of(BLIND) or blind_cost else DONE
 
 
-def run_gate(run: Path, against: Path, asked: Asked) -> Gate:
-    """Judges a run. `against`: a run folder, or a folder of them, of which the newest complete one that is older than `run` is the reference.
+def run_gate(run: Path, against: str, asked: Asked) -> Gate:
+    """Judges a run. `against`: a run folder; a folder of them, of which the newest whole one that began before `run` is the reference; published figures
+    by name, or another tool's table (compare/sides.py).
 
     Raises UsageError, RunError, DamagedFile.
     """
-    tonight = read_night(run)
-    if (against / INFO).is_file():
-        return _judge(tonight, read_night(against), [], str(against), asked, ())
-    nights, aside = read_nights(against, newest=NIGHTS_MAX, before=tonight)
+    tonight, path = read_night(run), Path(against)
+    if (path / INFO).is_file():
+        return _against_night(tonight, read_night(path), [], against, asked, [])
+    return _against_nights(tonight, path, asked) if path.is_dir() else _against_side(tonight, read_side(against), asked)
+
+
+def _against_nights(tonight: Night, folder: Path, asked: Asked) -> Gate:
+    nights, aside = read_nights(folder, newest=NIGHTS_MAX, before=tonight)
     whole = [night for night in nights if not night.missing]
     aside += [f"{night.name}: planned trials without a result: {night.missing}" for night in nights if night.missing]
     if not whole:
         first = "there is no recorded run to judge against yet" if not nights else "no recorded run is complete"
-        reason = f"{first} in {against}; a first night becomes the reference"
-        return Gate(tonight, str(against), asked, aside=tuple(aside), reasons=(reason,))
-    return _judge(tonight, whole[-1], nights, f"{against}, newest of {len(whole)}", asked, tuple(aside))
+        reason = f"{first} in {folder}; a first night becomes the reference"
+        return Gate(tonight, str(folder), asked, aside=tuple(aside), reasons=(reason,))
+    return _against_night(tonight, whole[-1], nights, f"{folder}, newest of {len(whole)}", asked, aside)
 
 
-def _judge(tonight: Night, reference: Night, nights: Sequence[Night], against: str, asked: Asked, aside: tuple[str, ...]) -> Gate:
+def _against_night(tonight: Night, reference: Night, nights: Sequence[Night], against: str, asked: Asked, aside: Sequence[str]) -> Gate:
     pairs, missing, extra = pair_up(tonight.results, reference.results)
-    missing += [Missing("", None, None, f"damaged tonight: {line}") for line in tonight.results.damaged]
-    family = [Family(tonight, reference, nights, pair, metric) for pair in pairs if pair.places for metric in asked.metrics]
-    undefined = [f"{one.pair.system.label} {one.metric}" for one in family if one.undefined]
-    missing += [lost for one in family for lost in one.lost]
-    judged = [one for one in family if one.pairs.any()]
-    tests = sum(one.tests for one in judged)
-    units = [unit for one in judged for unit in one.units(asked, tests)]
+    family = [Family.of_nights(tonight, reference, nights, pair, metric) for pair in pairs if pair.places for metric in asked.metrics]
     machine = other_machine(tonight, reference)
-    reasons = [machine] if machine and asked.slower is not None else []
     same = [night for night in nights if other_machine(tonight, night) is None]
-    found = [] if machine else costs(tonight, reference, same, pairs, asked.slower)
-    noise = "; ".join(dict.fromkeys(one.origin.words for one in judged))
-    if not units and not missing:
-        reasons.append("no pair of trials has a metric that was asked for")
-    why = what_differs(tonight, reference)
-    return Gate(
+    gate = Gate(
         tonight,
         against,
         asked,
         reference,
-        tuple(units),
-        tuple(found),
-        tuple(missing),
-        noise,
-        why,
-        aside,
-        tuple(extra),
-        tuple(undefined),
-        tuple(reasons),
+        costs=() if machine else tuple(costs(tonight, reference, same, pairs, asked.slower)),
+        missing=tuple(missing),
+        why=what_differs(tonight, reference),
+        aside=tuple(aside),
+        extra=tuple(extra),
+        reasons=(machine,) if machine and asked.slower is not None else (),
+    )
+    return _judged(gate, family)
+
+
+def _against_side(tonight: Night, side: Side, asked: Asked) -> Gate:
+    reasons = [f"{side.name} has no times that compare"] if asked.slower is not None else []
+    if side.dataset and side.dataset != tonight.results.dataset:
+        other = f"{side.name} is of the dataset {side.dataset}, the run of {tonight.results.dataset}"
+        return Gate(tonight, side.name, asked, reasons=(*reasons, other))
+    chosen, unclear = choose(tonight, side, asked.pairs)
+    family, missing, notes = families(tonight, side, chosen, asked.metrics)
+    return _judged(Gate(tonight, side.name, asked, missing=tuple(missing), why=tuple(notes), reasons=(*reasons, *unclear)), family)
+
+
+def _judged(gate: Gate, family: Sequence[Family]) -> Gate:
+    """The gate with the verdicts of all figures, which share the rate of false alarms."""
+    judged = [one for one in family if one.pairs.any()]
+    tests = sum(one.tests for one in judged)
+    damaged = [Missing("", None, None, f"damaged tonight: {line}") for line in gate.tonight.results.damaged]
+    missing = (*gate.missing, *damaged, *(lost for one in family for lost in one.lost))
+    nothing = () if judged or missing or gate.reasons else ("no pair of trials has a metric that was asked for",)
+    return replace(
+        gate,
+        units=tuple(unit for one in judged for unit in one.units(gate.asked, tests)),
+        noise="; ".join(dict.fromkeys(one.origin.words for one in judged)),
+        missing=missing,
+        undefined=tuple(f"{one.pair.system.label} {one.metric}" for one in family if one.undefined),
+        reasons=(*gate.reasons, *nothing),
     )
 
 

@@ -108,12 +108,12 @@ def _only_tonight(tonight: Results, before: Results, now: Mapping[Any, System], 
     return found + [f"seed {seed}" for seed in extra]
 
 
-def figures(results: Results, system: System, pair: Pair, column: str) -> Array:
+def figures(results: Results, system: System, pair: Pair, column: str, subset: str = TEST) -> Array:
     """A column of the metrics table as (categories, seeds) of the pair; NaN where the trial has no pair or the figure is undefined."""
     found = np.full((len(pair.categories), len(pair.seeds)), np.nan)
     for category, seed in pair.places:
         trial = results.trials.get((system, category, seed))
-        value = trial.rows.get(TEST, {}).get(column) if trial else None
+        value = trial.rows.get(subset, {}).get(column) if trial else None
         if value is not None:
             found[pair.categories.index(category), pair.seeds.index(seed)] = value
     return found

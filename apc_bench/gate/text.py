@@ -28,12 +28,12 @@ def as_lines(gate: Gate) -> list[str]:
     lines = [f"apc-bench gate: {headline(gate)}", f"tonight  {gate.tonight.said}"]
     lines += [f"against  {gate.against}: {gate.reference.said}" if gate.reference else f"against  {gate.against}"]
     if gate.why:
-        lines += [f"differs  {listed(gate.why)}"]
+        lines += [f"differs  {listed(gate.why)}"] if gate.reference else [f"judged   {line}" for line in gate.why]
     if gate.noise:
         lines += [f"noise    {gate.noise}"]
     lines += _first("REGRESSION", [_unit_line(unit) for unit in gate.of(REGRESSION)] + [_cost_line(cost) for cost in gate.slower])
     lines += _first("RISE", [_unit_line(unit) for unit in gate.of(RISE)])
-    if gate.of(RISE):
+    if gate.of(RISE) and gate.reference:
         lines += ["         a rise that the change of code does not explain is usually a leak of test images into training"]
     lines += _first("UNJUDGED", [*gate.reasons, *_grouped(gate.missing)])
     lines += _first("TOO FEW SEEDS", [_blind_line(unit) for unit in gate.of(BLIND)])
@@ -50,7 +50,9 @@ def headline(gate: Gate) -> str:
     said = VERDICTS[gate.exit_code]
     if gate.exit_code == REGRESSED:
         said += f": {bad} of {_count(len(gate.units) + len(gate.costs), 'figure')}"
-    also = [f"{_count(rises, 'unexplained rise')}"] * bool(rises)
+    also = [_count(rises, "unexplained rise" if gate.reference else "figure above", None if gate.reference else "figures above")] * bool(
+        rises
+    )
     also += [f"{_count(missing, 'trial or group of trials', 'trials or groups of trials')} not judged"] * bool(
         missing and gate.exit_code == REGRESSED
     )

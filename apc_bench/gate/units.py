@@ -19,13 +19,15 @@ TOLERANCE = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the gate is to watch. `mean_drop`, `category_drop`: tolerated drops as fractions, `given` by the user or not; `slower`: tolerated ratio."""
+    """What the gate is to watch. `mean_drop`, `category_drop`: tolerated drops as fractions, `given` by the user or not; `slower`: tolerated ratio.
+    `pairs`: systems of the run and of a table that belong together, by name."""
 
     metrics: tuple[str, ...] = POSTER
     mean_drop: float = TOLERANCE
     category_drop: float = TOLERANCE
     given: bool = False
     slower: float | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.metrics:
@@ -57,15 +59,21 @@ class Unit:
 class Family:
     """One system's metric on both nights: its pairs as arrays (categories, seeds), and the noise."""
 
-    def __init__(self, tonight: Night, reference: Night, nights: Sequence[Night], pair: Pair, metric: str) -> None:
-        self.pair, self.metric = pair, metric
-        self.new = figures(tonight.results, pair.system, pair, metric)
-        self.old = figures(reference.results, pair.before, pair, metric)
-        self.pairs = np.isfinite(self.new) & np.isfinite(self.old)
-        self.differences = np.where(self.pairs, self.new - self.old, np.nan)
-        self.history = recorded(nights, pair, tonight.results, metric) if nights else np.empty((0, *self.new.shape))
-        self._noise, self.origin = noise_of(self.differences, self.history, self.old)
+    def __init__(self, pair: Pair, metric: str, new: Array, old: Array, history: Array, *, mean_only: bool = False) -> None:
+        """`new`, `old`: (categories, seeds) of tonight and of the reference; `history`: (nights, categories, seeds). `mean_only`: the reference is no
+        category's but the mean's."""
+        self.pair, self.metric, self.new, self.old, self.mean_only = pair, metric, new, old, mean_only
+        self.pairs = np.isfinite(new) & np.isfinite(old)
+        self.differences = np.where(self.pairs, new - old, np.nan)
+        self._noise, self.origin = noise_of(self.differences, history, old)
         self.categories = [name for name, row in zip(pair.categories, self.pairs, strict=True) if row.any()]
+
+    @classmethod
+    def of_nights(cls, tonight: Night, reference: Night, nights: Sequence[Night], pair: Pair, metric: str) -> "Family":
+        """Against a recorded night, with the noise of `nights`."""
+        new, old = figures(tonight.results, pair.system, pair, metric), figures(reference.results, pair.before, pair, metric)
+        history = recorded(nights, pair, tonight.results, metric) if nights else np.empty((0, *new.shape))
+        return cls(pair, metric, new, old, history)
 
     @property
     def undefined(self) -> bool:
@@ -84,7 +92,7 @@ class Family:
 
     @property
     def tests(self) -> int:
-        return len(self.categories) + (len(self.categories) > 1)
+        return 1 if self.mean_only else len(self.categories) + (len(self.categories) > 1)
 
     def units(self, asked: Asked, tests: int) -> list[Unit]:
         """Verdicts of the categories that have pairs, then of their mean."""
@@ -94,7 +102,8 @@ class Family:
         judged = judge(self.differences[some], noise, tolerance=tolerance, tests=tests, anew=self.origin.anew)
         before, after = (self._means(one)[: len(tolerance)] for one in (self.old, self.new))
         names = [*self.categories, None][: len(tolerance)]
-        return [self._unit(index, name, judged, tolerance, asked, tests, before, after) for index, name in enumerate(names)]
+        units = [self._unit(index, name, judged, tolerance, asked, tests, before, after) for index, name in enumerate(names)]
+        return units[-1:] if self.mean_only else units
 
     def _means(self, values: Array) -> Array:
         by_category = np.nanmean(np.where(self.pairs, values, np.nan)[self.pairs.any(-1)], axis=-1)

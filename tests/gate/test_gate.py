@@ -9,7 +9,13 @@ import pytest
 from recorded import Row, noisy, record
 from support import apc_bench
 
+from apc_bench.compare.row import Row as Printed
+from apc_bench.compare.row import Side
+from apc_bench.errors import UsageError
 from apc_bench.gate.junit import clean
+from apc_bench.gate.nights import read_night
+from apc_bench.gate.tabled import choose, families
+from apc_bench.gate.units import Asked
 
 ONLY = ("--metric", "image_auroc")
 
@@ -175,7 +181,7 @@ def test_a_first_night_has_nothing_to_be_judged_against_and_a_folder_that_is_not
     (tmp_path / "nights").mkdir()
     told = apc_bench("gate", run, "--against", tmp_path / "nights", code=3).output
     assert "no recorded run to judge against yet" in told
-    assert "is no folder" in apc_bench("gate", run, "--against", tmp_path / "night", code=2).output
+    assert "no folder or file" in apc_bench("gate", run, "--against", tmp_path / "night", code=2).output
 
 
 def test_a_slower_night_is_a_regression_only_where_time_is_asked_for_on_the_same_machine(run, tmp_path):
@@ -223,3 +229,67 @@ def test_hostile_names_break_neither_xml_nor_terminal():
 def test_a_metric_or_tolerance_that_does_not_exist_is_one_line(run):
     assert "did you mean 'image_auroc'" in apc_bench("gate", run, "--against", run, "--metric", "image_auroc1", code=2).output
     assert "percentage points" in apc_bench("gate", run, "--against", run, "--max-drop", "-1", code=2).output
+
+
+def table_of(folder: Path, values: dict[str, float]) -> Path:
+    """A results.csv as patchcore-inspection writes it."""
+    folder.mkdir()
+    lines = [f"mvtec_{name},{value},0.9,0.9" for name, value in values.items()]
+    (folder / "results.csv").write_text("\n".join(["Row Names,instance_auroc,full_pixel_auroc,anomaly_pixel_auroc", *lines]))
+    return folder / "results.csv"
+
+
+def full(row: Row) -> None:
+    """The full test set's figures as those of the common one, shifted, so that a mix-up would show."""
+    if row["subset"] == "full":
+        row["image_auroc"] += 0.1
+
+
+def test_against_another_tools_table_the_noise_is_the_runs_and_frozen_systems_are_judged_on_the_full_test_set(run, tmp_path):
+    tonight = record(run, tmp_path / "tonight", then(noisy(2), full), day=2)
+    table = table_of(tmp_path / "table", {"washer": 0.9, "weave": 0.9})
+    pair = ("--pair", "patchcore=patchcore-inspection")
+    found = judged(tonight, "--against", table, *ONLY, *pair)
+    assert verdicts(found, "steady") == [("PatchCore", "image_auroc", name) for name in ("washer", "weave", None)]
+    assert [unit["before"] for unit in found["units"]] == pytest.approx([0.9] * 3)
+    assert [unit["change"] for unit in found["units"]] == pytest.approx([0] * 3, abs=0.01)
+    better = table_of(tmp_path / "better", {"washer": 0.9, "weave": 0.99})
+    assert ("PatchCore", "image_auroc", "weave") in verdicts(judged(tonight, "--against", better, *ONLY, *pair, code=1), "regression")
+    more = table_of(tmp_path / "more", {"washer": 0.9, "weave": 0.9, "granite": 0.9})
+    assert "PatchCore · granite: not in tonight's run" in apc_bench("gate", tonight, "--against", more, *ONLY, *pair, code=3).output
+
+
+def test_a_printed_mean_is_judged_as_a_mean_over_the_same_categories_only(run, tmp_path):
+    night = read_night(record(run, tmp_path / "tonight", noisy(2), day=2))
+    rows = (Printed("PatchCore", 0, None, None, "image_auroc", 0.9, "full"),)
+    system = night.results.systems[0]
+    for categories, units in ((("washer", "weave"), 1), (("washer", "weave", "wood"), 0)):
+        made, missing, _ = families(night, Side("printed", "table", None, rows, categories), [(system, ("PatchCore", 0))], ["image_auroc"])
+        assert (len(made), len(missing)) == (units, 1 - units)
+        for one in made:
+            unit = one.units(Asked(), 1)
+            assert [(part.category, part.before) for part in unit] == [(None, pytest.approx(0.9))]
+            assert unit[0].verdict == "regression"
+
+
+def test_published_figures_of_another_dataset_or_system_do_not_compare_and_names_are_helped(run):
+    assert "is of the dataset mvtec_ad" in apc_bench("gate", run, "--against", "mvtec_ad:apc_poster", code=3).output
+    assert "did you mean 'mvtec_ad'" in apc_bench("gate", run, "--against", "mvtec_add", code=2).output
+
+
+def test_systems_of_a_table_are_found_by_title_and_shots_and_never_guessed(run, tmp_path):
+    night = read_night(run)
+
+    def side(*names: tuple[str, int]) -> Side:
+        rows = tuple(Printed(name, shots, "weave", None, "image_auroc", 0.9, "full") for name, shots in names)
+        return Side("printed", "table", None, rows, ("weave",))
+
+    chosen, reasons = choose(night, side(("PatchCore R50", 0), ("APC", 2), ("PRNet", 2)), [])
+    assert [(system.label, key) for system, key in chosen] == [("PatchCore", ("PatchCore R50", 0)), ("APC, 2 shots", ("APC", 2))]
+    assert reasons == []
+    chosen, reasons = choose(night, side(("PatchCore R50", 0), ("PatchCore WR50", 0)), [])
+    assert chosen == [] and "may be any of" in reasons[0]
+    assert "no system of the run is one of printed" in choose(night, side(("Dinomaly", 0)), [])[1][0]
+    assert [key for _, key in choose(night, side(("Dinomaly", 0)), [("apc@2", "Dinomaly")])[0]] == [("Dinomaly", 0)]
+    with pytest.raises(UsageError, match="did you mean 'apc@2'"):
+        choose(night, side(("Dinomaly", 0)), [("apc@3", "Dinomaly")])
