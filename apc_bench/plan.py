@@ -6,6 +6,7 @@ from typing import Any
 
 from apc_bench.datasets.layouts import Category
 from apc_bench.datasets.split import Split
+from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.settings import Method, Sweep, digest
 
 EXTRACTOR = "extractor"
@@ -88,7 +89,7 @@ def _steps(
     computed = {"fingerprint": planned.fingerprint, "weights": weights, "environment": dict(environment)}
     steps, needs = [], None
     if method.settings.fine_tuned:
-        training = method.settings.training()  # type: ignore[attr-defined]
+        training = method.settings.training()
         identity = {**what, "detector": method.detector, "backbone": method.backbone, "training": training}
         needs = digest({"kind": EXTRACTOR, **identity, **computed})
         work = finetune_work(sweep, method)
@@ -108,14 +109,17 @@ def finetune_work(sweep: Sweep, method: Method) -> float:
 
 
 def trial_work(sweep: Sweep, method: Method, planned: Planned) -> float:
-    """Multiply-accumulates of a trial: features of every image, the coreset's and the search's matrix products."""
+    """Multiply-accumulates of a trial: features of every image, and with a memory bank the coreset's and the search's matrix products."""
     settings = method.settings
     split = next(iter(planned.splits.values()))
+    features = len(split.rows) * _forward(sweep, method)
+    if not isinstance(settings, PatchCoreSettings):
+        return features
     patches = (sweep.image_size / 8) ** 2
     train = len(split.where("train")) * patches
     bank = min(train * settings.coreset_ratio, settings.bank_max or train)
     coreset = train * bank * (settings.projection_dim or settings.target_dim)
-    return len(split.rows) * _forward(sweep, method) + coreset + len(split.rows) * patches * bank * settings.target_dim
+    return features + coreset + len(split.rows) * patches * bank * settings.target_dim
 
 
 def _forward(sweep: Sweep, method: Method) -> float:

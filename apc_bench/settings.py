@@ -6,99 +6,17 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
+from apc_bench.detector_settings import DETECTORS, DetectorSettings, Frozen, Losses, PatchCoreSettings, Share
 from apc_bench.errors import UsageError, unknown
 
 BACKBONES = ("resnet18", "resnet50", "wide_resnet50_2", "moco_v3_resnet50", "builtin")
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What a dataset, category, method or defect type may be called where the name becomes a folder of a run."""
-
-Layer = Literal["layer1", "layer2", "layer3", "layer4"]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Weight = Annotated[float, Field(ge=0)]
-
-
-class Frozen(BaseModel):
-    """A settings value: immutable, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class PatchCoreSettings(Frozen):
-    """PatchCore (METHOD.md section 2). `distance` and `reweight_neighbours` change scores; `patches_max` and `bank_max` bound huge categories."""
-
-    fine_tuned: ClassVar[bool] = False
-
-    layers: tuple[Layer, ...] = ("layer2", "layer3")
-    neighbourhood: Literal[1, 3, 5, 7] = 3
-    pretrain_dim: int = Field(1024, ge=1, le=8192)
-    target_dim: int = Field(1024, ge=1, le=8192)
-    coreset_ratio: float = Field(0.1, gt=0, le=1)
-    projection_dim: int | None = Field(128, ge=1)
-    starting_points: int = Field(10, ge=1)
-    distance: Literal["squared", "euclidean"] = "squared"
-    reweight_neighbours: int = Field(0, ge=0, le=64)
-    sigma: float = Field(4.0, ge=0, le=64)
-    patches_max: int | None = Field(None, ge=1)
-    bank_max: int | None = Field(None, ge=1)
-
-    @field_validator("layers")
-    @classmethod
-    def _ordered(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
-        if not layers or list(layers) != sorted(set(layers)):
-            raise ValueError("must name at least one layer, each once, shallow first, such as [layer2, layer3]")
-        return layers
-
-
-class Losses(Frozen):
-    """Weights of the three auxiliary tasks: L = 10·L_cls + L_segm + L_recon (METHOD.md section 3). 0 switches a task off."""
-
-    classification: Weight = 10.0
-    segmentation: Weight = 1.0
-    reconstruction: Weight = 1.0
-
-    @model_validator(mode="after")
-    def _some_task(self) -> Self:
-        if self.classification == self.segmentation == self.reconstruction == 0:
-            raise ValueError("at least one of classification, segmentation and reconstruction must be above 0")
-        return self
-
-
-class ApcSettings(PatchCoreSettings):
-    """AnomalousPatchCore (METHOD.md section 3): PatchCore on an extractor that was fine-tuned with a few anomalous samples.
-
-    All but the loss weights is this project's decision ([ours] in METHOD.md); each is a switch for ablations.
-    """
-
-    fine_tuned: ClassVar[bool] = True
-
-    losses: Losses = Losses()
-    steps: int = Field(300, ge=1)
-    batch: int = Field(16, ge=2)
-    anomalous_share: Share = 0.5
-    rate_extractor: float = Field(1e-4, ge=0)
-    rate_heads: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    batch_norm: Literal["frozen", "trainable"] = "frozen"
-    skips: Literal["all", "deep", "none"] = "all"
-    segmentation_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    positive_weight_max: float = Field(20.0, ge=1)
-    reconstruct: Literal["all", "normal_pixels"] = "all"
-    jitter: float = Field(0.1, ge=0, le=1)
-    shift: float = Field(0.05, ge=0, le=0.5)
-    rotation: float = Field(5.0, ge=0, le=180)
-    flip: bool = False
-
-    def training(self) -> dict[str, Any]:
-        """The settings that the fine-tuning depends on: what only shapes the memory bank is left out, so that an ablation fine-tunes once."""
-        return self.model_dump(mode="json", exclude=set(PatchCoreSettings.model_fields)) | {"stored": max("layer3", *self.layers)}
-
-
-DETECTORS: dict[str, type[PatchCoreSettings]] = {"patchcore": PatchCoreSettings, "apc": ApcSettings}
 
 
 class Method(Frozen):
@@ -108,7 +26,7 @@ class Method(Frozen):
     backbone: str = "resnet50"
     weights: Path | None = None
     title: str | None = None
-    settings: SerializeAsAny[PatchCoreSettings] = Field(default=None, validate_default=True)
+    settings: SerializeAsAny[DetectorSettings] = Field(default=None, validate_default=True)
 
     @field_validator("detector")
     @classmethod
@@ -121,7 +39,7 @@ class Method(Frozen):
     @classmethod
     def _settings_of_the_detector(cls, settings: Any, others: ValidationInfo) -> Any:
         kind = DETECTORS.get(others.data.get("detector", ""), PatchCoreSettings)
-        if isinstance(settings, PatchCoreSettings) and type(settings) is not kind:
+        if isinstance(settings, DetectorSettings) and type(settings) is not kind:
             raise ValueError(f"are those of another detector ({type(settings).__name__}, needed {kind.__name__})")
         return kind.model_validate(settings or {}) if isinstance(settings, dict | None) else settings
 

@@ -17,6 +17,7 @@ ROOMS = (
     "errors",
     "download",
     "metrics",
+    "detector_settings",
     "settings",
     "job",
     "datasets",
@@ -48,6 +49,7 @@ ROOMS = (
 NEVER = {
     "report": {"torch", "torchvision", "ray"},
     "plan": {"torch", "numpy", "ray"},
+    "detector_settings": {"torch", "numpy", "ray"},
     "settings": {"torch", "numpy", "ray"},
     "metrics": {"torch", "ray"},
     "sweep": {"torch", "torchvision"},

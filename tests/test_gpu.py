@@ -6,12 +6,12 @@ import torch
 from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.bank.patches import patch_features
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks import replay
 from apc_bench.networks.backbones import Backbone, normalise
 from apc_bench.networks.batches import Examples
 from apc_bench.networks.finetune import TrainingStep, finetune
 from apc_bench.networks.small_resnet import SmallResNet
-from apc_bench.settings import ApcSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
 

@@ -9,10 +9,11 @@ import pytest
 from apc_bench.datasets.catalog import MVTEC_AD_COUNTS
 from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import make_split
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.errors import UsageError
 from apc_bench.job import sweep_from
 from apc_bench.plan import EXTRACTOR, TRIAL, Planned, fingerprint, make_plan
-from apc_bench.settings import ApcSettings, make_sweep
+from apc_bench.settings import make_sweep
 
 ENVIRONMENT = {"torch": "2", "device": "cpu/x", "threads": "1"}
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from apc_bench.detector_settings import ApcSettings, Losses, PatchCoreSettings
 from apc_bench.errors import UsageError, listed, unknown
-from apc_bench.settings import ApcSettings, Losses, Method, PatchCoreSettings, Sweep, digest, make_sweep
+from apc_bench.settings import Method, Sweep, digest, make_sweep
 
 METHODS = {"a": {"detector": "patchcore", "backbone": "builtin"}}
 

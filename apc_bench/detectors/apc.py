@@ -2,20 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import safetensors.torch
-import torch
-from numpy.typing import NDArray
 
+from apc_bench.detector_settings import ApcSettings
+from apc_bench.detectors.examples import examples
 from apc_bench.detectors.patchcore import FittedPatchCore, PatchCore
 from apc_bench.detectors.protocol import Trained, Training
 from apc_bench.errors import TrainingError
-from apc_bench.networks.batches import Examples
 from apc_bench.networks.finetune import finetune
-from apc_bench.settings import ApcSettings
 from apc_bench.store.schemas import TRAINING
 
 STORED_AT_LEAST = "layer3"
@@ -33,7 +29,7 @@ class Apc(PatchCore):
         """
         settings, notes = self._without_masks(data)
         backbone = self.backbone.to(data.device)
-        curves = finetune(backbone, _examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision)
+        curves = finetune(backbone, examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision)
         backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
         tensors = {name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()}
         table = pa.Table.from_pylist([dataclasses.asdict(step) for step in curves], TRAINING)
@@ -60,16 +56,3 @@ class Apc(PatchCore):
             )
         off = self.settings.model_copy(update={"losses": losses.model_copy(update={"segmentation": 0.0})})
         return off, ("no drawn image has a usable mask: the segmentation loss is off",)
-
-
-def _examples(data: Training) -> Examples:
-    def tensor(array: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(data.device)
-
-    normal, anomalous = data.normal, data.anomalous
-    return Examples(
-        tensor(normal.array[normal.rows]),
-        tensor(anomalous.array[anomalous.rows]),
-        tensor(data.masks),
-        tensor(data.masked),
-    )

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apc_bench.bank.patches import patch_features
+from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.detectors.protocol import Images, Memo
 from apc_bench.networks.backbones import Backbone, normalise
-from apc_bench.settings import PatchCoreSettings, digest
+from apc_bench.settings import digest
 
 BATCH = 16
 

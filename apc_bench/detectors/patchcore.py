@@ -9,16 +9,20 @@ from torch import Tensor
 
 from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import MemoryBank, reweight
+from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
 from apc_bench.networks.backbones import Backbone, load_backbone
-from apc_bench.settings import Method, PatchCoreSettings
+from apc_bench.settings import Method
 
 
 class PatchCore:
     """PatchCore on frozen weights; as a base, on any extractor."""
 
+    settings: PatchCoreSettings
+
     def __init__(self, method: Method, weights: Path, sha256: str) -> None:
+        assert isinstance(method.settings, PatchCoreSettings)
         self.settings = method.settings
         self.sha256 = sha256
         self.backbone, self.messages = load_backbone(method.backbone, weights)
@@ -83,7 +87,7 @@ class FittedPatchCore:
 
     def score(self, images: Images) -> Scored:
         """Scores by the distance of each patch to its nearest bank vector; the image score is the largest, before any smoothing."""
-        return _join([self._score(self.source(images, part), exclude=None) for part in images.batches(BATCH)])
+        return Scored.join([self._score(self.source(images, part), exclude=None) for part in images.batches(BATCH)])
 
     def calibrate(self) -> tuple[Images, Scored]:
         """Held-out images against the bank; without them, each training image against the bank less the rows of its own group."""
@@ -96,7 +100,7 @@ class FittedPatchCore:
         for position, group in enumerate(images.groups if several else ()):
             parts.append(self._score(self.source(images, slice(position, position + 1)), exclude=numbers[group]))
         kept = images if parts else Images(images.array, images.rows[:0], (), ())
-        return kept, _join(parts) if parts else _nothing(self.source.grid)
+        return kept, Scored.join(parts) if parts else _nothing(self.source.grid)
 
     def _score(self, features: Tensor, *, exclude: int | None) -> Scored:
         """features (n, patches, dimension) -> scores; `exclude`: the group whose bank rows are left out."""
@@ -120,18 +124,6 @@ class FittedPatchCore:
             nearest.cpu().numpy(),
             distance.cpu().numpy(),
         )
-
-
-def _join(parts: list[Scored]) -> Scored:
-    nearest = [part.nearest for part in parts if part.nearest is not None]
-    distance = [part.nearest_distance for part in parts if part.nearest_distance is not None]
-    return Scored(
-        np.concatenate([part.maps for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.worst for part in parts]),
-        np.concatenate(nearest),
-        np.concatenate(distance),
-    )
 
 
 def _nothing(grid: tuple[int, int]) -> Scored:

@@ -1,6 +1,6 @@
 """What a detector is: trained or frozen, fitted to normal images, then asked for scores. It never sees labels of what it scores."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -69,6 +69,19 @@ class Scored:
     worst: NDArray[np.int64]
     nearest: NDArray[np.int64] | None = None
     nearest_distance: NDArray[np.float32] | None = None
+
+    @classmethod
+    def join(cls, parts: "Sequence[Scored]") -> "Scored":
+        """One after another, at least one; without nearest vectors where a part has none."""
+        nearest = [part.nearest for part in parts if part.nearest is not None]
+        distance = [part.nearest_distance for part in parts if part.nearest_distance is not None]
+        return cls(
+            np.concatenate([part.maps for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.worst for part in parts]),
+            np.concatenate(nearest) if len(nearest) == len(parts) else None,
+            np.concatenate(distance) if len(distance) == len(parts) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

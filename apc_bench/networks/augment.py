@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from apc_bench.settings import ApcSettings
+from apc_bench.detector_settings import BatchSettings
 
 
 class Draws(NamedTuple):
@@ -18,7 +18,7 @@ class Draws(NamedTuple):
     matrices: Tensor
 
 
-def draw(count: int, settings: ApcSettings, generator: torch.Generator) -> Draws:
+def draw(count: int, settings: BatchSettings, generator: torch.Generator) -> Draws:
     """Random changes for `count` images, from a CPU generator, so that they do not depend on the device."""
     factors = 1 + settings.jitter * _uniform((count, 5), generator) if settings.jitter else torch.ones(count, 0)
     moved = settings.shift or settings.rotation or settings.flip
@@ -46,7 +46,7 @@ def _recoloured(images: Tensor, factors: Tensor) -> Tensor:
     return recoloured.clamp_(0, 255)
 
 
-def _affine(count: int, settings: ApcSettings, generator: torch.Generator) -> Tensor:
+def _affine(count: int, settings: BatchSettings, generator: torch.Generator) -> Tensor:
     draws = _uniform((count, 3), generator)
     angle = draws[:, 0] * settings.rotation * math.pi / 180
     shift = draws[:, 1:] * settings.shift * 2

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from apc_bench.detector_settings import BatchSettings
 from apc_bench.networks.augment import Draws, augment, draw
 from apc_bench.networks.backbones import normalise
-from apc_bench.settings import ApcSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     masked: Tensor
 
 
-def draw_choices(examples: Examples, settings: ApcSettings, *, seed: int) -> Choice:
+def draw_choices(examples: Examples, settings: BatchSettings, *, seed: int) -> Choice:
     """The choices of all `settings.steps` batches, on the examples' device; drawn on the CPU, so that they do not depend on it."""
     generator = torch.Generator().manual_seed(seed)
     few = min(max(1, round(settings.batch * settings.anomalous_share)), settings.batch - 1)

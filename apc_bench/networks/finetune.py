@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.errors import TrainingError
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
 from apc_bench.networks.losses import TASKS, task_losses, total_loss
 from apc_bench.networks.replay import Replayed
 from apc_bench.networks.unet import UNet
-from apc_bench.settings import ApcSettings
 
 CHECKED_EVERY = 20
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks.unet import Predictions
-from apc_bench.settings import ApcSettings
 
 TASKS = ("classification", "segmentation", "reconstruction")
 FOCAL_GAMMA = 2.0

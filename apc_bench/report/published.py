@@ -5,9 +5,9 @@ from pathlib import Path
 import yaml
 from pydantic import Field
 
+from apc_bench.detector_settings import Frozen
 from apc_bench.report.aggregate import Results
 from apc_bench.report.folders import reports_folder
-from apc_bench.settings import Frozen
 
 
 class Figure(Frozen):

@@ -5,11 +5,11 @@ import torch
 from bench import inputs, reference
 from bench.figure import Figure, fastest
 
+from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.detectors import features as product
 from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.protocol import Images
 from apc_bench.networks.backbones import normalise
-from apc_bench.settings import PatchCoreSettings
 
 COUNT = 32
 BATCHES = (1, 2, 4, 8, 16, 32)

@@ -8,12 +8,12 @@ import torch
 from bench import inputs
 from bench.figure import Figure, exponent
 
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import normalise
 from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
-from apc_bench.settings import ApcSettings
 
 SIZE, STEPS, ROUNDS = 128, 8, 5
 GROWTH = (4, 8, 16)

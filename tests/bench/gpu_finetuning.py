@@ -17,12 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import IMAGENET_MEAN, IMAGENET_STD, load_backbone
 from apc_bench.networks.batches import Examples, draw_choices
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
-from apc_bench.settings import ApcSettings
 
 STEPS = 300
 LOADERS = (8, 0)

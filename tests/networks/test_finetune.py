@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.errors import TrainingError
 from apc_bench.networks.augment import augment, draw
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
 from apc_bench.networks.finetune import finetune
 from apc_bench.networks.small_resnet import SmallResNet
-from apc_bench.settings import ApcSettings
 
 
 def examples(size: int = 32) -> Examples:

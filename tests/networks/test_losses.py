@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import Predictions
-from apc_bench.settings import ApcSettings
 
 GENERATOR = torch.Generator().manual_seed(0)
 
