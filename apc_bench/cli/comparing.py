@@ -2,25 +2,10 @@
 
 import json
 import sys
-from typing import Any
 
 import click
 
-from apc_bench.cli.options import Names
-
-
-class Pairs(click.ParamType[tuple[str, str]]):
-    """`apc@10=APC`: a system of A and one of B."""
-
-    name = "pair"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        left, sign, right = (part.strip() for part in str(value).partition("="))
-        if not (left and sign and right):
-            self.fail(f"'{value}' must be a system of A, '=', and one of B, such as apc@10=APC", param, ctx)
-        return left, right
+from apc_bench.cli.options import Names, Pairs
 
 
 @click.command()
