@@ -47,7 +47,7 @@ class Pairs(click.ParamType[tuple[str, str]]):
             return value
         left, sign, right = (part.strip() for part in str(value).partition("="))
         if not (left and sign and right):
-            self.fail(f"'{value}' must be a system, '=', and one of the other side, such as apc@10=APC", param, ctx)
+            self.fail(f"'{value}' must be two systems with '=' between them, such as apc@10=APC", param, ctx)
         return left, right
 
 

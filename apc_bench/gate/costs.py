@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from apc_bench.gate.nights import Night
@@ -65,7 +66,7 @@ def costs(tonight: Night, before: Night, nights: Sequence[Night], pairs: Sequenc
     return [_cost(*one, factor=factor, tests=len(found)) for one in found]
 
 
-def _error(new: Array, old: Array, both: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], history: Array) -> tuple[float, int]:
+def _error(new: Array, old: Array, both: NDArray[np.bool_], history: Array) -> tuple[float, int]:
     """The standard error of the log ratio with its degrees of freedom: from the totals of successive recorded nights, which a night's load moves as a
     whole; from the spread of tonight's pairs where fewer than four nights are recorded."""
     whole = history[np.isfinite(history[:, both]).all(-1)][:, both]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from apc_bench.compare.row import Side
 from apc_bench.compare.sides import read_side
+from apc_bench.errors import UsageError
 from apc_bench.gate.costs import Cost, costs, other_machine
 from apc_bench.gate.nights import Night, read_night, read_nights
 from apc_bench.gate.pairing import Missing, pair_up
@@ -63,6 +64,8 @@ def run_gate(run: Path, against: str, asked: Asked) -> Gate:
     """
     tonight, path = read_night(run), Path(against)
     if (path / INFO).is_file():
+        if path.resolve() == run.resolve():
+            raise UsageError(f"{against} is the run that is to be judged; name another with --against")
         return _against_night(tonight, read_night(path), [], against, asked, [])
     return _against_nights(tonight, path, asked) if path.is_dir() else _against_side(tonight, read_side(against), asked)
 

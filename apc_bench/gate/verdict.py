@@ -7,6 +7,7 @@ methods and metrics together; a drop as large as the one printed as detectable i
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from apc_bench.gate.noise import Array, Noise, moderated
@@ -35,12 +36,12 @@ class Judged:
     detectable: Array
 
     @property
-    def dropped(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def dropped(self) -> NDArray[np.bool_]:
         """Units where the drop is beyond the tolerance and beyond the noise."""
         return self.change < -self.limit
 
     @property
-    def rose(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def rose(self) -> NDArray[np.bool_]:
         """Units where a rise is."""
         return self.change > self.limit
 
@@ -70,9 +71,7 @@ def judge(differences: Array, noise: Noise, *, tolerance: float | Array, tests: 
     return Judged(change, error, freedom, reach, limit, limit + np.hypot(further, stats.t.isf(UNSEEN, worth) * error))
 
 
-def _mean(
-    change: Array, seeds: np.ndarray[tuple[int, ...], np.dtype[np.int_]], noise: Noise, steadied: Noise
-) -> tuple[Array, Array, Array]:
+def _mean(change: Array, seeds: NDArray[np.int_], noise: Noise, steadied: Noise) -> tuple[Array, Array, Array]:
     """The mean over categories that have pairs: change, squared error, degrees of freedom."""
     used = np.isfinite(change)
     count = np.maximum(used.sum(-1), 1)

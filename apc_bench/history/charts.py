@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apc_bench.gate.nights import Night
 from apc_bench.history.series import COSTS, Series
@@ -116,7 +117,7 @@ def _line(series: Series, x: Array, y, colour: int) -> Line:  # type: ignore[no-
     return Line(colour % COLOURS, colour >= COLOURS, paths, bands, dots)
 
 
-def _runs(there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int_]]]:
+def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.int_]]:
     """Nights without a gap between them."""
     places = np.flatnonzero(there)
     return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]

@@ -154,7 +154,7 @@ def test_the_command_tells_what_changed_between_two_runs(small_run, tmp_path):
 def test_exit_codes(small_run):
     apc_bench("compare", small_run, "mvtec_ad", code=3)
     assert "no folder or file nothing" in apc_bench("compare", small_run, "nothing", code=2).output
-    assert "must be a system of A" in apc_bench("compare", small_run, small_run, "--pair", "x", code=2).output
+    assert "must be two systems with '=' between them" in apc_bench("compare", small_run, small_run, "--pair", "x", code=2).output
 
 
 def test_forms_agree(small_run):

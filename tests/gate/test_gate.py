@@ -273,6 +273,7 @@ def test_a_printed_mean_is_judged_as_a_mean_over_the_same_categories_only(run, t
 
 
 def test_published_figures_of_another_dataset_or_system_do_not_compare_and_names_are_helped(run):
+    assert "is the run that is to be judged" in apc_bench("gate", run, "--against", run, code=2).output
     assert "is of the dataset mvtec_ad" in apc_bench("gate", run, "--against", "mvtec_ad:apc_poster", code=3).output
     assert "did you mean 'mvtec_ad'" in apc_bench("gate", run, "--against", "mvtec_add", code=2).output
 
