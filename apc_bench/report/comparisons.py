@@ -6,6 +6,7 @@ from typing import Any
 
 from apc_bench.report import definitions as about
 from apc_bench.report.aggregate import Results, System
+from apc_bench.report.resampling import RESAMPLES, resampled_interval
 from apc_bench.report.source import Source
 from apc_bench.report.stats import CATEGORIES_FOR_A_TEST, Difference, holm, mean, paired_difference
 from apc_bench.report.table import Cell, Column, Note, Row, Table, label_cell, number_cell
@@ -25,6 +26,7 @@ def differences(results: Results) -> Table | None:
         Column("Shots", ("shots",)),
         Column("Difference", ("difference_points",)),
         Column("95 % interval", ("low_points", "high_points")),
+        Column("Resampled", ("resampled_low_points", "resampled_high_points")),
         Column("p", ("p", "reason")),
         Column("p (Holm)", ("p_holm",)),
         Column("Wins/ties/losses", ("wins", "ties", "losses")),
@@ -34,44 +36,51 @@ def differences(results: Results) -> Table | None:
 
 
 def _metric_rows(results: Results, metric: str, systems: Sequence[System], baseline: System) -> list[Row]:
-    found = [_difference(results, metric, system, baseline) for system in systems]
+    tables = [_seeds_by_category(results, metric, system, baseline) for system in systems]
+    found = [paired_difference(*({name: mean(one) for name, one in side.items()} for side in table)) for table in tables]
     corrected = holm([difference.p if difference else None for difference in found])
     rows = []
-    for system, difference, p_holm in zip(systems, found, corrected, strict=True):
+    for system, (ours, theirs), difference, p_holm in zip(systems, tables, found, corrected, strict=True):
         head = (label_cell(HEADINGS[metric]), *system_cells(system))
-        rows.append(Row((*head, *_difference_cells(difference, p_holm)), metric))
+        resampled = resampled_interval(
+            [[one - other for one, other in zip(ours[name], theirs[name], strict=True)] for name in sorted(ours)]
+        )
+        rows.append(Row((*head, *_difference_cells(difference, resampled, p_holm)), metric))
     return rows
 
 
-def _difference(results: Results, metric: str, system: System, baseline: System) -> Difference | None:
-    """Over the categories that are complete for both, on the seeds that both have."""
+def _seeds_by_category(
+    results: Results, metric: str, system: System, baseline: System
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Category -> figures by seed of both, over the categories that are complete for both and the seeds that both have."""
     seeds = sorted(set(system.seeds) & set(baseline.seeds))
-    if not seeds:
-        return None
-    shared = set(results.complete(system, metric)) & set(results.complete(baseline, metric))
-
-    def means(which: System) -> dict[str, float]:
-        values = {category: results.by_seed(which, category, metric) for category in shared}
-        return {category: mean([values[category][seed] for seed in seeds]) for category in shared}
-
-    return paired_difference(means(system), means(baseline))
+    shared = sorted(set(results.complete(system, metric)) & set(results.complete(baseline, metric))) if seeds else []
+    ours, theirs = ({name: results.by_seed(which, name, metric) for name in shared} for which in (system, baseline))
+    return {name: [ours[name][seed] for seed in seeds] for name in shared}, {
+        name: [theirs[name][seed] for seed in seeds] for name in shared
+    }
 
 
-def _difference_cells(difference: Difference | None, p_holm: float | None) -> tuple[Cell, ...]:
+def _difference_cells(difference: Difference | None, resampled: tuple[float, float] | None, p_holm: float | None) -> tuple[Cell, ...]:
     if difference is None:
         nothing = "no category complete for both"
-        return Cell("–", (None,)), Cell("–", (None, None)), Cell(nothing, (None, nothing)), Cell("–", (None,)), Cell("–", (0, 0, 0))
-    interval = Cell("–", (None, None))
-    if difference.low is not None and difference.high is not None:
-        interval = Cell(f"{points(difference.low)} to {points(difference.high)}", (100 * difference.low, 100 * difference.high))
+        unknown = Cell("–", (None, None))
+        return Cell("–", (None,)), unknown, unknown, Cell(nothing, (None, nothing)), Cell("–", (None,)), Cell("–", (0, 0, 0))
     counts = (difference.wins, difference.ties, difference.losses)
     return (
         Cell(points(difference.mean), (100 * difference.mean,)),
-        interval,
+        _interval_cell(difference.low, difference.high),
+        _interval_cell(*(resampled or (None, None))),
         Cell(difference.reason or p_text(difference.p), (difference.p, difference.reason)),
         number_cell(p_holm, p_text(p_holm)),
         Cell("/".join(str(count) for count in counts), counts),
     )
+
+
+def _interval_cell(low: float | None, high: float | None) -> Cell:
+    if low is None or high is None:
+        return Cell("–", (None, None))
+    return Cell(f"{points(low)} to {points(high)}", (100 * low, 100 * high))
 
 
 def points(fraction: float) -> str:
@@ -86,7 +95,15 @@ def p_text(p: float | None) -> str:
 def _difference_notes(results: Results, baseline: System) -> tuple[Note, ...]:
     rule = f"system minus {baseline.label}, in percentage points; per category the mean over seeds first, then over categories, which are the unit"
     test = f"Wilcoxon signed-rank, two-sided, from {CATEGORIES_FOR_A_TEST} categories on; Holm: corrected for the systems compared on one metric"
-    notes = [Note("Difference", rule), Note("95 % interval", "t interval over categories, from two on"), Note("p", test)]
+    resampled = (
+        f"95 % interval by hierarchical resampling: categories, then seeds, {RESAMPLES} times; its percentiles are widened for few categories; "
+        f"from {CATEGORIES_FOR_A_TEST} categories on"
+    )
+    notes = [Note("Difference", rule), Note("95 % interval", "t interval over categories, from two on"), Note("Resampled", resampled)]
+    notes.append(Note("p", test))
+    if 1 < len(results.categories) < CATEGORIES_FOR_A_TEST:
+        few = f"{len(results.categories)} categories: intervals are wide, and no test is made below {CATEGORIES_FOR_A_TEST}"
+        notes.append(Note("Too little for a claim", few))
     if len(results.categories) == 1:
         notes.append(Note("One category", "its spread over seeds stands in the tables above; it supports no claim about other categories"))
     topics = (

@@ -31,6 +31,7 @@ SHORT = {
     "gains": "Gain by category",
     "shots": "By shots",
     "differences": "Differences",
+    "ranks": "Ranks",
     "per_category": "By category",
     "threshold": "Threshold",
     "ablation": "Settings",

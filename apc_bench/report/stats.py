@@ -13,6 +13,7 @@ CATEGORIES_FOR_A_TEST = 6
 """Fewer differences cannot reach p < 0.05 in a two-sided Wilcoxon signed-rank test."""
 
 TIE = 1e-12
+TIE_DECIMALS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def _wilcoxon(gains: Sequence[float]) -> tuple[float | None, str | None]:
         return None, "one category: no claim"
     if len(gains) < CATEGORIES_FOR_A_TEST:
         return None, f"fewer than {CATEGORIES_FOR_A_TEST} categories"
-    rounded = [0.0 if abs(gain) <= TIE else gain for gain in gains]
+    rounded = [round(gain, TIE_DECIMALS) for gain in gains]  # equal differences must share a rank, whatever their last bits
     if not any(rounded):
         return None, "no category differs"
     return float(stats.wilcoxon(rounded).pvalue), None

@@ -20,6 +20,7 @@ from apc_bench.report.latex import document, table_environment
 from apc_bench.report.page import Pictures, Plot, render_page
 from apc_bench.report.plots import curves_drawings, shots_drawings
 from apc_bench.report.published import read_published
+from apc_bench.report.ranks import ranks, ranks_drawing
 from apc_bench.report.render import comma_separated, markdown, parquet, terminal
 from apc_bench.report.source import Source
 from apc_bench.report.studies import ablation, by_shots
@@ -91,7 +92,12 @@ def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str
     """The figures that the page shows besides the tables: (drawing, what it shows, the name of the table that it stands under)."""
     shots = next(iter(shots_drawings(results, folder).values()))  # of the mean over categories, or of the only one
     said = "Metrics by number of anomalous training images; bands: ± standard deviation over seeds"
-    return [(shots, said, "shots"), (heat_drawing(results, folder), "Gain over the baseline by category", "gains")]
+    joined = "Average ranks; a bar joins systems that cannot be told apart"
+    return [
+        (shots, said, "shots"),
+        (heat_drawing(results, folder), "Gain over the baseline by category", "gains"),
+        (ranks_drawing(results, folder), joined, "ranks"),
+    ]
 
 
 def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
@@ -128,6 +134,7 @@ def make_tables(results: Results, run: Source) -> list[Table]:
         gains(results),
         by_shots(results),
         comparisons.differences(results),
+        ranks(results),
         tables.per_category(results),
         tables.threshold(results),
         tables.all_metrics(results, published),

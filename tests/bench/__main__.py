@@ -19,7 +19,19 @@ from bench.figure import Figure, markdown
 from apc_bench.store.provenance import git_revision, gpu_names, recorded_environment
 
 ON_GPU = ("gpu_finetuning", "gpu_category", "gpu_bank")
-MEASUREMENTS = ("coreset", "search", "features", "metrics", "finetuning", "end_to_end", "overhead", "reports", "gate", *ON_GPU)
+MEASUREMENTS = (
+    "coreset",
+    "search",
+    "features",
+    "metrics",
+    "finetuning",
+    "end_to_end",
+    "overhead",
+    "reports",
+    "gate",
+    "statistics",
+    *ON_GPU,
+)
 AS_SHIPPED = {"THP_MEM_ALLOC_ENABLE": "0"}
 """apc-bench switches huge pages on for itself; its peers do not, and gain much by it: end_to_end.py measures them both ways."""
 
