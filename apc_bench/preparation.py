@@ -51,7 +51,7 @@ def prepare(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: boo
     sweep, dataset = find_dataset(sweep, data, cache, say=say)
     environment = computing_environment(device=sweep.device, threads=sweep.threads, precision=sweep.precision)
     weights, missing = _find_weights(sweep, cache, say=say, dry=dry)
-    scan = _scan(sweep, dataset, cache, say=say, dry=dry)
+    scan = scan_files(sweep, dataset, cache, say=say, dry=dry)
     planned = tuple(
         Planned(
             category,
@@ -126,7 +126,9 @@ def _check_weights(method: Method, weights: Weights) -> None:
 
 
 @dataclass(slots=True)
-class _Scan:
+class Scan:
+    """What a look at every file gave: the usable categories and, by name, hashes, fingerprint, files left out and masks emptied."""
+
     categories: list[Category] = field(default_factory=list)
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
@@ -134,9 +136,9 @@ class _Scan:
     emptied: dict[str, list[str]] = field(default_factory=dict)
 
 
-def _scan(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: bool) -> _Scan:
+def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: bool) -> Scan:
     """Hashes every file, and decodes every category into the cache: what cannot be read is found before the first step."""
-    scan, unreadable = _Scan(), []
+    scan, unreadable = Scan(), []
     geometry = Geometry(sweep.image_size, sweep.resize)
     for category in dataset.categories:
         hashes = _hashes(category, cache)

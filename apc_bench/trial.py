@@ -25,7 +25,8 @@ FLOAT16_LARGEST = 60000.0
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Measured:
-    """All that a trial has measured, before it becomes tables. `tested`: test set and reserve, with `scored` in the same order."""
+    """All that a trial has measured, before it becomes tables. `tested`: test set and reserve, with `scored` in the same order. `half`: maps are stored as
+    float16; those made elsewhere keep their bits."""
 
     step: Step
     sweep: Sweep
@@ -44,11 +45,12 @@ class Measured:
     started: float
     peak_memory_mib: float | None
     peak_gpu_memory_mib: float | None
+    half: bool = True
 
 
 def tabulate(measured: Measured) -> TrialResult:
-    """The trial's tables. Pixel metrics come from the float16 maps as they are stored, so that anyone can recompute them."""
-    maps, scale = to_float16(measured.scored.maps)
+    """The trial's tables. Pixel metrics come from the maps as they are stored, so that anyone can recompute them."""
+    maps, scale = to_float16(measured.scored.maps) if measured.half else (measured.scored.maps, 1.0)
     started = time.perf_counter()
     evaluated = _evaluate(measured, maps.astype(np.float32) / scale)
     spent = {**measured.seconds, "metrics": time.perf_counter() - started, "total": time.perf_counter() - measured.started}
@@ -63,7 +65,7 @@ def tabulate(measured: Measured) -> TrialResult:
     }
     return TrialResult(
         scores=_scores(measured),
-        maps=pa.Table.from_arrays([pa.array(measured.tested.names), flat], schema=maps_schema((grid[0], grid[1]))),
+        maps=pa.Table.from_arrays([pa.array(measured.tested.names), flat], schema=maps_schema((grid[0], grid[1]), half=measured.half)),
         map_marks=marks,
         curves=pa.Table.from_pylist(evaluated[TEST].curves, CURVES),
         metrics=_metrics(measured, evaluated, spent),
@@ -108,7 +110,7 @@ def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evalua
 
 def _scores(measured: Measured) -> pa.Table:
     drawn = set(measured.split.drawn(measured.step.shots))
-    seconds = measured.seconds["search"] / max(1, len(measured.tested) + len(measured.calibration_images))
+    seconds = measured.seconds.get("search", float("nan")) / max(1, len(measured.tested) + len(measured.calibration_images))
     rows = []
     for images, scored, calibration in (
         (measured.tested, measured.scored, False),

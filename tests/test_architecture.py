@@ -35,6 +35,7 @@ ROOMS = (
     "progress",
     "preparation",
     "sweep",
+    "foreign",
     "estimate",
     "status",
     "report",

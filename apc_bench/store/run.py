@@ -304,7 +304,7 @@ class Run:
         path = self._key_path("maps", result_key)
         table, marks = _read_own(path, result_key)
         rows, columns = (int(number) for number in marks.get("grid", "0x0").split("x"))
-        if table.schema != maps_schema((rows, columns)):
+        if table.schema not in [maps_schema((rows, columns), half=half) for half in (True, False)]:
             raise DamagedFile(f"{path}: other columns than expected")
         values = table["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
         return table["image"].to_pylist(), values.reshape(-1, rows, columns) / np.float32(marks["scale"])

@@ -88,9 +88,10 @@ SCORES = pa.schema(
 )
 
 
-def maps_schema(grid: tuple[int, int]) -> pa.Schema:
-    """One anomaly map per image on the detector's own grid (rows, columns), row by row, as float16."""
-    return pa.schema([("image", pa.string()), ("map", pa.list_(pa.float16(), grid[0] * grid[1]))])
+def maps_schema(grid: tuple[int, int], *, half: bool = True) -> pa.Schema:
+    """One anomaly map per image on the detector's own grid (rows, columns), row by row, as float16; as float32 where it was made elsewhere."""
+    kind = pa.float16() if half else pa.float32()
+    return pa.schema([("image", pa.string()), ("map", pa.list_(kind, grid[0] * grid[1]))])
 
 
 def features_schema(dimension: int, *, half: bool = False) -> pa.Schema:

@@ -1,0 +1,191 @@
+"""A foreign method's maps through our split and metrics: our own maps come back with the same figures, and what is wrong with maps is one line."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
+from support import apc_bench, make_category
+
+from apc_bench.datasets.images import Geometry
+from apc_bench.foreign.maps import read_scores, to_input
+from apc_bench.report.aggregate import read_results
+from apc_bench.store.run import Run
+from apc_bench.store.schemas import AT_THRESHOLD, METRICS
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def exported(small_run, tmp_path_factory):
+    """The run, and its PatchCore's maps of seed 0 as other tools read them."""
+    place = tmp_path_factory.mktemp("exported")
+    apc_bench("export", small_run, place / "maps", "--method", "patchcore", "--seed", "0")
+    return place / "maps"
+
+
+def own(run, method, shots, seed, category, subset="test"):
+    rows = (
+        Run.open(run)
+        .metrics()
+        .filter(
+            (pl.col("method") == method)
+            & (pl.col("shots") == shots)
+            & (pl.col("seed") == seed)
+            & (pl.col("category") == category)
+            & (pl.col("subset") == subset)
+        )
+    )
+    return rows.to_dicts()[0]
+
+
+def test_our_own_maps_come_back_with_the_same_figures(small_run, exported, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    info = Run.open(run).info
+    said = apc_bench("evaluate", exported, "--name", "foreign", "--title", "Not ours", "--run", run, "--cache", tmp_path / "cache")
+    assert "Not ours" in said.output and "PatchCore" in said.output and Run.open(run).info == info
+    results = read_results(Run.open(run))
+    assert [system.label for system in results.systems] == ["PatchCore", "APC, 2 shots", "Not ours"]
+    assert info["settings"]["image_size"] == info["settings"]["synthetic"]["size"]  # so no resize lies between
+    for category in results.categories:
+        for subset in ("test", "full"):
+            ours, theirs = own(run, "patchcore", 0, 0, category, subset), own(run, "foreign", 0, 0, category, subset)
+            assert {name: theirs[name] for name in ("normal", "anomalous", "masked", "emptied")} == {
+                name: ours[name] for name in ("normal", "anomalous", "masked", "emptied")
+            }
+            for metric in (*METRICS, *AT_THRESHOLD, "threshold"):
+                assert theirs[metric] == pytest.approx(ours[metric], abs=1e-9), metric
+        assert own(run, "foreign", 0, 0, category)["seconds_total"] is None
+    page = apc_bench("report", run, "--out", tmp_path / "report")
+    assert "Not ours" in page.output and "Not ours" in (tmp_path / "report" / "index.html").read_text()
+    compared = json.loads(apc_bench("compare", run, run, "--pair", "foreign=patchcore", "--metric", "image_auroc", "--json").stdout)
+    assert {one["category"] for one in compared["deltas"]} == {None, *results.categories}
+
+
+@pytest.fixture
+def part(tmp_path):
+    """A dataset, and maps of noise for it as .npy of the original size."""
+    data = make_category(tmp_path / "data", train=6, good=4, defects=7, size=SIZE)
+    generator = np.random.default_rng(1)
+    for path in sorted((data / "part" / "test").rglob("*.png")):
+        one = tmp_path / "maps" / "part" / path.relative_to(data / "part").with_suffix(".npy")
+        one.parent.mkdir(parents=True, exist_ok=True)
+        np.save(one, generator.normal(size=(SIZE, SIZE)).astype(np.float32))
+    return tmp_path
+
+
+def run_on(place, *options, code=0):
+    fixed = ("--name", "noise", "--run", place / "run", "--cache", place / "cache")
+    default = ("--data", place / "data", "--reserve", "2", "--image-size", str(SIZE), "--seeds", "0,1")
+    return apc_bench("evaluate", place / "maps", *fixed, *(options or default), code=code).output
+
+
+def test_metrics_are_scikit_learns_and_the_run_says_what_it_is(part):
+    run_on(part)
+    run = Run.open(part / "run")
+    for seed in (0, 1):
+        split = run.split("part", seed).filter(pl.col("split") == "test")
+        maps = {name: np.load((part / "maps" / "part" / name).with_suffix(".npy")) for name in split["image"]}
+        masks = {
+            row["image"]: np.asarray(Image.open(part / "data" / "part" / row["mask"])) > 0 if row["mask"] else np.zeros((SIZE, SIZE), bool)
+            for row in split.to_dicts()
+        }
+        found = own(part / "run", "noise", 0, seed, "part")
+        pixels, truth = (np.concatenate([table[name].ravel() for name in split["image"]]) for table in (maps, masks))
+        assert found["pixel_auroc"] == pytest.approx(roc_auc_score(truth, pixels))
+        assert found["pixel_ap"] == pytest.approx(average_precision_score(truth, pixels))
+        labels = split["label"].to_numpy()
+        assert found["image_auroc"] == pytest.approx(roc_auc_score(labels, [maps[name].max() for name in split["image"]]))
+        assert found["threshold"] is None and "largest value of the map" in " ".join(found["notes"])
+    assert own(part / "run", "noise", 0, 0, "part", "full")["anomalous"] == 7
+    assert run.info["settings"]["methods"]["noise"]["detector"] == "foreign"
+    run_on(part, "--seeds", "0", code=2)
+    run_on(part, "--title", "Noise")  # the same folder again: its own settings
+
+
+def test_scores_and_calibration_come_from_a_file(part):
+    rows = [
+        {"image": f"part/{path.relative_to(part / 'data' / 'part')}", "anomaly_score": index, "split": "test"}
+        for index, path in enumerate(sorted((part / "data" / "part" / "test").rglob("*.png")))
+    ]
+    rows += [{"image": f"part/train/good/{index:03}.png", "anomaly_score": index - 10, "split": "calibration"} for index in range(6)]
+    with (part / "maps" / "scores.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    run_on(part)
+    found = own(part / "run", "noise", 0, 0, "part")
+    assert found["image_auroc"] == 0.0 and found["calibration_images"] == 6  # 'dent' comes before 'good'
+    (part / "maps" / "scores.csv").write_text("image,score\npart/test/dent/000.png,1\n")
+    assert "scores of part: missing: 10 (test/dent/001.png, " in run_on(part, "--title", "Noise", code=2)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda maps: (maps / "dent/001.npy").unlink(), "missing: 1 (test/dent/001.png)"),
+        (
+            lambda maps: np.save(maps / "dent/001.npy", np.zeros((9, 8))),
+            "of another size: 1 (test/dent/001.png 8 × 9, neither the image's 64 × 64",
+        ),
+        (lambda maps: np.save(maps / "good/000.npy", np.full((SIZE, SIZE), np.nan)), "not finite: 1 (test/good/000.png)"),
+        (lambda maps: np.save(maps / "good/000.npy", np.zeros((SIZE, SIZE, 3))), "not one map of rows and columns: 1"),
+        (lambda maps: (maps / "good/000.npy").write_bytes(b"x"), "cannot be read: 1 (test/good/000.png: "),
+        (lambda maps: np.save(maps / "good/000.npy", np.array([{}])), "cannot be read: 1"),
+        (lambda maps: shutil.rmtree(maps), "no maps in it; they belong in"),
+    ],
+)
+def test_maps_that_are_wrong_are_named_in_one_line_before_anything_is_written(part, spoil, message):
+    spoil(part / "maps" / "part" / "test")
+    said = run_on(part, code=2)
+    assert message in said and said.count("\n") == 1 and said.startswith("error: ")
+    assert not (part / "run").exists()
+
+
+def test_every_seed_may_have_maps_of_its_own(part):
+    (part / "maps" / "part").rename(part / "own")
+    (part / "maps" / "seed=0").mkdir()
+    (part / "own").rename(part / "maps" / "seed=0" / "part")
+    assert "no maps of seed 1 (it has seed=0)" in run_on(part, code=2)
+    run_on(part, "--data", part / "data", "--reserve", "2", "--image-size", str(SIZE), "--seeds", "0")
+
+
+def test_a_run_of_other_data_is_not_added_to(part):
+    run_on(part)
+    path = part / "data" / "part" / "test" / "good" / "000.png"
+    path.write_bytes((part / "data" / "part" / "test" / "good" / "001.png").read_bytes())
+    assert "the content of part is not what that run was made on" in run_on(part, "--title", "Noise", code=2)
+
+
+def test_a_method_of_the_run_itself_is_not_replaced(small_run, exported, tmp_path):
+    before = Run.open(small_run).metrics()
+    said = apc_bench("evaluate", exported, "--name", "patchcore", "--run", small_run, "--cache", tmp_path / "cache", code=2)
+    assert "has a method 'patchcore' of its own" in said.output and Run.open(small_run).metrics().equals(before)
+    assert "--seeds is that of the run" in apc_bench("evaluate", exported, "--name", "x", "--run", small_run, "--seeds", "0", code=2).output
+
+
+@pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
+def test_a_map_goes_where_its_image_goes(resize):
+    geometry = Geometry(32, resize)
+    ramp = np.linspace(0, 255, 96 * 64).reshape(64, 96).astype(np.uint8)
+    image = geometry.apply_mask(ramp > 127)
+    brought = to_input((ramp > 127).astype(np.float32), (64, 96), geometry)
+    assert ((brought > 0.5) == image).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n1,2\n", "needs the columns image and score"), ("image,score\nx,nan\n", "x ('nan')"), ("image,score\nx,1\nx,2\n", "x (twice)")],
+)
+def test_scores_that_are_wrong_are_named(tmp_path, text, message):
+    from apc_bench.errors import DataError
+
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_scores(tmp_path / "s.csv", ["part"])
+    assert message in str(caught.value)
