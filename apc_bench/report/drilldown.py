@@ -41,7 +41,9 @@ def drilldown(category: str, data: Path | None, results: Results, run: Source) -
     pictures = Pictures()
     trials: dict[str, Json] = {}
     for seed in shown_seeds(results):
-        shown = {system: read_shown(results, run, system, category, seed) for system in results.systems if seed in system.seeds}
+        systems = [system for system in results.systems if seed in system.seeds]
+        wanted = {image for system in systems for image in _wanted(results, run, system, category, seed)}
+        shown = {system: read_shown(results, run, system, category, seed, wanted) for system in systems}
         for system, entry in shown.items():
             if entry is not None:
                 with_it = [other for other in _beside(results, system) if shown.get(other)]
@@ -63,6 +65,16 @@ def drilldowns(results: Results, data: Path | None) -> list[Callable[[Results, S
 def shown_seeds(results: Results) -> tuple[int, ...]:
     """The seeds whose trials have pictures."""
     return results.seeds[:SEEDS_MAX]
+
+
+def _wanted(results: Results, run: Source, system: System, category: str, seed: int) -> set[str]:
+    """The images that a trial shows; none where its scores cannot be read."""
+    trial = results.trials[system, category, seed]
+    try:
+        table = None if trial.result_key is None else run.scores(trial.result_key)
+    except ApcError:
+        table = None
+    return set() if table is None else {pick.image for pick in hardest(table, threshold=trial.rows[TEST]["threshold"])}
 
 
 def _masks(run: Source, category: str, seeds: Sequence[int]) -> Mapping[str, str | None]:

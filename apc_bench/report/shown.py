@@ -1,6 +1,6 @@
 """One trial's maps and scores on the scale that all pictures of a report share."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,11 @@ class Shown:
     one: str
 
 
-def read_shown(results: Results, run: Source, system: System, category: str, seed: int) -> Shown | None:
-    """A trial's scores and maps, scaled; None where there is no such trial, or one whose files cannot be read."""
+def read_shown(
+    results: Results, run: Source, system: System, category: str, seed: int, only: Collection[str] | None = None
+) -> Shown | None:
+    """A trial's scores and maps, scaled; None where there is no such trial, or one whose files cannot be read. `only`: keep the maps of
+    these images, so that many trials side by side stay small."""
     trial = results.trials.get((system, category, seed))
     if trial is None or trial.result_key is None:
         return None
@@ -46,7 +49,8 @@ def read_shown(results: Results, run: Source, system: System, category: str, see
     threshold: float | None = trial.rows[TEST]["threshold"]
     zero, span, one = _scale(table, threshold)
     scores = {image: (score - zero) / span for image, score in table.select("image", "score").iter_rows()}
-    return Shown(system, table, threshold, {name: (map_ - zero) / span for name, map_ in zip(names, maps, strict=True)}, scores, one)
+    kept = {name: (map_ - zero) / span for name, map_ in zip(names, maps, strict=True) if only is None or name in only}
+    return Shown(system, table, threshold, kept, scores, one)
 
 
 def _scale(table: pl.DataFrame, threshold: float | None) -> tuple[float, float, str]:

@@ -239,7 +239,11 @@ function follow() {
   if (found) choices.forEach((choice, index) => (choice.value = found[index + 1]));
   for (const choice of choices) if (choice.selectedIndex < 0) choice.selectedIndex = 0;
   showTrial(...choices.map((choice) => choice.value));
-  if (found) document.getElementById("images").scrollIntoView();
+  if (found) {
+    const section = document.getElementById("images");
+    section.scrollIntoView();
+    section.focus({ preventScroll: true }); // so that Tab goes on from here
+  }
 }
 
 if (choices[0]) {

@@ -179,6 +179,11 @@ def test_tables_sort_by_mouse_and_keyboard(report: Path, visit: Any) -> None:
     head.get_by_role("button").focus()
     page.keyboard.press("Enter")
     assert (shown(), head.get_attribute("aria-sort")) == (sorted(before), "ascending")
+    cell = page.locator("#gains td a").first
+    cell.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "choose-category"
     page.locator("#per_category th", has_text="Category").get_by_role("button").press("Space")
     first = page.locator("#per_category tbody").first.locator("td:first-child").all_inner_texts()
     assert first == sorted(first)
