@@ -34,8 +34,9 @@ def write_scores(category: str, folder: Path, results: Results, run: Source) -> 
 
 
 def _tables(category: str, results: Results, run: Source) -> Iterator[pl.DataFrame]:
+    shown = shown_seeds(results)
     for system in results.systems:
-        for seed in (seed for seed in system.seeds if seed in shown_seeds(results)):
+        for seed in (seed for seed in system.seeds if seed in shown):
             trial = results.trials[system, category, seed]
             if trial.result_key is None:
                 continue

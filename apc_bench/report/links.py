@@ -22,6 +22,7 @@ class Behind:
 
     def __init__(self, results: Results) -> None:
         self.results = results
+        self.seeds = frozenset(shown_seeds(results))
         self.systems = {(system.title, system.shots): system for system in results.systems}
         self.labels = {system.label: system for system in results.systems}
 
@@ -43,7 +44,7 @@ class Behind:
 
     def trial(self, system: System, category: str, seed: Any = None) -> str | None:
         """The address of a trial; of the first seed, where `seed` has no pictures."""
-        seeds = [one for one in system.seeds if one in shown_seeds(self.results)]
+        seeds = [one for one in system.seeds if one in self.seeds]
         number = next((one for one in seeds if one == seed), seeds[0] if seeds else None)
         if number is None or self.results.trials[system, category, number].missing is not None:
             return None

@@ -182,6 +182,7 @@ def test_tables_sort_by_mouse_and_keyboard(report: Path, visit: Any) -> None:
     cell = page.locator("#gains td a").first
     cell.focus()
     page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'images'")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "choose-category"
     page.locator("#per_category th", has_text="Category").get_by_role("button").press("Space")
