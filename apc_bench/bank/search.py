@@ -5,6 +5,7 @@ numbers), in float32 elsewhere.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -171,10 +172,16 @@ def _check_finite(vectors: Tensor) -> None:
         raise ValueError("queries or bank vectors hold values that are not finite")
 
 
+@cache
 def _fast_integers(device: torch.device) -> bool:
-    """Whether products of int8 run in the processor's own instructions for them."""
-    supported: bool = device.type == "cpu" and torch.cpu._is_vnni_supported()
-    return supported
+    """Whether products of int8 run in the processor's own instructions for them, and come out right.
+
+    Where oneDNN is held to older instructions (ONEDNN_MAX_CPU_ISA), torch's product saturates at 16 bits on the way, without a word.
+    """
+    if device.type != "cpu" or not torch.cpu._is_vnni_supported():
+        return False
+    largest = torch.full((64, 64), 127, dtype=torch.int8)
+    return bool((torch._int_mm(largest, largest) == 64 * 127 * 127).all())
 
 
 def _reached(ranking: Ranking, values: Tensor, queries: Tensor, vectors: Tensor, k: int) -> Tensor:

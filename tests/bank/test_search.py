@@ -1,5 +1,9 @@
 """Whatever ranks, in int8 or float32, the search finds what brute force finds, ties included."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -81,3 +85,18 @@ def test_what_is_not_finite_is_refused(bad):
         Index(vectors).nearest(torch.full((1, 3), bad), torch.zeros(4, dtype=torch.bool), 1)
     with pytest.raises(ValueError, match="not finite"):
         Index(vectors.index_fill(0, torch.tensor([2]), bad))
+
+
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor multiplies no integers in instructions of its own")
+def test_integers_rank_only_where_their_product_is_right() -> None:
+    """Held to older instructions, torch's product of int8 saturates: the search was wrong, and infinite where nothing was within its reach."""
+    code = (
+        "import torch\n"
+        "from apc_bench.bank.search import Index\n"
+        "vectors, queries = torch.rand(300, 64) * 3, torch.rand(160, 64) * 3\n"
+        "found, _ = Index(vectors).nearest(queries, torch.zeros(300, dtype=torch.bool), 1)\n"
+        "assert torch.allclose(found[:, 0], torch.cdist(queries.double(), vectors.double()).square().amin(1)), found\n"
+    )
+    for limit in ("AVX2", "AVX512_CORE", "DEFAULT"):
+        environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=120)
