@@ -4,7 +4,7 @@ from xml.etree import ElementTree as Xml
 
 from apc_bench.gate.costs import COSTS
 from apc_bench.gate.gating import Gate
-from apc_bench.gate.text import as_lines, headline
+from apc_bench.gate.text import as_lines, headline, where
 from apc_bench.gate.units import BLIND, REGRESSION, RISE, Unit
 from apc_bench.report.comparisons import points
 
@@ -18,14 +18,14 @@ def as_junit(gate: Gate) -> str:
         return Xml.SubElement(suite, "testcase", {"classname": clean(f"apc-bench.{system}"), "name": clean(name), "time": "0"})
 
     for unit in gate.units:
-        _judge(case(unit.system, f"{unit.metric} {unit.category or 'mean over categories'}"), unit)
+        _judge(case(unit.system, f"{unit.metric} {where(unit)}"), unit)
     for cost in gate.costs:
         found = case(cost.system, COSTS[cost.column])
         if cost.slower:
             _say(found, "failure", "regression", f"{cost.ratio:.2f} × as before")
     for one in gate.missing:
-        where = " ".join(part for part in (one.category, "" if one.seed is None else f"seed {one.seed}") if part)
-        _say(case(one.system or "run", where or "all trials"), "error", "unjudged", one.reason)
+        trial = " ".join(part for part in (one.category, "" if one.seed is None else f"seed {one.seed}") if part)
+        _say(case(one.system or "run", trial or "all trials"), "error", "unjudged", one.reason)
     for reason in gate.reasons:
         _say(case("run", "comparison"), "error", "unjudged", reason)
     return _document(gate, list(suites.values()))

@@ -23,13 +23,15 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """One system on both nights. `places`: (category, seed) whose trials exist on both and are the same but for the code."""
+    """One system on both nights. `places`: (category, seed) whose trials exist on both and are the same but for the code; `planned`: how many
+    categories the reference has."""
 
     system: System
     before: System
     categories: tuple[str, ...]
     seeds: tuple[int, ...]
     places: frozenset[tuple[str, int]]
+    planned: int
 
 
 def pair_up(tonight: Results, before: Results) -> tuple[list[Pair], list[Missing], list[str]]:
@@ -61,7 +63,7 @@ def _pair(tonight: Results, before: Results, new: System, old: System) -> tuple[
             else:
                 missing.append(Missing(new.label, category, seed, reason))
     shared = tuple(name for name in before.categories if name in tonight.categories)
-    return Pair(new, old, shared, old.seeds, frozenset(places)), missing
+    return Pair(new, old, shared, old.seeds, frozenset(places), len(before.categories)), missing
 
 
 def _unlike(tonight: Results, before: Results, new: tuple[System, str, int], old: tuple[System, str, int]) -> str | None:
@@ -131,5 +133,5 @@ def recorded(nights: Sequence[Night], pair: Pair, tonight: Results, column: str)
             for place in pair.places
             if (old, *place) in night.results.trials and _unlike(tonight, night.results, (pair.system, *place), (old, *place)) is None
         )
-        found[index] = figures(night.results, old, Pair(pair.system, old, pair.categories, pair.seeds, places), column)
+        found[index] = figures(night.results, old, Pair(pair.system, old, pair.categories, pair.seeds, places, pair.planned), column)
     return found

@@ -94,7 +94,9 @@ def _family(tonight: Night, side: Side, system: System, key: Key, metric: str, s
     categories = tuple(name for name in named if name in tonight.results.categories)
     if not categories:
         return None, absent
-    pair = Pair(system, system, categories, system.seeds, frozenset((name, seed) for name in categories for seed in system.seeds))
+    pair = Pair(
+        system, system, categories, system.seeds, frozenset((name, seed) for name in categories for seed in system.seeds), len(named)
+    )
     new = figures(tonight.results, system, pair, metric, subset)
     if not np.isfinite(new).any():
         return None, [*absent, Missing(system.label, None, None, f"{metric} is undefined tonight")]

@@ -66,7 +66,13 @@ def _first(label: str, lines: Sequence[str]) -> list[str]:
 
 def place(unit: Unit) -> str:
     """`APC, 10 shots · AUROC_px · weave`."""
-    return f"{unit.system} · {HEADINGS[unit.metric]} · {unit.category or 'mean over categories'}"
+    return f"{unit.system} · {HEADINGS[unit.metric]} · {where(unit)}"
+
+
+def where(unit: Unit) -> str:
+    """The category, or `mean over categories`, with how many they are where they are not all."""
+    few = f"{unit.categories} of {unit.planned} " if unit.categories < unit.planned else ""
+    return unit.category or f"mean over {few}categories"
 
 
 def _unit_line(unit: Unit) -> str:
@@ -95,7 +101,8 @@ def _overview(gate: Gate) -> list[str]:
         known = [unit for unit in single if unit.detectable is not None]
         worst = max(known, key=lambda unit: unit.detectable or 0.0, default=None)
         found = _points(whole.detectable), _points(worst.detectable) + f" ({worst.category})" if worst else "unknown"
-        rows.append((system, HEADINGS[metric], percent(whole.after), points(whole.change), *found))
+        few = f" ({whole.categories}/{whole.planned})" if whole.categories < whole.planned else ""
+        rows.append((system, HEADINGS[metric], percent(whole.after) + few, points(whole.change), *found))
     if not rows:
         return []
     heads = ("", "", "mean", "change", "smallest drop found in 95 %: of the mean", "of the noisiest category")

@@ -40,6 +40,7 @@ class Unit:
     """One verdict: a system's metric in a category, or (None) their mean. Fractions of 1; `verdict`: regression, rise, steady or blind.
 
     blind: noise alone reaches further than the tolerance that was asked for; `seeds`: pairs of each category, `needed`: how many would do.
+    `categories`: that have pairs, which the mean is over, of the `planned` ones.
     """
 
     system: str
@@ -53,6 +54,8 @@ class Unit:
     noise: float | None
     detectable: float | None
     verdict: str
+    categories: int
+    planned: int
     needed: int | None = None
 
 
@@ -137,5 +140,7 @@ class Family:
             noise,
             float(judged.detectable[index]) if known else None,
             verdict,
+            len(self.categories),
+            self.pair.planned,
             needed,
         )

@@ -91,7 +91,9 @@ def _common(planned: Sequence[tuple[Name, ...]]) -> tuple[Name, ...]:
 
 
 def _everywhere(system: System, categories: tuple[str, ...], seeds: tuple[int, ...]) -> Pair:
-    return Pair(system, system, categories, seeds, frozenset((category, seed) for category in categories for seed in seeds))
+    return Pair(
+        system, system, categories, seeds, frozenset((category, seed) for category in categories for seed in seeds), len(categories)
+    )
 
 
 def _series(table: Table, column: str, row: int | None, count: int) -> Series:

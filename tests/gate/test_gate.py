@@ -122,6 +122,17 @@ def test_a_missing_trial_is_named_and_cannot_be_judged(run, before, tmp_path):
     assert "PatchCore" in told, "what can be judged is"
 
 
+def test_a_mean_over_fewer_categories_than_planned_says_so(run, before, tmp_path):
+    tonight = record(run, tmp_path / "tonight", noisy(2), day=2)
+    for path in tonight.glob("metrics/**/category=weave/method=apc/**/*.parquet"):
+        path.unlink()
+    told = apc_bench("gate", tonight, "--against", before, *ONLY, code=3).output
+    assert [("(1/2)" in line) for line in told.splitlines() if line.startswith(("APC, 2 shots  AUROC_im", "PatchCore     AUROC_im"))] == [
+        False,
+        True,
+    ]
+
+
 def test_a_regression_beside_missing_trials_is_a_regression_and_both_are_told(run, before, tmp_path):
     tonight = record(run, tmp_path / "tonight", then(noisy(2), add(-0.3, method="patchcore")), day=2)
     next(tonight.glob("metrics/**/category=weave/method=apc/**/seed=1/*.parquet")).unlink()
