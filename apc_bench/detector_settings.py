@@ -102,6 +102,62 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
         return self.model_dump(mode="json", exclude=set(PatchCoreSettings.model_fields)) | {"stored": max("layer3", *self.layers)}
 
 
+class ApcPlusSettings(ApcSettings):
+    """APC+ (this project's own): the memory bank's map, and beside it what the drawn images teach; each a switch with its weight.
+
+    Every part is standardised on held-out normal training images (METHOD.md section 5), then weighted and added. The default keeps the
+    extractor frozen and adds a patch classifier on its features; the weight of what was learned from n masked images is shrunk
+    by n / (n + 1). Chosen on the synthetic set and the magnetic tiles' `dev` part.
+
+    `interpolation`: the share of the fine-tuned weights in the extractor (0: frozen, nothing is fine-tuned); `classifier`,
+    `classifier_image`: the classifier's weight in map and image score; `frozen_bank`: of a second bank of frozen features beside the
+    fine-tuned one; `segmentation`: of the segmentation head's map, for map and image score. The classifier is a perceptron of one hidden
+    layer; a patch counts as anomalous from `classifier_share` of its area on.
+    """
+
+    interpolation: float = Field(0.0, ge=0, le=1)
+    classifier: Weight = 1.0
+    classifier_image: Weight = 0.5
+    frozen_bank: Weight = 0.0
+    segmentation: Weight = 0.0
+    classifier_steps: int = Field(500, ge=1)
+    classifier_width: int = Field(128, ge=1)
+    classifier_rate: float = Field(1e-3, gt=0)
+    classifier_decay: float = Field(1e-2, ge=0)
+    classifier_noise: float = Field(0.3, ge=0)
+    classifier_share: Share = 0.3
+
+    @property
+    def tunes(self) -> bool:
+        """Whether anything needs the three-task fine-tuning."""
+        return self.interpolation > 0 or self.segmentation > 0
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the patch classifier is trained."""
+        return self.classifier > 0 or self.classifier_image > 0
+
+    @model_validator(mode="after")
+    def _two_different_banks(self) -> Self:
+        if self.frozen_bank and not self.interpolation:
+            raise ValueError("frozen_bank adds frozen features to fine-tuned ones: set interpolation above 0")
+        return self
+
+    def training(self) -> dict[str, Any]:
+        """What the parts that are trained depend on: weights at which they are added are left out, so that an ablation trains once."""
+        own: dict[str, Any] = {"stored": max("layer3", *self.layers)}
+        if self.tunes:
+            own |= self.model_dump(mode="json", exclude={*PatchCoreSettings.model_fields, *_APC_PLUS})
+        if self.classifies:
+            read = {"layers", "neighbourhood", "pretrain_dim", "target_dim"}
+            trained = {name for name in _APC_PLUS if name.startswith("classifier_")} - {"classifier_image"}
+            own |= self.model_dump(mode="json", include=read | trained)
+        return own
+
+
+_APC_PLUS = set(ApcPlusSettings.model_fields) - set(ApcSettings.model_fields)
+
+
 class PRNetSettings(DetectorSettings, BatchSettings):
     """PRNet (METHOD.md section 4) under this project's protocol: fixed length, drawn images alone, no look at the test set.
 
@@ -141,4 +197,9 @@ class PRNetSettings(DetectorSettings, BatchSettings):
         return self.model_dump(mode="json", exclude={"sigma", "top_pixels"})
 
 
-DETECTORS: dict[str, type[DetectorSettings]] = {"patchcore": PatchCoreSettings, "apc": ApcSettings, "prnet": PRNetSettings}
+DETECTORS: dict[str, type[DetectorSettings]] = {
+    "patchcore": PatchCoreSettings,
+    "apc": ApcSettings,
+    "apc+": ApcPlusSettings,
+    "prnet": PRNetSettings,
+}

@@ -86,6 +86,7 @@ def _steps(
     category = planned.category.name
     what = {"dataset": dataset, "category": category, "shots": shots, "seed": seed, "reserve": sweep.reserve}
     what |= {"image_size": sweep.image_size, "resize": sweep.resize}
+    what |= {name: value for name, value in (("part", sweep.part), ("unseen", sweep.unseen)) if value is not None}
     computed = {"fingerprint": planned.fingerprint, "weights": weights, "environment": dict(environment)}
     steps, needs = [], None
     if method.settings.fine_tuned:

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
 from apc_bench.datasets.images import Geometry
-from apc_bench.datasets.layouts import Category, Dataset, read_dataset
+from apc_bench.datasets.layouts import Category, Dataset, of_part, read_dataset
 from apc_bench.datasets.split import make_split
 from apc_bench.download import file_sha256
 from apc_bench.errors import DataError, UsageError, listed
@@ -57,7 +57,9 @@ def prepare(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: boo
             category,
             scan.fingerprints[category.name],
             {
-                seed: make_split(category, scan.hashes[category.name], dataset=dataset.name, seed=seed, reserve=sweep.reserve)
+                seed: make_split(
+                    category, scan.hashes[category.name], dataset=dataset.name, seed=seed, reserve=sweep.reserve, unseen=sweep.unseen
+                )
                 for seed in sweep.seeds
             },
         )
@@ -79,6 +81,8 @@ def find_dataset(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say) -> 
         dataset = read_dataset(root, name=sweep.dataset or "synthetic", categories=sweep.categories)
     else:
         raise UsageError(f"job '{sweep.job}' needs --data DIR, a folder in MVTec layout (CATEGORY/train/good, CATEGORY/test/TYPE)")
+    if sweep.part is not None:
+        dataset = of_part(dataset, sweep.part)
     device = sweep.device if sweep.device != "auto" else "cuda" if gpu_names() else "cpu"
     precision = sweep.precision if sweep.precision != "auto" else "bfloat16" if device == "cuda" else "float32"
     return sweep.model_copy(update={"dataset": dataset.name, "device": device, "precision": precision}), dataset

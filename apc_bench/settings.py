@@ -75,7 +75,9 @@ class SyntheticData(Frozen):
 class Sweep(Frozen):
     """A sweep: categories × methods × shots × seeds on one dataset, at one input size, under the protocol of METHOD.md section 5.
 
-    `only`: the methods that run, of those that are defined; the run folder is the same whichever are chosen. The largest seed and reserve
+    `part`: only test images of that part of groups.csv (a dataset's dev and final, say), which draws come from too. `unseen`: a defect type
+    that no shot is drawn from, and the only one that is tested. `only`: the methods that run, of those that are defined; the run folder is
+    the same whichever are chosen. The largest seed and reserve
     are those that the run folder's columns hold (store/schemas.py).
     """
 
@@ -85,6 +87,8 @@ class Sweep(Frozen):
     categories: tuple[str, ...] | None = None
     methods: dict[str, Method]
     only: tuple[str, ...] | None = None
+    part: str | None = None
+    unseen: str | None = Field(None, pattern=NAME)
     shots: tuple[Annotated[int, Field(ge=1)], ...] = (1, 5, 10)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0, 1, 2)
     reserve: int = Field(10, ge=1, lt=2**15)
@@ -147,7 +151,8 @@ class Sweep(Frozen):
             "device",
             "precision",
         )
-        return self.model_dump(mode="json", include=set(names))
+        given = {name for name in ("part", "unseen") if getattr(self, name) is not None}
+        return self.model_dump(mode="json", include={*names, *given})
 
 
 def digest(value: Any, length: int = 16) -> str:

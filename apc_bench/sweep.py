@@ -218,7 +218,7 @@ def _info(prepared: Prepared) -> dict[str, Any]:
 def _merge(old: dict[str, Any], new: dict[str, Any], path: Path) -> dict[str, Any]:
     """The folder's info with added seeds, shots, categories and methods. Raises RunError that lists what else differs."""
     then, now = old["settings"], new["settings"]
-    fixed = [name for name in Sweep.model_validate(now).fixed() if name != "synthetic"]
+    fixed = [name for name in {**Sweep.model_validate(then).fixed(), **Sweep.model_validate(now).fixed()} if name != "synthetic"]
     differing = [f"{name} was {then.get(name)!r}, now {now.get(name)!r}" for name in fixed if then.get(name) != now.get(name)]
     differing += [
         f"{name} was {value!r}, now {new['computing'].get(name)!r}"

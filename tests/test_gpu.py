@@ -42,7 +42,7 @@ def tuned(device: str, *, mixed_precision: bool = False, **settings: object) -> 
     images = [torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8, generator=generator).to(device) for count in (6, 3)]
     examples = Examples(*images, masks.to(device), torch.tensor([True, True, False]).to(device))
     network = backbone().to(device)
-    return network, finetune(network, examples, ApcSettings(batch=4, **settings), seed=5, mixed_precision=mixed_precision)
+    return network, finetune(network, examples, ApcSettings(batch=4, **settings), seed=5, mixed_precision=mixed_precision)[1]
 
 
 def test_the_coreset_is_that_of_the_cpu():

@@ -89,6 +89,22 @@ def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dat
     return Dataset(name or dataset_name(root), root, tuple(_read_category(root / category) for category in chosen))
 
 
+def of_part(dataset: Dataset, part: str) -> Dataset:
+    """The dataset with all its training images, but of the test images only those that groups.csv puts in `part`.
+
+    Raises DataError where a category has no test image there.
+    """
+    categories = []
+    for category in dataset.categories:
+        kept = tuple(sample for sample in category.samples if sample.training or sample.part == part)
+        if all(sample.training for sample in kept):
+            known = sorted({sample.part for sample in category.samples if sample.part and not sample.training})
+            there = f"its groups.csv has {listed(known)}" if known else "it has no groups.csv with a column part"
+            raise DataError(f"category '{category.name}': no test image is in part '{part}'; {there}")
+        categories.append(replace(category, samples=kept))
+    return replace(dataset, categories=tuple(categories))
+
+
 def dataset_name(root: Path) -> str:
     """The folder's name as a dataset name: characters that a name may not have become '-'."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", root.resolve().name).strip(".-_")[:64] or "dataset"

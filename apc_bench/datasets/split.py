@@ -7,10 +7,10 @@ folder's listing nor on a library's generator.
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apc_bench.datasets.layouts import Category, Sample
-from apc_bench.errors import DataError, listed
+from apc_bench.errors import DataError, listed, unknown
 
 HELD_OUT_MIN = 20
 HELD_OUT_SHARE = 0.1
@@ -51,24 +51,26 @@ class Split:
         return [index for index, row in enumerate(self.rows) if row.split == split]
 
 
-def make_split(category: Category, hashes: Mapping[str, str], *, dataset: str, seed: int, reserve: int) -> Split:
+def make_split(category: Category, hashes: Mapping[str, str], *, dataset: str, seed: int, reserve: int, unseen: str | None = None) -> Split:
     """Draws the reserve and the hold-out. `hashes`: image -> sha256.
 
     The reserve: `reserve` anomalous images, at most one of a group, floor(reserve / types) of each defect type and the rest at
     random; its order runs over the types in turn, so that a prefix is spread over them too. The groups of drawn images leave the test set.
+    `unseen`: a defect type that nothing is drawn from; then the other types leave the test set, so that it alone is tested.
     Raises DataError when there are too few groups of anomalous images, when no anomalous or no normal test image would be left, or when
     no normal training image is there (all of them unreadable, say).
     """
     if not any(sample.training for sample in category.samples):
         raise DataError(f"category '{category.name}': no normal training image is left")
     key = (dataset, category.name, str(seed))
-    draws = _draw(category, key, reserve)
+    draws = _draw(_without(category, unseen) if unseen else category, key, reserve)
     position = {sample.image: index for index, sample in enumerate(draws)}
     gone = {sample.group for sample in draws}
     held_out = _hold_out(category, key)
     rows = []
     for sample in category.samples:
-        part = "train" if sample.training else "reserved" if sample.group in gone else "test"
+        elsewhere = unseen is not None and sample.anomalous and sample.defect_type != unseen
+        part = "train" if sample.training else "reserved" if sample.group in gone or elsewhere else "test"
         rows.append(Assigned(sample, hashes[sample.image], part, position.get(sample.image), sample.image in held_out))
     for anomalous, kind in ((True, "anomalous"), (False, "normal")):
         if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
@@ -139,6 +141,16 @@ def _draw(category: Category, key: Sequence[str], reserve: int) -> list[Sample]:
             f"(images: {listed(f'{kind} {len(pool)}' for kind, pool in sorted(pools.items()))}); lower --reserve"
         )
     return taken
+
+
+def _without(category: Category, unseen: str) -> Category:
+    """The category without a defect type. Raises DataError where there is no such type, or no other."""
+    types = sorted({sample.defect_type for sample in category.samples if sample.anomalous})
+    if unseen not in types:
+        raise DataError(f"category '{category.name}': {unknown('defect type', unseen, types)}")
+    if len(types) == 1:
+        raise DataError(f"category '{category.name}' has no defect type but '{unseen}': nothing could be drawn")
+    return replace(category, samples=tuple(sample for sample in category.samples if sample.defect_type != unseen))
 
 
 def _hold_out(category: Category, key: Sequence[str]) -> set[str]:

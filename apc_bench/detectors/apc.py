@@ -8,8 +8,8 @@ import safetensors.torch
 
 from apc_bench.detector_settings import ApcSettings
 from apc_bench.detectors.examples import examples
-from apc_bench.detectors.patchcore import FittedPatchCore, PatchCore
-from apc_bench.detectors.protocol import Trained, Training
+from apc_bench.detectors.patchcore import PatchCore
+from apc_bench.detectors.protocol import Fitted, Trained, Training
 from apc_bench.errors import TrainingError
 from apc_bench.networks.finetune import finetune
 from apc_bench.store.schemas import TRAINING
@@ -29,13 +29,13 @@ class Apc(PatchCore):
         """
         settings, notes = self._without_masks(data)
         backbone = self.backbone.to(data.device)
-        curves = finetune(backbone, examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision)
+        _, curves = finetune(backbone, examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision)
         backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
         tensors = {name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()}
         table = pa.Table.from_pylist([dataclasses.asdict(step) for step in curves], TRAINING)
         return Trained(safetensors.torch.save(tensors), table, notes)
 
-    def fit(self, data: Training, trained: Path | None) -> FittedPatchCore:
+    def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank with the fine-tuned extractor."""
         assert trained is not None
         self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))

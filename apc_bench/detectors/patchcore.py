@@ -11,7 +11,7 @@ from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import MemoryBank, reweight
 from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.detectors.features import BATCH, FeatureSource
-from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
+from apc_bench.detectors.protocol import Fitted, Images, Scored, Stages, Trained, Training
 from apc_bench.networks.backbones import Backbone, load_backbone
 from apc_bench.settings import Method
 
@@ -32,7 +32,7 @@ class PatchCore:
     def train(self, data: Training) -> Trained:
         raise NotImplementedError("PatchCore has nothing to train")
 
-    def fit(self, data: Training, trained: Path | None) -> "FittedPatchCore":
+    def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank from `data.normal`."""
         return self._fit(data, self.backbone, remembered=self.sha256)
 

@@ -93,7 +93,7 @@ class Stages:
 
 
 class Fitted(Protocol):
-    """A detector that is ready to score. `unit`: of the maps, 'squared distance', 'distance' or 'logit'."""
+    """A detector that is ready to score. `unit`: of the maps, 'squared distance', 'distance', 'logit' or 'standard score'."""
 
     @property
     def unit(self) -> str: ...

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from apc_bench.detectors.apc import Apc
+from apc_bench.detectors.apc_plus import ApcPlus
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.prnet import PRNetDetector
 from apc_bench.detectors.protocol import Detector
 
-REGISTRY: Mapping[str, type[Detector]] = {"patchcore": PatchCore, "apc": Apc, "prnet": PRNetDetector}
+REGISTRY: Mapping[str, type[Detector]] = {"patchcore": PatchCore, "apc": Apc, "apc+": ApcPlus, "prnet": PRNetDetector}

@@ -31,8 +31,10 @@ class TrainingStep:
     seconds: float
 
 
-def finetune(backbone: Backbone, examples: Examples, settings: ApcSettings, *, seed: int, mixed_precision: bool) -> list[TrainingStep]:
-    """Fine-tunes `backbone` in place; returns the training curves.
+def finetune(
+    backbone: Backbone, examples: Examples, settings: ApcSettings, *, seed: int, mixed_precision: bool
+) -> tuple[UNet, list[TrainingStep]]:
+    """Fine-tunes `backbone` in place; returns it with its decoder and heads, and the training curves.
 
     AdamW with its own rates for extractor and heads, cosine schedule, a fixed share of anomalous images in each batch.
     `mixed_precision`: forward pass in bfloat16. Deterministic for a seed, a device class and a number of threads.
@@ -57,8 +59,7 @@ def finetune(backbone: Backbone, examples: Examples, settings: ApcSettings, *, s
         seconds.append(time.perf_counter() - started)
         if (step + 1) % CHECKED_EVERY == 0 or step + 1 == settings.steps:
             _check_finite(losses[-1][-1], step + 1)
-    backbone.eval()
-    return _curves(torch.stack(losses), seconds, learner.tasks, settings)
+    return network.eval(), _curves(torch.stack(losses), seconds, learner.tasks, settings)
 
 
 class _Learner:

@@ -57,6 +57,10 @@ def test_set(results: Results) -> Iterable[Note]:
         f"common: all test images but the reserve ({reserve} anomalous images a category, drawn once per seed, at most one of a group) and its groups; "
         "the same for every system and number of shots"
     )
+    if part := results.settings.get("part"):
+        yield Note("Part", f"only test images that groups.csv puts in part '{part}'; draws come from it too")
+    if unseen := results.settings.get("unseen"):
+        yield Note("Unseen defect type", f"no shot is of '{unseen}', and of the anomalous test images it alone is tested")
     full = "; full: with the reserve, for frozen extractors only, to stand beside the literature"
     yield Note("Test set", common + (full if any(results.rows(system, FULL) for system in results.systems) else ""))
 

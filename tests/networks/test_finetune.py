@@ -32,9 +32,9 @@ def backbone() -> Backbone:
 def test_the_same_seed_gives_the_same_weights_and_curves():
     torch.set_num_threads(1)
     one, two, other = backbone(), backbone(), backbone()
-    first = finetune(one, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
+    _, first = finetune(one, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
     torch.rand(7)  # the caller's random numbers must not matter
-    second = finetune(two, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
+    _, second = finetune(two, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
     finetune(other, examples(), ApcSettings(steps=3, batch=4), seed=6, mixed_precision=False)
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_weights_and_curves():
 
 
 def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
-    curves = finetune(backbone(), examples(), ApcSettings(steps=8, batch=4), seed=0, mixed_precision=False)
+    _, curves = finetune(backbone(), examples(), ApcSettings(steps=8, batch=4), seed=0, mixed_precision=False)
     assert [step.step for step in curves] == list(range(8))
     assert curves[0].rate == pytest.approx(1e-4)
     assert curves[4].rate == pytest.approx(0.5e-4)
@@ -54,7 +54,7 @@ def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
 
 
 def test_it_learns_to_tell_the_drawn_images_apart():
-    curves = finetune(backbone(), examples(), ApcSettings(steps=40, batch=6, rate_extractor=1e-3), seed=0, mixed_precision=False)
+    _, curves = finetune(backbone(), examples(), ApcSettings(steps=40, batch=6, rate_extractor=1e-3), seed=0, mixed_precision=False)
     start = sum(step.classification for step in curves[:5])
     assert sum(step.classification for step in curves[-5:]) < 0.5 * start
 
