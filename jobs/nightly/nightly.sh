@@ -34,7 +34,7 @@ clear_cache
 trap clear_cache EXIT
 
 swept=0
-"$apc_bench" sweep --job nightly --run "$run" --cache "$cache" "$@" || swept=$?
+"$apc_bench" sweep --job nightly --run "$run" --cache "$cache" "$@" 9>&- || swept=$? # what Ray may leave behind must not hold the lock
 [ "$swept" -le 1 ] || exit "$swept" # 1: some steps failed, and the gate says what it cannot judge
 
 judged=0
