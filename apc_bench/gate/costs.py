@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from apc_bench.gate.nights import Night
-from apc_bench.gate.noise import Array
+from apc_bench.gate.noise import EFFICIENCY, MAD, Array
 from apc_bench.gate.pairing import Pair, figures, recorded
 from apc_bench.gate.verdict import ALARMS, UNSEEN
 
@@ -67,12 +67,15 @@ def costs(tonight: Night, before: Night, nights: Sequence[Night], pairs: Sequenc
 
 
 def _error(new: Array, old: Array, both: NDArray[np.bool_], history: Array) -> tuple[float, int]:
-    """The standard error of the log ratio with its degrees of freedom: from the totals of successive recorded nights, which a night's load moves as a
-    whole; from the spread of tonight's pairs where fewer than four nights are recorded."""
+    """The standard error of the log ratio with its degrees of freedom.
+
+    From the totals of successive recorded nights, which a night's load moves as a whole; by the median, since one busy night must not blind the gate for
+    a month. From the spread of tonight's pairs where fewer than four nights are recorded.
+    """
     whole = history[np.isfinite(history[:, both]).all(-1)][:, both]
     if len(whole) >= 4:
         steps = np.diff(np.log(whole.sum(-1)))
-        return float(np.sqrt((steps**2).mean())), len(steps)
+        return MAD * float(np.median(np.abs(steps))), max(1, int(EFFICIENCY * len(steps)))
     ratios = np.log(new[both] / old[both])
     return (float(ratios.std(ddof=1) / math.sqrt(len(ratios))), len(ratios) - 1) if len(ratios) > 1 else (math.nan, 0)
 

@@ -46,14 +46,19 @@ class Gate:
         return [cost for cost in self.costs if cost.slower]
 
     @property
+    def blind_costs(self) -> list[Cost]:
+        """Costs whose noise reaches further than the factor that was asked for."""
+        factor = self.asked.slower
+        return [cost for cost in self.costs if factor is not None and (cost.noise is None or cost.noise > factor)]
+
+    @property
     def exit_code(self) -> int:
         """1: a regression, whatever else; 3: something could not be judged; 4: too few seeds for the tolerance asked; 0."""
         if self.of(REGRESSION) or self.slower:
             return REGRESSED
         if self.missing or self.reasons or not self.units:
             return UNJUDGED
-        blind_cost = self.asked.slower is not None and any(cost.noise is None or cost.noise > self.asked.slower for cost in self.costs)
-        return TOO_FEW_SEEDS if self.of(BLIND) or blind_cost else DONE
+        return TOO_FEW_SEEDS if self.of(BLIND) or self.blind_costs else DONE
 
 
 def run_gate(run: Path, against: str, asked: Asked) -> Gate:

@@ -37,6 +37,7 @@ def as_lines(gate: Gate) -> list[str]:
         lines += ["         a rise that the change of code does not explain is usually a leak of test images into training"]
     lines += _first("UNJUDGED", [*gate.reasons, *_grouped(gate.missing)])
     lines += _first("TOO FEW SEEDS", [_blind_line(unit) for unit in gate.of(BLIND)])
+    lines += _first("TOO FEW NIGHTS", [f"{_cost_line(cost)}, beyond the factor asked for" for cost in gate.blind_costs])
     lines += [*_overview(gate), *_cost_lines(gate)]
     lines += _first("not judged, in tonight's run only:", [listed(gate.extra)] if gate.extra else [])
     lines += _first("undefined on both nights:", [listed(gate.undefined)] if gate.undefined else [])
@@ -48,6 +49,8 @@ def headline(gate: Gate) -> str:
     """`REGRESSION: 2 of 64 figures` and what else a reader must not miss."""
     bad, rises, missing = len(gate.of(REGRESSION)) + len(gate.slower), len(gate.of(RISE)), len(gate.missing)
     said = VERDICTS[gate.exit_code]
+    if gate.exit_code == TOO_FEW_SEEDS and not gate.of(BLIND):
+        said = "too few nights for the factor asked"
     if gate.exit_code == REGRESSED:
         said += f": {bad} of {_count(len(gate.units) + len(gate.costs), 'figure')}"
     also = [_count(rises, "unexplained rise" if gate.reference else "figure above", None if gate.reference else "figures above")] * bool(

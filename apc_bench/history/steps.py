@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from apc_bench.gate.noise import EFFICIENCY, MAD
+
 Array = NDArray[np.float64]
 
 FALSE = 0.01
 """Histories without a change that may show one, all series of the page together."""
 SPIKE = 4.0
 """Standard deviations from the median of its neighbours beyond which a night is a spike and no level."""
-MAD = 1.4826
-EFFICIENCY = 0.37
-"""Of the median absolute deviation, against the standard deviation of normal values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,26 @@ def test_a_slower_night_is_a_regression_only_where_time_is_asked_for_on_the_same
     assert "another machine" in apc_bench("gate", other, "--against", before, "--slower", "1.3", code=3).output
 
 
+def test_one_busy_night_does_not_blind_the_gate_and_what_it_cannot_tell_of_time_is_told(run, tmp_path):
+    def times(night: int, factor: float) -> Callable[[Row], None]:
+        def change(row: Row) -> None:
+            row["seconds_total"] = factor * (10 + 0.1 * ((night * 7) % 5))
+
+        return change
+
+    nights = tmp_path / "nights"
+    for night in range(1, 13):
+        record(run, nights / f"n{night:02}", times(night, 3.0 if night == 6 else 1.0), day=night)
+    tonight = record(run, tmp_path / "tonight", times(13, 1.5), day=13)
+    told = apc_bench("gate", tonight, "--against", nights, "--slower", "1.2", code=1).output
+    assert "REGRESSION PatchCore · time of a trial" in told
+    few = record(
+        run, tmp_path / "few", lambda row: row.update(seconds_total=10.0 + 5 * (row["seed"] + (row["category"] == "weave"))), day=14
+    )
+    told = apc_bench("gate", few, "--against", nights / "n12", "--slower", "1.01", code=4).output
+    assert told.startswith("apc-bench gate: too few nights for the factor asked") and "TOO FEW NIGHTS PatchCore · time of a trial" in told
+
+
 def test_junit_counts_and_places_every_verdict_and_takes_any_name(run, tmp_path):
     before = record(run, tmp_path / "before", noisy(1), day=1)
     tonight = record(run, tmp_path / "tonight", then(noisy(2), add(-0.3, category="weave", method="apc")), day=2)
