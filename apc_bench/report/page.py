@@ -32,6 +32,7 @@ SHORT = {
     "shots": "By shots",
     "differences": "Differences",
     "ranks": "Ranks",
+    "ranks": "Ranks",
     "per_category": "By category",
     "threshold": "Threshold",
     "ablation": "Settings",
