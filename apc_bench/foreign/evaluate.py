@@ -13,7 +13,7 @@ from apc_bench.datasets.images import Geometry
 from apc_bench.datasets.layouts import Dataset
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import DataError, RunError, UsageError, listed
-from apc_bench.foreign.maps import Scores, categories_in, read_maps, read_scores, seed_folder
+from apc_bench.foreign.maps import Scores, by_seed, categories_in, read_maps, read_scores, seed_folder
 from apc_bench.foreign.trials import DETECTOR, Foreign, results
 from apc_bench.plan import Planned
 from apc_bench.preparation import Say, Scan, find_dataset, scan_files
@@ -53,12 +53,20 @@ def evaluate(asked: Asked, data: Path, path: Path, cache: Cache, *, say: Say) ->
     if not asked.maps.is_dir():
         raise UsageError(f"no such folder: {asked.maps} (it takes maps as CATEGORY/test/TYPE/NAME.tiff)")
     sweep, dataset = find_dataset(_sweep(asked), data, cache, say=say)
+    one_set = len(sweep.seeds) > 1 and not by_seed(asked.maps)
+    if asked.shots and one_set:
+        raise DataError(
+            f"{asked.maps}: every seed draws other images to learn from (splits/ of the run says which), so with --shots {asked.shots} each needs maps of its "
+            f"own, in {asked.maps / f'seed={sweep.seeds[0]}'}/CATEGORY/test; or name one seed"
+        )
     chosen = categories_in(asked.maps, [category.name for category in dataset.categories])
     found = scan_files(sweep, _only(dataset, chosen), cache, say=say, dry=False)
     scores = _scores(asked, chosen)
     planned = [_plan(category.name, found, dataset, sweep) for category in found.categories]
     run, old = Run(path), _before(asked, path, found)
-    foreign = Foreign(asked.name, asked.title, asked.shots, sweep, computing_environment(device="cpu", threads=1, precision="float32"))
+    foreign = Foreign(
+        asked.name, asked.title, asked.shots, sweep, computing_environment(device="cpu", threads=1, precision="float32"), one_set
+    )
     _check(asked, planned, sweep, scores, cache)
     path.mkdir(parents=True, exist_ok=True)
     with run.lock():

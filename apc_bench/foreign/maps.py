@@ -34,6 +34,11 @@ class Scores:
     calibration: Mapping[tuple[str, str], float]
 
 
+def by_seed(root: Path) -> bool:
+    """Whether every seed has maps of its own."""
+    return any(path.is_dir() for path in root.glob("seed=*"))
+
+
 def seed_folder(root: Path, seed: int) -> Path:
     """Where the maps of a seed are. Raises DataError where other seeds have folders of their own and this one has none."""
     folders = sorted(path.name for path in root.glob("seed=*") if path.is_dir())

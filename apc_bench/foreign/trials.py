@@ -21,6 +21,7 @@ from apc_bench.trial import Measured, tabulate
 DETECTOR = "foreign"
 MAX_OF_MAP = "image score: the largest value of the map, for no scores were given"
 AS_GIVEN = "maps and scores made elsewhere; that the method learned from no test image is its author's word"
+ONE_SET = "one set of maps for all seeds: what differs between them is the draw of the reserve alone"
 NO_STAGES = Stages()
 UNKNOWN = -1
 """The worst patch of a calibration image, of which there is a score alone."""
@@ -45,13 +46,14 @@ class AsGiven:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Foreign:
-    """The method: its name, title and shots, the settings of split, input and metrics, and what computes the metrics."""
+    """The method: its name, title and shots, the settings of split, input and metrics, what computes the metrics, and whether seeds share their maps."""
 
     name: str
     title: str | None
     shots: int
     sweep: Sweep
     environment: Mapping[str, str]
+    one_set: bool
 
     @staticmethod
     def rows(split: Split, shots: int) -> list[int]:
@@ -100,7 +102,7 @@ def results(
         calibration_images=calibration,
         calibration=_scored(maps[:0], [known[name] for name in calibration.names]),
         training=_images(decoded, split, split.where("train")),
-        notes=(AS_GIVEN, *([MAX_OF_MAP] if scores is None else [])),
+        notes=(AS_GIVEN, *[MAX_OF_MAP] * (scores is None), *[ONE_SET] * foreign.one_set),
         seconds={},
         seconds_finetune=None,
         environment=foreign.environment,

@@ -103,6 +103,7 @@ def test_metrics_are_scikit_learns_and_the_run_says_what_it_is(part):
         assert found["image_auroc"] == pytest.approx(roc_auc_score(labels, [maps[name].max() for name in split["image"]]))
         assert found["threshold"] is None and "largest value of the map" in " ".join(found["notes"])
     assert own(part / "run", "noise", 0, 0, "part", "full")["anomalous"] == 7
+    assert "one set of maps for all seeds" in " ".join(own(part / "run", "noise", 0, 0, "part")["notes"])
     assert run.info["settings"]["methods"]["noise"]["detector"] == "foreign"
     run_on(part, "--seeds", "0", code=2)
     run_on(part, "--title", "Noise")  # the same folder again: its own settings
@@ -167,6 +168,16 @@ def test_a_method_of_the_run_itself_is_not_replaced(small_run, exported, tmp_pat
     said = apc_bench("evaluate", exported, "--name", "patchcore", "--run", small_run, "--cache", tmp_path / "cache", code=2)
     assert "has a method 'patchcore' of its own" in said.output and Run.open(small_run).metrics().equals(before)
     assert "--seeds is that of the run" in apc_bench("evaluate", exported, "--name", "x", "--run", small_run, "--seeds", "0", code=2).output
+
+
+def test_a_method_that_learned_from_drawn_images_has_maps_of_each_seed(part):
+    """Those of one seed would be tested on images that they were learned from."""
+    default = ("--data", part / "data", "--reserve", "2", "--image-size", str(SIZE), "--shots", "2")
+    assert "every seed draws other images to learn from" in run_on(part, *default, "--seeds", "0,1", code=2)
+    run_on(part, *default, "--seeds", "1")
+    reserved = Run.open(part / "run").split("part", 1).filter(pl.col("split") == "reserved")["image"].to_list()
+    found = Run.open(part / "run").metrics().filter(pl.col("subset") == "test").to_dicts()[0]
+    assert (found["shots"], found["anomalous"]) == (2, 7 - len(reserved)) and "full" not in Run.open(part / "run").metrics()["subset"]
 
 
 @pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
