@@ -109,6 +109,7 @@ class ApcPlusSettings(ApcSettings):
     extractor frozen and adds a patch classifier on its features; the weight of what was learned from n masked images is shrunk
     by n / (n + 1). Chosen on the synthetic set and the magnetic tiles' `dev` part.
 
+    `only_adds`: below its normal mean a part beside the bank counts as nothing, so that defects it never saw are not argued away.
     `interpolation`: the share of the fine-tuned weights in the extractor (0: frozen, nothing is fine-tuned); `classifier`,
     `classifier_image`: the classifier's weight in map and image score; `frozen_bank`: of a second bank of frozen features beside the
     fine-tuned one; `segmentation`: of the segmentation head's map, for map and image score. The classifier is a perceptron of one hidden
@@ -118,6 +119,7 @@ class ApcPlusSettings(ApcSettings):
     interpolation: float = Field(0.0, ge=0, le=1)
     classifier: Weight = 1.0
     classifier_image: Weight = 0.5
+    only_adds: bool = True
     frozen_bank: Weight = 0.0
     segmentation: Weight = 0.0
     classifier_steps: int = Field(500, ge=1)

@@ -91,14 +91,14 @@ class ApcPlus(Apc):
             assert network is not None
             parts["segmentation"] = _segmented(network.to(data.device).eval(), inner.source, data.device)
             weights["segmentation"] = (belief * self.settings.segmentation,) * 2
-        return FittedApcPlus(inner, self._scale(inner), parts, weights, data)
+        return FittedApcPlus(inner, self._scale(inner), parts, weights, data, only_adds=self.settings.only_adds)
 
     def _patches(self, data: Training) -> tuple[Tensor, Tensor]:
         """Features of normal patches, at most about NORMAL_PATCHES of them at random, with the clean ones of the drawn images; and of
-        anomalous ones: `classifier_share` of their area, or the fullest patch of an image where none is as full."""
+        anomalous ones: from `classifier_share` of their area on; the fullest one where none is as full. Half-empty patches teach it the normal."""
         source = self._source(self.backbone, data)
         generator = torch.Generator().manual_seed(data.seed)
-        normal, anomalous = [], []
+        normal, drawn, shares = [], [], []
         for part in data.normal.batches(BATCH):
             flat = source(data.normal, part).flatten(0, 1)
             count = max(1, min(len(flat), NORMAL_PATCHES * (part.stop - part.start) // max(1, len(data.normal))))
@@ -106,10 +106,11 @@ class ApcPlus(Apc):
         for position in np.flatnonzero(data.masked):
             one = source(data.anomalous, slice(int(position), int(position) + 1))[0]
             mask = torch.from_numpy(data.masks[position]).float()[None, None]
-            share = F.adaptive_avg_pool2d(mask, source.grid).flatten().to(one.device)
-            anomalous.append(one[share >= min(self.settings.classifier_share, float(share.max()))])
-            normal.append(one[share == 0])
-        return torch.cat(normal), torch.cat(anomalous)
+            shares.append(F.adaptive_avg_pool2d(mask, source.grid).flatten().to(one.device))
+            drawn.append(one)
+            normal.append(one[shares[-1] == 0])
+        share = torch.cat(shares)
+        return torch.cat(normal), torch.cat(drawn)[share >= min(self.settings.classifier_share, float(share.max()))]
 
     def _source(self, backbone: Backbone, data: Training) -> FeatureSource:
         """Features of the frozen backbone, remembered for the whole category."""
@@ -191,13 +192,18 @@ class FittedApcPlus:
         parts: Mapping[str, Callable[[Images], Maps]],
         weights: Mapping[str, tuple[float, float]],
         data: Training,
+        *,
+        only_adds: bool,
     ) -> None:
         assert data.calibration is not None
         self.inner, self.scale, self.parts, self.data = inner, scale, parts, data
         self.notes, self.sigma = inner.notes, inner.sigma
         maps = self._maps(data.calibration, inner.score(data.calibration))
         standards = [Standard.of(one) for one in maps]
-        self.fusion = [Part(standard, *weights[name]) for name, standard in zip(("bank", *parts), standards, strict=True)]
+        self.fusion = [
+            Part(standard, *weights[name], only_adds=only_adds and name != "bank")
+            for name, standard in zip(("bank", *parts), standards, strict=True)
+        ]
 
     @property
     def bank(self) -> MemoryBank:

@@ -30,11 +30,13 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One source of evidence: its standard, its weight in the map and in the image score."""
+    """One source of evidence: its standard, its weight in the map and in the image score. `only_adds`: what lies below the normal mean
+    counts as the mean, so that a part that knows few defects never speaks against the others."""
 
     standard: Standard
     weight: float
     image_weight: float
+    only_adds: bool = False
 
 
 def fuse(maps: Sequence[Array], parts: Sequence[Part]) -> tuple[Array, Array]:
@@ -44,7 +46,9 @@ def fuse(maps: Sequence[Array], parts: Sequence[Part]) -> tuple[Array, Array]:
     scores = np.zeros(len(maps[0]), np.float64)
     for one, part in zip(maps, parts, strict=True):
         standard = part.standard
-        fused += part.weight * (one - standard.mean) / standard.deviation
+        values = (one - standard.mean) / standard.deviation
+        fused += part.weight * (np.maximum(values, 0) if part.only_adds else values)
         tops = one.reshape(len(one), -1).max(axis=1, initial=-np.inf) if len(one) else scores
-        scores += part.image_weight * (tops - standard.top_mean) / standard.top_deviation
+        values = (tops - standard.top_mean) / standard.top_deviation
+        scores += part.image_weight * (np.maximum(values, 0) if part.only_adds else values)
     return fused.astype(np.float32), scores.astype(np.float32)
