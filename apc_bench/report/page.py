@@ -32,7 +32,6 @@ SHORT = {
     "shots": "By shots",
     "differences": "Differences",
     "ranks": "Ranks",
-    "ranks": "Ranks",
     "per_category": "By category",
     "threshold": "Threshold",
     "ablation": "Settings",
