@@ -12,6 +12,7 @@ from apc_bench.report import comparisons, tables
 from apc_bench.report.aggregate import Results, read_results
 from apc_bench.report.drawing import Drawing, Task, perform
 from apc_bench.report.drilldown import drilldowns
+from apc_bench.report.few import few_drawings
 from apc_bench.report.gains import gains
 from apc_bench.report.gallery import gallery_drawings
 from apc_bench.report.heat import heat_drawing
@@ -93,8 +94,11 @@ def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str
     shots = next(iter(shots_drawings(results, folder).values()))  # of the mean over categories, or of the only one
     said = "Metrics by number of anomalous training images; bands: ± standard deviation over seeds"
     joined = "Average ranks; a bar joins systems that cannot be told apart"
+    few = next(iter(few_drawings(results, folder).values()), None)
+    how_few = "How few samples: the baseline at 0; bands: 95 % interval over seeds"
     return [
         (shots, said, "shots"),
+        *([(few, how_few, "shots")] if few else []),
         (heat_drawing(results, folder), "Gain over the baseline by category", "gains"),
         (ranks_drawing(results, folder), joined, "ranks"),
     ]
@@ -103,8 +107,10 @@ def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str
 def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
     """Draws everything, side by side: what the page shows, what it links to for papers, and what lies behind its figures."""
     shown = page_figures(results, folder / "plots")
+    drawn_before = {one.name for one, *_ in shown}
     papers = {
-        "shots": {name: one for name, one in shots_drawings(results, folder / "plots").items() if one != shown[0][0]},
+        "shots": {name: one for name, one in shots_drawings(results, folder / "plots").items() if one.name not in drawn_before},
+        "few": {name: one for name, one in few_drawings(results, folder / "plots").items() if one.name not in drawn_before},
         "curves": curves_drawings(results, folder / "plots"),
         "gallery": gallery_drawings(results, folder / "gallery", data=data),
     }
