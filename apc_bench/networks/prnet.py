@@ -14,7 +14,10 @@ SIZES = (1, 2, 4, 8)
 
 
 class Fusion(nn.Module):
-    """Exchange between resolutions: every stage receives the sum of all stages, each brought to its width and size."""
+    """Exchange between resolutions: every stage receives the sum of all stages, each brought to its width and size.
+
+    What comes from other stages starts at zero and is learned from there: a short training is not spent on undoing random mixtures [ours].
+    """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -41,7 +44,9 @@ class MultiSizeAttention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.queries, self.keys, self.values = (nn.Conv2d(channels, channels, 3, padding=1, groups=channels) for _ in range(3))
-        self.out = nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        scale = nn.BatchNorm2d(channels)
+        nn.init.zeros_(scale.weight)  # starts as nothing, as what comes from other stages does
+        self.out = nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), scale)
         self.after = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
             nn.Conv2d(channels, channels, 1, bias=False),
@@ -132,6 +137,9 @@ def _path(channels: Sequence[int], source: int, target: int) -> nn.Module:
         width = out
     if source > target:
         layers = [nn.Conv2d(width, channels[target], 1, bias=False), nn.BatchNorm2d(channels[target])]
+    last = layers[-1]
+    assert isinstance(last, nn.BatchNorm2d)
+    nn.init.zeros_(last.weight)
     return nn.Sequential(*layers)
 
 
