@@ -44,6 +44,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     """Tables, plots and the page of a run folder."""
     from rich.console import Console
 
+    from apc_bench.datasets.layouts import root_of
     from apc_bench.report import read_results, terminal_table, write_report
     from apc_bench.store.run import Run
 
@@ -51,6 +52,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
         raise UsageError(f"no such folder: {data} (--data takes the dataset that the run was swept over)")
     opened = Run.open(run)
     results = read_results(opened)
-    page = write_report(opened, data=None if without_images else data or Path(opened.info["data"]), out=out, results=results)
+    found = root_of(data.resolve()) if data else Path(opened.info["data"])
+    page = write_report(opened, data=None if without_images else found, out=out, results=results)
     Console().print(terminal_table(results))
     click.echo(f"page: {page}")

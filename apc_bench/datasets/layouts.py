@@ -1,10 +1,13 @@
-"""From a folder to a dataset: the MVTec layout, groups, names. Reads names only, never pixels.
+"""From a folder to a dataset: the MVTec layout, a plain folder of good and bad photos, groups, names. Reads names only, never pixels.
 
 ROOT/CATEGORY/train/good/*          normal training images
 ROOT/CATEGORY/test/good/*           normal test images
 ROOT/CATEGORY/test/TYPE/*           anomalous images of a defect type
 ROOT/CATEGORY/ground_truth/TYPE/    masks, NAME_mask.png or NAME.png, paired by name
 ROOT/CATEGORY/groups.csv            optional: image, group and optionally part (METHOD.md section 5, "Groups")
+
+PART/good/*, PART/bad/* or PART/bad/TYPE/*    a plain folder: photos of one part, of any names
+PART/masks/*, PART/masks/TYPE/*               optional masks, paired as above; PART/groups.csv as above
 """
 
 import csv
@@ -13,6 +16,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from apc_bench.errors import DataError, listed, unknown
@@ -20,7 +24,9 @@ from apc_bench.settings import NAME
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 ENDINGS = " ".join(sorted(ending.removeprefix(".") for ending in IMAGE_ENDINGS))
-GOOD = "good"
+GOOD, BAD = "good", "bad"
+PLAIN_TEST_SHARE = 0.3
+"""Of a plain folder's normal photos, those that are tested instead of learned from [ours]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Dataset:
 
 
 def read_dataset(root: Path, *, name: str | None = None, categories: Sequence[str] | None = None) -> Dataset:
-    """Reads a folder in MVTec layout.
+    """Reads a folder in MVTec layout, or of plain ones: `good/` and `bad/` (or `bad/<type>/`); or one such plain folder, as a category.
 
     `categories`: only these. Raises DataError when there is no such folder or one that cannot be listed, no category in it, an unknown
     category, a category without `train/good`, `test/good` or images there, masks that belong to no image or twice to one, a groups.csv
@@ -78,15 +84,58 @@ def read_dataset(root: Path, *, name: str | None = None, categories: Sequence[st
 def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dataset:
     if not root.is_dir():
         raise DataError(f"no such folder: {root} (--data takes a folder in MVTec layout: CATEGORY/train/good, CATEGORY/test/TYPE)")
-    found = sorted(entry.name for entry in root.iterdir() if (entry / "train").is_dir() or (entry / "test").is_dir())
+    if is_plain(root):
+        return _read(root.resolve().parent, name or dataset_name(root), categories or [root.resolve().name])
+    found = sorted(entry.name for entry in root.iterdir() if (entry / "train").is_dir() or (entry / "test").is_dir() or is_plain(entry))
     if not found:
         hint = "; this folder is a category itself: give its parent" if (root / "train").is_dir() else ""
-        raise DataError(f"no category in {root}: none of its folders has train/good and test{hint}")
+        raise DataError(f"no category in {root}: none of its folders has train/good and test, or good and bad{hint}")
     for wanted in categories or ():
         if wanted not in found:
             raise DataError(f"{root}: {unknown('category', wanted, found)}")
     chosen = [category for category in found if not categories or category in categories]
     return Dataset(name or dataset_name(root), root, tuple(_read_category(root / category) for category in chosen))
+
+
+def is_plain(root: Path) -> bool:
+    """Whether the folder holds normal photos in `good/` and defective ones in `bad/`."""
+    return (root / GOOD).is_dir() and (root / BAD).is_dir()
+
+
+def root_of(folder: Path) -> Path:
+    """Where the folders of a dataset's categories lie: the folder itself, or what holds a plain one."""
+    return folder.parent if is_plain(folder) else folder
+
+
+def _read_plain(folder: Path) -> Category:
+    """One category: PLAIN_TEST_SHARE of the normal groups, chosen by a hash of their names and so the same for every seed, are tested."""
+    _check_name("folder", folder.name, folder.parent)
+    types = [kind for kind in _folders(folder / BAD) if _image_files(folder / BAD / kind)]
+    places = {BAD: f"{BAD}/"} | {kind: f"{BAD}/{kind}/" for kind in types}
+    samples = [Sample(f"{GOOD}/{name}", None, GOOD, True, f"{GOOD}/{name}") for name in _image_files(folder / GOOD)]
+    if len(samples) < 2:
+        raise DataError(
+            f"{folder / GOOD} holds {len(samples)} image(s) ({ENDINGS}): put normal photos there, some to learn from and some to test on"
+        )
+    if GOOD in types:
+        raise DataError(f"{folder / BAD / GOOD}: photos of defects cannot be of the type '{GOOD}'; rename the folder")
+    for kind in types:
+        _check_name("defect type", kind, folder / BAD)
+    for kind, place in places.items():
+        images = [place + name for name in _image_files(folder / place)]
+        masks = _paired(folder, f"masks/{'' if kind == BAD else kind + '/'}", images)
+        samples += [Sample(image, masks.get(image), kind, False, image) for image in images]
+    if not any(sample.anomalous for sample in samples):
+        raise DataError(f"{folder / BAD} holds no image ({ENDINGS}): put photos of defects there, or in {BAD}/<defect type>")
+    samples = _with_groups(folder, samples)
+    groups = sorted(
+        {sample.group for sample in samples if sample.training}, key=lambda group: sha256(f"plain\x1f{group}".encode()).digest()
+    )
+    tested = set(groups[: max(1, round(PLAIN_TEST_SHARE * len(groups)))])
+    if len(groups) < 2:
+        raise DataError(f"{folder}: all photos in {GOOD} are of one group, so none could be tested; see groups.csv")
+    samples = [replace(sample, training=sample.training and sample.group not in tested) for sample in samples]
+    return Category(folder.name, folder, tuple(sorted(samples, key=lambda sample: sample.image)))
 
 
 def of_part(dataset: Dataset, part: str) -> Dataset:
@@ -111,6 +160,8 @@ def dataset_name(root: Path) -> str:
 
 
 def _read_category(folder: Path) -> Category:
+    if is_plain(folder) and not (folder / "train").is_dir():
+        return _read_plain(folder)
     _check_name("category", folder.name, folder)
     normal = _images(folder, "train", GOOD)
     if not normal:
@@ -162,8 +213,13 @@ def _images(folder: Path, part: str, kind: str) -> list[str]:
 
 
 def _masks(folder: Path, kind: str, images: list[str]) -> dict[str, str]:
+    """Image path -> mask path of a defect type in MVTec layout."""
+    return _paired(folder, f"ground_truth/{kind}/", images)
+
+
+def _paired(folder: Path, at: str, images: list[str]) -> dict[str, str]:
     """Image path -> mask path, paired by name. Two images of one stem, or a mask of no image, are errors: a shifted pairing is a wrong number."""
-    place = folder / "ground_truth" / kind
+    place = folder / at
     if not place.is_dir():
         return {}
     by_stem: dict[str, str] = {}
@@ -182,7 +238,7 @@ def _masks(folder: Path, kind: str, images: list[str]) -> dict[str, str]:
         elif owner in pairs:
             raise DataError(f"{folder}: {owner} has two masks, {pairs[owner]} and {name}; remove one")
         else:
-            pairs[owner] = f"ground_truth/{kind}/{name}"
+            pairs[owner] = at + name
     if strays:
         raise DataError(
             f"{place}: masks that belong to no image: {listed(strays)}; a mask is called NAME_mask.png or NAME.png after its image"
