@@ -37,11 +37,13 @@ def test_a_driver_killed_at_five_moments_goes_on_to_the_same_bits(place, serial)
     for _ in range(5):
         wanted = done(run) + chance.randrange(1, 5)
         driver = start(sweep(place, "driverless"))
-        assert wait_until(lambda wanted=wanted: done(run) >= wanted, 200)
+        came = wait_until(lambda wanted=wanted, driver=driver: done(run) >= wanted or driver.poll() is not None, 200)
         time.sleep(chance.uniform(0, 0.5))
         driver.kill()
         faults.append(time.time())
-        driver.communicate()
+        output, _ = driver.communicate()
+        assert came, f"{done(run)} steps done, {wanted} awaited; steps at work: {busy(run)}\n{output}"
+        assert done(run) >= wanted, f"ended with code {driver.returncode} after {done(run)} steps\n{output}"
     finish(sweep(place, "driverless"))
     assert scores_of(run).equals(scores_of(serial))
     print(account(run, faults))
