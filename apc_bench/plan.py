@@ -84,9 +84,7 @@ def _steps(
     environment: Mapping[str, str],
 ) -> list[Step]:
     category = planned.category.name
-    what = {"dataset": dataset, "category": category, "shots": shots, "seed": seed, "reserve": sweep.reserve}
-    what |= {"image_size": sweep.image_size, "resize": sweep.resize}
-    what |= {name: value for name, value in (("part", sweep.part), ("unseen", sweep.unseen)) if value is not None}
+    what = place(sweep, dataset, category, shots, seed)
     computed = {"fingerprint": planned.fingerprint, "weights": weights, "environment": dict(environment)}
     steps, needs = [], None
     if method.settings.fine_tuned:
@@ -101,6 +99,12 @@ def _steps(
         Step(TRIAL, digest(identity), key, dataset, category, name, shots, seed, needs, method, trial_work(sweep, method, planned))
     )
     return steps
+
+
+def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> dict[str, Any]:
+    """What a step's ids say of its split and its input; whose method it is comes on top."""
+    split = {"dataset": dataset, "category": category, "shots": shots, "seed": seed, "reserve": sweep.reserve}
+    return {**split, "image_size": sweep.image_size, "resize": sweep.resize, **sweep.narrowed()}
 
 
 def finetune_work(sweep: Sweep, method: Method) -> float:

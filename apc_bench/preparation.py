@@ -1,8 +1,9 @@
 """From settings to a plan: the dataset found, hashed, decoded and split, the weights found, the environment resolved. All that can be wrong is wrong here."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from filelock import FileLock
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
 from apc_bench.datasets.images import Geometry
 from apc_bench.datasets.layouts import Category, Dataset, of_part, read_dataset
-from apc_bench.datasets.split import make_split
+from apc_bench.datasets.split import Split, make_split
 from apc_bench.download import file_sha256
 from apc_bench.errors import DataError, UsageError, listed
 from apc_bench.networks.weights import Weights, describe, resolve
@@ -53,18 +54,10 @@ def prepare(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: boo
     weights, missing = _find_weights(sweep, cache, say=say, dry=dry)
     scan = scan_files(sweep, dataset, cache, say=say, dry=dry)
     planned = tuple(
-        Planned(
-            category,
-            scan.fingerprints[category.name],
-            {
-                seed: make_split(
-                    category, scan.hashes[category.name], dataset=dataset.name, seed=seed, reserve=sweep.reserve, unseen=sweep.unseen
-                )
-                for seed in sweep.seeds
-            },
-        )
+        Planned(category, scan.fingerprints[category.name], splits_of(sweep, dataset.name, category, scan.hashes[category.name]))
         for category in scan.categories
     )
+    sweep = _with_shots(sweep, planned)
     steps = make_plan(sweep, dataset.name, planned, {name: found.sha256 for name, found in weights.items()}, environment)
     return Prepared(sweep, dataset, steps, planned, weights, environment, scan.left_out, scan.emptied, missing)
 
@@ -86,6 +79,25 @@ def find_dataset(sweep: Sweep, data: Path | None, cache: Cache, *, say: Say) -> 
     device = sweep.device if sweep.device != "auto" else "cuda" if gpu_names() else "cpu"
     precision = sweep.precision if sweep.precision != "auto" else "bfloat16" if device == "cuda" else "float32"
     return sweep.model_copy(update={"dataset": dataset.name, "device": device, "precision": precision}), dataset
+
+
+def splits_of(sweep: Sweep, dataset: str, category: Category, hashes: Mapping[str, str]) -> dict[int, Split]:
+    """The category's split under each seed, by the sweep's protocol. Raises DataError where the images do not suffice."""
+    how = partial(make_split, dataset=dataset, reserve=sweep.reserve, unseen=sweep.unseen, folds=sweep.crossfit)
+    return {seed: how(category, hashes, seed=seed) for seed in sweep.seeds}
+
+
+def _with_shots(sweep: Sweep, planned: Sequence[Planned]) -> Sweep:
+    """Cross-fitting: as many shots as the smallest fold's complement gives, where none were asked for. Raises UsageError for more than that."""
+    if not sweep.crossfit:
+        return sweep
+    most, category = min((len(split.drawn(None)), one.category.name) for one in planned for split in one.splits.values())
+    if sweep.shots and max(sweep.shots) > most:
+        hint = f"pass --shots {most} or leave it out"
+        raise UsageError(
+            f"shots {max(sweep.shots)}: with {sweep.folds} folds category '{category}' has {most} to learn from in each; {hint}"
+        )
+    return sweep if sweep.shots else sweep.model_copy(update={"shots": (most,)})
 
 
 def _synthetic(settings: SyntheticData, cache: Cache, *, say: Say) -> Path:

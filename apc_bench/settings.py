@@ -76,7 +76,9 @@ class Sweep(Frozen):
     """A sweep: categories × methods × shots × seeds on one dataset, at one input size, under the protocol of METHOD.md section 5.
 
     `part`: only test images of that part of groups.csv (a dataset's dev and final, say), which draws come from too. `unseen`: a defect type
-    that no shot is drawn from, and the only one that is tested. `only`: the methods that run, of those that are defined; the run folder is
+    that no shot is drawn from, and the only one that is tested. `protocol`: 'holdout' tests what is not in the reserve; 'crossfit' tests every
+    anomalous group once in `folds` folds, on models that saw the others': seed s stands for fold s mod folds of assignment s div folds, and
+    without `shots` each fold learns from as many images as all of them can give. `only`: the methods that run, of those that are defined; the run folder is
     the same whichever are chosen. The largest seed and reserve
     are those that the run folder's columns hold (store/schemas.py).
     """
@@ -89,6 +91,8 @@ class Sweep(Frozen):
     only: tuple[str, ...] | None = None
     part: str | None = None
     unseen: str | None = Field(None, pattern=NAME)
+    protocol: Literal["holdout", "crossfit"] = "holdout"
+    folds: int = Field(5, ge=2, le=1000)
     shots: tuple[Annotated[int, Field(ge=1)], ...] = (1, 5, 10)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0, 1, 2)
     reserve: int = Field(10, ge=1, lt=2**15)
@@ -101,9 +105,19 @@ class Sweep(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_folds_need(cls, values: Any) -> Any:
+        """Every fold once, and as many shots as there are, unless said otherwise."""
+        if isinstance(values, dict) and values.get("protocol") == "crossfit" and isinstance(folds := values.get("folds", 5), int):
+            return {"shots": (), "seeds": tuple(range(min(folds, 1000))), **values}
+        return values
+
     @field_validator("shots", "seeds")
     @classmethod
-    def _each_once(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    def _each_once(cls, numbers: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        if not numbers and others.field_name == "shots" and others.data.get("protocol") == "crossfit":
+            return numbers
         if not numbers or len(set(numbers)) != len(numbers):
             raise ValueError(f"must hold at least one number, each once (got {list(numbers)})")
         return tuple(sorted(numbers))
@@ -127,9 +141,24 @@ class Sweep(Frozen):
 
     @model_validator(mode="after")
     def _shots_within_the_reserve(self) -> Self:
-        if max(self.shots) > self.reserve:
+        if self.protocol == "holdout" and max(self.shots) > self.reserve:
             raise ValueError(f"shots {max(self.shots)} are above the reserve of {self.reserve}: raise --reserve to {max(self.shots)}")
         return self
+
+    @model_validator(mode="after")
+    def _whole_assignments(self) -> Self:
+        if self.protocol == "crossfit":
+            if self.unseen is not None:
+                raise ValueError("protocol crossfit tests every defect type; 'unseen' needs protocol holdout")
+            if self.seeds != tuple(range(len(self.seeds))) or len(self.seeds) % self.folds:
+                more = f"0,1,...,{2 * self.folds - 1} for two assignments"
+                raise ValueError(f"with {self.folds} folds seeds are folds: leave them out, or give {more} (got {list(self.seeds)})")
+        return self
+
+    @property
+    def crossfit(self) -> int | None:
+        """The number of folds of the cross-fitting protocol; None under hold-out."""
+        return self.folds if self.protocol == "crossfit" else None
 
     @property
     def chosen(self) -> dict[str, Method]:
@@ -151,8 +180,12 @@ class Sweep(Frozen):
             "device",
             "precision",
         )
-        given = {name for name in ("part", "unseen") if getattr(self, name) is not None}
-        return self.model_dump(mode="json", include={*names, *given})
+        return self.model_dump(mode="json", include={*names}) | self.narrowed()
+
+    def narrowed(self) -> dict[str, Any]:
+        """What makes the split another than the usual one, by name; nothing for the usual one, so that its ids stay what they were."""
+        given = {name: getattr(self, name) for name in ("part", "unseen") if getattr(self, name) is not None}
+        return given | ({"protocol": self.protocol, "folds": self.folds} if self.crossfit else {})
 
 
 def digest(value: Any, length: int = 16) -> str:

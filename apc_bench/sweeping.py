@@ -136,15 +136,19 @@ def _settings(given: Invocation, repeated: Run | None) -> tuple[Sweep, list[str]
     if flags.get("resize") is None and not is_mvtec_ad(dataset):
         flags["resize"] = "square"
     flags["categories"] = flags.get("categories") or tuple(category.name for category in dataset.categories)
-    return sweep_from("paper", {**flags, "job": "sweep"})
+    job = "photos" if flags.get("protocol") == "crossfit" else "paper"
+    return sweep_from(job, {**flags, "job": "sweep"})
 
 
 def _report(run: Run, prepared: Prepared, out: Console) -> None:
-    from apc_bench.report import read_results, terminal_table, write_report
+    from apc_bench.report import answers, read_results, sentences, terminal_table, write_report
 
     results = read_results(run)
     page = write_report(run, data=prepared.dataset.root, results=results)
     out.print(terminal_table(results))
+    for answer in answers(results, run):
+        for line in sentences(answer):
+            out.print(line, soft_wrap=True, highlight=False, markup=False)
     out.print(f"page: {page.resolve()}", soft_wrap=True, highlight=False, markup=False)
 
 

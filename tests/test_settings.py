@@ -129,7 +129,8 @@ def test_whole_numbers_and_decimals_of_one_value_are_one_method():
 def test_seeds_shots_methods_and_categories_may_be_added_to_a_run_and_nothing_else():
     free = {"job", "categories", "methods", "only", "shots", "seeds"}
     whole = make_sweep({"methods": METHODS, "part": "dev", "unseen": "crack"}, source="test")
-    assert set(whole.fixed()) == set(Sweep.model_fields) - free
+    folds = make_sweep({"methods": METHODS, "protocol": "crossfit"}, source="test")
+    assert {*whole.fixed(), *folds.fixed()} == set(Sweep.model_fields) - free
 
 
 json_values = st.recursive(

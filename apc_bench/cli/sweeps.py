@@ -27,6 +27,12 @@ from apc_bench.cli.options import FOLDER, Names, Numbers
 @click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
 @click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
 @click.option("--resize", type=click.Choice(["square", "letterbox", "crop"]), help="How an image becomes square.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["holdout", "crossfit"]),
+    help="Test on a set apart, or (for few photos) on every defect in turn with models that saw the others. [default: holdout]",
+)
+@click.option("--folds", type=click.IntRange(2), metavar="N", help="Of --protocol crossfit. [default: 5]")
 @click.option("--part", metavar="NAME", help="Only test images of this part of groups.csv; shots are drawn from it too.")
 @click.option("--unseen", metavar="TYPE", help="Draw no shot of this defect type, and test on it alone.")
 @click.option("--features", type=click.Choice(["none", "bank"]), help="Whether the memory banks are written to the run folder.")

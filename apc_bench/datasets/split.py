@@ -41,7 +41,7 @@ class Split:
     reserve: int
     rows: tuple[Assigned, ...]
 
-    def drawn(self, shots: int) -> list[int]:
+    def drawn(self, shots: int | None) -> list[int]:
         """Rows of the first `shots` images of the reserve, in the order of the draw."""
         order = sorted((row.draw, index) for index, row in enumerate(self.rows) if row.draw is not None)
         return [index for _, index in order[:shots]]
@@ -51,19 +51,33 @@ class Split:
         return [index for index, row in enumerate(self.rows) if row.split == split]
 
 
-def make_split(category: Category, hashes: Mapping[str, str], *, dataset: str, seed: int, reserve: int, unseen: str | None = None) -> Split:
+def make_split(
+    category: Category,
+    hashes: Mapping[str, str],
+    *,
+    dataset: str,
+    seed: int,
+    reserve: int,
+    unseen: str | None = None,
+    folds: int | None = None,
+) -> Split:
     """Draws the reserve and the hold-out. `hashes`: image -> sha256.
 
     The reserve: `reserve` anomalous images, at most one of a group, floor(reserve / types) of each defect type and the rest at
     random; its order runs over the types in turn, so that a prefix is spread over them too. The groups of drawn images leave the test set.
     `unseen`: a defect type that nothing is drawn from; then the other types leave the test set, so that it alone is tested.
+    `folds`: cross-fitting instead of a reserve. The groups of anomalous images are dealt to that many folds, type by type; fold
+    seed mod folds of assignment seed div folds is tested, one image of each other group is drawn.
     Raises DataError when there are too few groups of anomalous images, when no anomalous or no normal test image would be left, or when
     no normal training image is there (all of them unreadable, say).
     """
     if not any(sample.training for sample in category.samples):
         raise DataError(f"category '{category.name}': no normal training image is left")
     key = (dataset, category.name, str(seed))
-    draws = _draw(_without(category, unseen) if unseen else category, key, reserve)
+    if folds is None:
+        draws = _draw(_without(category, unseen) if unseen else category, key, reserve)
+    else:
+        draws = _draw_others(category, key, _dealt(category, (dataset, category.name, str(seed // folds)), folds)[seed % folds])
     position = {sample.image: index for index, sample in enumerate(draws)}
     gone = {sample.group for sample in draws}
     held_out = _hold_out(category, key)
@@ -76,7 +90,7 @@ def make_split(category: Category, hashes: Mapping[str, str], *, dataset: str, s
         if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
             raise DataError(
                 f"category '{category.name}': a reserve of {reserve} would leave no {kind} test image; lower --reserve "
-                "(the cross-fitting protocol is for those who have no photos to spare)"
+                "(--protocol crossfit is for those who have no photos to spare)"
             )
     split = Split(dataset, category.name, seed, reserve, tuple(rows))
     check_leaks(split)
@@ -138,9 +152,29 @@ def _draw(category: Category, key: Sequence[str], reserve: int) -> list[Sample]:
     if len(taken) < reserve:
         raise DataError(
             f"category '{category.name}': a reserve of {reserve} needs {reserve} groups of anomalous images, there are {len(taken)} "
-            f"(images: {listed(f'{kind} {len(pool)}' for kind, pool in sorted(pools.items()))}); lower --reserve"
+            f"(images: {listed(f'{kind} {len(pool)}' for kind, pool in sorted(pools.items()))}); lower --reserve, "
+            "or pass --protocol crossfit where there are no photos to spare"
         )
     return taken
+
+
+def _dealt(category: Category, key: Sequence[str], folds: int) -> list[set[str]]:
+    """Groups of anomalous images, dealt to the folds one by one, all of a defect type before the next: so each type is spread over the folds."""
+    kinds = {sample.group: sample.defect_type for sample in reversed(category.samples) if sample.anomalous and not sample.training}
+    if len(kinds) < folds:
+        hint = f"pass --folds {len(kinds)}" if len(kinds) > 1 else "photograph more defects"
+        raise DataError(
+            f"category '{category.name}': {folds} folds need {folds} groups of anomalous images, there are {len(kinds)}; {hint}"
+        )
+    deck = [group for kind in sorted(set(kinds.values())) for group in _order(key, "folds", [g for g in kinds if kinds[g] == kind])]
+    return [set(deck[fold::folds]) for fold in range(folds)]
+
+
+def _draw_others(category: Category, key: Sequence[str], tested: set[str]) -> list[Sample]:
+    """An anomalous image of every group that is not tested, in the order of a draw."""
+    others = replace(category, samples=tuple(sample for sample in category.samples if sample.group not in tested))
+    groups = {sample.group for sample in others.samples if sample.anomalous and not sample.training}
+    return _draw(others, key, len(groups))
 
 
 def _without(category: Category, unseen: str) -> Category:

@@ -11,12 +11,11 @@ from typing import Any
 
 from apc_bench.datasets.images import Geometry
 from apc_bench.datasets.layouts import Dataset
-from apc_bench.datasets.split import make_split
 from apc_bench.errors import DataError, RunError, UsageError, listed
 from apc_bench.foreign.maps import Scores, by_seed, categories_in, read_maps, read_scores, seed_folder
 from apc_bench.foreign.trials import DETECTOR, Foreign, results
 from apc_bench.plan import Planned
-from apc_bench.preparation import Say, Scan, find_dataset, scan_files
+from apc_bench.preparation import Say, Scan, find_dataset, scan_files, splits_of
 from apc_bench.settings import Sweep, make_sweep
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded
@@ -24,7 +23,8 @@ from apc_bench.store.provenance import computing_environment, recorded_environme
 from apc_bench.store.run import INFO, Run
 
 SCORES = "scores.csv"
-FROM_RUN = ("dataset", "categories", "seeds", "reserve", "image_size", "resize", "false_alarms", "skip_unreadable")
+SPLIT = ("dataset", "categories", "seeds", "reserve", "part", "unseen", "protocol", "folds")
+FROM_RUN = (*SPLIT, "image_size", "resize", "false_alarms", "skip_unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,7 @@ def _only(dataset: Dataset, categories: Sequence[str]) -> Dataset:
 
 def _plan(name: str, found: Scan, dataset: Dataset, sweep: Sweep) -> Planned:
     category = next(one for one in found.categories if one.name == name)
-    splits = {
-        seed: make_split(category, found.hashes[name], dataset=dataset.name, seed=seed, reserve=sweep.reserve) for seed in sweep.seeds
-    }
-    return Planned(category, found.fingerprints[name], splits)
+    return Planned(category, found.fingerprints[name], splits_of(sweep, dataset.name, category, found.hashes[name]))
 
 
 def _scores(asked: Asked, categories: Sequence[str]) -> Scores | None:

@@ -13,7 +13,7 @@ from apc_bench.datasets.split import Split
 from apc_bench.detector_settings import DETECTORS
 from apc_bench.detectors.protocol import Images, Scored, Stages
 from apc_bench.foreign.maps import Scores, read_maps
-from apc_bench.plan import TRIAL, Planned, Step
+from apc_bench.plan import TRIAL, Planned, Step, place
 from apc_bench.settings import Method, Sweep, digest
 from apc_bench.store.run import TrialResult
 from apc_bench.trial import Measured, tabulate
@@ -69,9 +69,8 @@ class Foreign:
     def step(self, planned: Planned, seed: int, content: str) -> Step:
         """Its trial in the plan. `content`: a digest of maps and scores."""
         sweep, dataset = self.sweep, self.sweep.dataset or ""
-        what = {"dataset": dataset, "category": planned.category.name, "shots": self.shots, "seed": seed, "reserve": sweep.reserve}
-        what |= {"image_size": sweep.image_size, "resize": sweep.resize, "false_alarms": sweep.false_alarms, "method": self.name}
-        identity = {**what, "detector": DETECTOR}
+        what = place(sweep, dataset, planned.category.name, self.shots, seed)
+        identity = {**what, "false_alarms": sweep.false_alarms, "method": self.name, "detector": DETECTOR}
         computed = {"fingerprint": planned.fingerprint, "content": content, "environment": dict(self.environment)}
         key = digest({"kind": TRIAL, **identity, **computed})
         return Step(TRIAL, digest(identity), key, dataset, planned.category.name, self.name, self.shots, seed, None, self.method, 0.0)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from apc_bench.report import encode
 from apc_bench.report.aggregate import Results
+from apc_bench.report.answer import Answer, sentences
 from apc_bench.report.drilldown import LEGEND, NO_BANK, SEEDS_MAX, shown_seeds
 from apc_bench.report.figures import BLACK, looks
 from apc_bench.report.folders import reports_folder
@@ -26,6 +27,7 @@ from apc_bench.report.table import Table
 from apc_bench.report.tables import HEADINGS, POSTER
 
 SHORT = {
+    "answer": "Answer",
     "poster": "Accuracy",
     "all_metrics": "All metrics",
     "gains": "Gain by category",
@@ -61,7 +63,7 @@ class Pictures:
     with_images: bool
 
 
-def render_page(results: Results, tables: Sequence[Table], pictures: Pictures) -> str:
+def render_page(results: Results, tables: Sequence[Table], pictures: Pictures, found: Sequence[Answer] = ()) -> str:
     """The whole page; everything that a run may name is escaped."""
     templates = reports_folder() / "templates"
     environment = Environment(
@@ -75,6 +77,7 @@ def render_page(results: Results, tables: Sequence[Table], pictures: Pictures) -
     return environment.get_template("page.html.j2").render(
         results=results,
         summary=summary(results),
+        answers=[sentences(answer) for answer in found],
         tables=[table for table in tables if table.name != "missing"],
         missing=next((table for table in tables if table.name == "missing"), None),
         short=SHORT,

@@ -10,6 +10,7 @@ from rich.table import Table as TerminalTable
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.report import comparisons, tables
 from apc_bench.report.aggregate import Results, read_results
+from apc_bench.report.answer import Answer, answer_table, answers
 from apc_bench.report.drawing import Drawing, Task, perform
 from apc_bench.report.drilldown import drilldowns
 from apc_bench.report.few import few_drawings
@@ -80,12 +81,13 @@ def _swap(new: Path, place: Path) -> None:
 
 
 def _write(results: Results, run: Source, folder: Path, *, data: Path | None) -> None:
-    made = make_tables(results, run)
+    found = answers(results, run)
+    made = make_tables(results, run, found)
     _write_tables(made, folder / "tables")
     wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))
     (folder / "tables" / f"{wide.name}.csv").write_text(comma_separated(wide), encoding="utf-8")
     pictures = _write_pictures(results, run, folder, data=data)
-    (folder / INDEX).write_text(render_page(results, made, pictures), encoding="utf-8")
+    (folder / INDEX).write_text(render_page(results, made, pictures, found), encoding="utf-8")
     (folder / MARK).write_text("made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8")
 
 
@@ -132,10 +134,11 @@ def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path |
     return Pictures(plots, categories, files, data is not None)
 
 
-def make_tables(results: Results, run: Source) -> list[Table]:
-    """Every table of a report, in the order of the page."""
+def make_tables(results: Results, run: Source, found: Sequence[Answer] = ()) -> list[Table]:
+    """Every table of a report, in the order of the page. `found`: what a cross-fitted run answers (answer.py)."""
     published = read_published()
     made = [
+        answer_table(results, found),
         tables.poster(results, published),
         gains(results),
         by_shots(results),

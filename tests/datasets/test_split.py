@@ -7,34 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from datasets_support import categories, category_of, hashes
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from apc_bench.datasets.layouts import Category, Sample, read_dataset
+from apc_bench.datasets.layouts import Category, read_dataset
 from apc_bench.datasets.split import check_leaks, make_split
 from apc_bench.errors import DataError
-
-
-def category_of(train_groups: list[int], good: int, groups: dict[str, list[int]]) -> Category:
-    """`groups`: defect type -> images of each of its groups; `train_groups`: images of each group of normal training images."""
-    samples = [Sample(f"test/good/{i}.png", None, "good", False, f"test/good/{i}.png") for i in range(good)]
-    for number, size in enumerate(train_groups):
-        samples += [Sample(f"train/good/{number}-{i}.png", None, "good", True, f"t{number}") for i in range(size)]
-    for kind, sizes in groups.items():
-        for number, size in enumerate(sizes):
-            samples += [Sample(f"test/{kind}/{number}-{i}.png", None, kind, False, f"{kind}{number}") for i in range(size)]
-    return Category("part", Path("part"), tuple(sorted(samples, key=lambda sample: sample.image)))
-
-
-@st.composite
-def categories(draw):
-    kinds = draw(st.integers(1, 4))
-    groups = {f"k{i}": draw(st.lists(st.integers(1, 4), min_size=1, max_size=7)) for i in range(kinds)}
-    return category_of(draw(st.lists(st.integers(1, 3), min_size=1, max_size=12)), draw(st.integers(1, 5)), groups)
-
-
-def hashes(category: Category) -> dict[str, str]:
-    return {sample.image: f"hash of {sample.image}" for sample in category.samples}
 
 
 def split_of(category: Category, seed: int, reserve: int):
@@ -97,7 +76,7 @@ def test_of_many_normal_images_a_tenth_is_held_out_and_of_few_twenty():
 
 def test_the_draw_does_not_depend_on_the_process():
     code = (
-        "import sys; sys.path.insert(0, 'tests/datasets'); import test_split as t\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/datasets']; import test_split as t\n"
         "c = t.category_of([1] * 30, 3, {'a': [2, 1, 3], 'b': [1] * 5, 'c': [4]})\n"
         "print([(r.sample.image, r.split, r.draw, r.held_out) for r in t.split_of(c, 7, 4).rows])"
     )
