@@ -33,6 +33,10 @@ class DetectorSettings(Frozen):
             raise ValueError("must name at least one layer, each once, shallow first, such as [layer2, layer3]")
         return layers
 
+    def identity(self) -> dict[str, Any]:
+        """The settings that make a detector another one, as JSON values."""
+        return self.model_dump(mode="json")
+
     def training(self) -> dict[str, Any]:
         """The settings that the training depends on, as JSON values; methods that agree in them share one training."""
         return self.model_dump(mode="json")
@@ -82,7 +86,8 @@ class BatchSettings(Frozen):
 class ApcSettings(PatchCoreSettings, BatchSettings):
     """AnomalousPatchCore (METHOD.md section 3): PatchCore on an extractor that was fine-tuned with a few anomalous samples.
 
-    All but the loss weights is this project's decision ([ours] in METHOD.md); each is a switch for ablations.
+    All but the loss weights is this project's decision ([ours] in METHOD.md); each is a switch for ablations. `normals`: fine-tuning and
+    memory bank share all normal images, each has a half of its own, or both have the same half (so that only the sharing differs).
     """
 
     fine_tuned: ClassVar[bool] = True
@@ -96,10 +101,20 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     segmentation_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     positive_weight_max: float = Field(20.0, ge=1)
     reconstruct: Literal["all", "normal_pixels"] = "all"
+    normals: Literal["shared", "separate", "half"] = "shared"
+
+    def identity(self) -> dict[str, Any]:
+        """Without `normals` where they are shared, so that ids stay what they were before there was a choice."""
+        return self.model_dump(mode="json", exclude={"normals"} if self.normals == "shared" else None)
 
     def training(self) -> dict[str, Any]:
         """The settings that the fine-tuning depends on: what only shapes the memory bank is left out, so that an ablation fine-tunes once."""
-        return self.model_dump(mode="json", exclude=set(PatchCoreSettings.model_fields)) | {"stored": max("layer3", *self.layers)}
+        own = self.model_dump(mode="json", exclude={*PatchCoreSettings.model_fields, "normals"})
+        return own | {"stored": max("layer3", *self.layers), **self.tuned_on()}
+
+    def tuned_on(self) -> dict[str, Any]:
+        """Which of the normal images the training sees; nothing where all, as ever."""
+        return {} if self.normals == "shared" else {"normals": "half"}
 
 
 class ApcPlusSettings(ApcSettings):
@@ -147,9 +162,9 @@ class ApcPlusSettings(ApcSettings):
 
     def training(self) -> dict[str, Any]:
         """What the parts that are trained depend on: weights at which they are added are left out, so that an ablation trains once."""
-        own: dict[str, Any] = {"stored": max("layer3", *self.layers)}
+        own: dict[str, Any] = {"stored": max("layer3", *self.layers), **self.tuned_on()}
         if self.tunes:
-            own |= self.model_dump(mode="json", exclude={*PatchCoreSettings.model_fields, *_APC_PLUS})
+            own |= self.model_dump(mode="json", exclude={*PatchCoreSettings.model_fields, *_APC_PLUS, "normals"})
         if self.classifies:
             read = {"layers", "neighbourhood", "pretrain_dim", "target_dim"}
             trained = {name for name in _APC_PLUS if name.startswith("classifier_")} - {"classifier_image"}

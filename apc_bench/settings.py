@@ -58,7 +58,7 @@ class Method(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """What makes two methods the same: all but the title and where the weights lie."""
-        return {"detector": self.detector, "backbone": self.backbone, "settings": self.settings.model_dump(mode="json")}
+        return {"detector": self.detector, "backbone": self.backbone, "settings": self.settings.identity()}
 
 
 class SyntheticData(Frozen):

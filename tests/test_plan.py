@@ -182,6 +182,7 @@ TRAINING_CHANGES = {
     "segmentation_loss": "focal",
     "positive_weight_max": 3.0,
     "reconstruct": "normal_pixels",
+    "normals": "half",
     "jitter": 0.2,
     "shift": 0.2,
     "rotation": 1.0,

@@ -8,6 +8,7 @@ import safetensors.torch
 
 from apc_bench.detector_settings import ApcSettings
 from apc_bench.detectors.examples import examples
+from apc_bench.detectors.halves import other_half, tuned_half
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Fitted, Trained, Training
 from apc_bench.errors import TrainingError
@@ -27,6 +28,7 @@ class Apc(PatchCore):
 
         The stored weights reach as far as layer3, or the deepest layer that the memory bank uses.
         """
+        data = data if self.settings.normals == "shared" else tuned_half(data)
         settings, notes = self._without_masks(data)
         backbone = self.backbone.to(data.device)
         _, curves = finetune(backbone, examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision)
@@ -40,7 +42,12 @@ class Apc(PatchCore):
         assert trained is not None
         self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
         self.backbone.load_state_dict(safetensors.torch.load_file(trained))
-        return self._fit(data, self.backbone, remembered=None)
+        return self._fit(self._of_the_bank(data), self.backbone, remembered=None, among=data.normal)
+
+    def _of_the_bank(self, data: Training) -> Training:
+        if self.settings.normals == "shared":
+            return data
+        return tuned_half(data) if self.settings.normals == "half" else other_half(data)
 
     def _without_masks(self, data: Training) -> tuple[ApcSettings, tuple[str, ...]]:
         """L_segm switches itself off where no drawn image has a mask, and says so."""

@@ -20,6 +20,7 @@ from apc_bench.detectors.apc import STORED_AT_LEAST, Apc
 from apc_bench.detectors.examples import examples
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.fusion import Part, Standard, fuse
+from apc_bench.detectors.halves import tuned_half
 from apc_bench.detectors.patchcore import FittedPatchCore
 from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
 from apc_bench.networks.backbones import Backbone, normalise
@@ -42,6 +43,7 @@ class ApcPlus(Apc):
 
     def train(self, data: Training) -> Trained:
         """Trains what has a weight. Raises TrainingError when the fine-tuning diverges."""
+        data = data if self.settings.normals == "shared" else tuned_half(data)
         tensors: dict[str, Tensor] = {}
         lines: list[dict[str, object]] = []
         notes: tuple[str, ...] = ()
@@ -68,13 +70,14 @@ class ApcPlus(Apc):
     def fit(self, data: Training, trained: Path | None) -> "FittedApcPlus":
         """Builds the memory bank, and the other parts beside it, each standardised on the held-out normal images."""
         assert trained is not None
+        normal, data = data.normal, self._of_the_bank(data)
         state = safetensors.torch.load_file(trained)
         frozen = copy.deepcopy(self.backbone)
         network = self._tuned(state)
         if self.settings.interpolation:
             assert network is not None
             self._interpolate(network.backbone)
-        inner = self._fit(data, self.backbone, remembered=None if self.settings.interpolation else self.sha256)
+        inner = self._fit(data, self.backbone, remembered=None if self.settings.interpolation else self.sha256, among=normal)
         parts: dict[str, Callable[[Images], Maps]] = {}
         masked = int(data.masked.sum())
         belief = masked / (masked + 1)
@@ -84,7 +87,7 @@ class ApcPlus(Apc):
             parts["classifier"] = _classified(self._classifier(state, data.device), source)
             weights["classifier"] = (belief * self.settings.classifier, belief * self.settings.classifier_image)
         if self.settings.frozen_bank:
-            beside = self._fit(data, frozen, remembered=self.sha256)
+            beside = self._fit(data, frozen, remembered=self.sha256, among=normal)
             parts["frozen bank"] = lambda images: _logs(beside.score(images).maps, self._scale(beside))
             weights["frozen bank"] = (self.settings.frozen_bank,) * 2
         if self.settings.segmentation:

@@ -36,14 +36,20 @@ class PatchCore:
         """Builds the memory bank from `data.normal`."""
         return self._fit(data, self.backbone, remembered=self.sha256)
 
-    def _fit(self, data: Training, backbone: Backbone, *, remembered: str | None, notes: tuple[str, ...] = ()) -> "FittedPatchCore":
+    def _fit(self, data: Training, backbone: Backbone, *, remembered: str | None, among: Images | None = None) -> "FittedPatchCore":
+        """`among`: all normal images, where `data.normal` are some of them only."""
         source = FeatureSource(backbone, self.settings, device=data.device, memo=data.memo, remembered=remembered)
-        bank, stages = build_bank(source, data.normal, self.settings, seed=data.seed)
-        return FittedPatchCore(source, bank, self.settings, data, stages, (*self.messages, *notes))
+        bank, stages = build_bank(source, data.normal, self.settings, seed=data.seed, among=among or data.normal)
+        return FittedPatchCore(source, bank, self.settings, data, stages, tuple(self.messages))
 
 
-def build_bank(source: FeatureSource, images: Images, settings: PatchCoreSettings, *, seed: int) -> tuple[MemoryBank, Stages]:
-    """Patch features of all images, at most `patches_max` of them at random, thinned by the greedy coreset to ratio or `bank_max`."""
+def build_bank(
+    source: FeatureSource, images: Images, settings: PatchCoreSettings, *, seed: int, among: Images
+) -> tuple[MemoryBank, Stages]:
+    """Patch features of all images, at most `patches_max` of them at random, thinned by the greedy coreset to ratio or `bank_max`.
+
+    The bank names an image by its position among `among`.
+    """
     patches = _all_patches(source, images)
     started = time.perf_counter()
     kept = torch.arange(len(patches))
@@ -59,7 +65,9 @@ def build_bank(source: FeatureSource, images: Images, settings: PatchCoreSetting
     image = origin // (rows * columns)
     group = torch.tensor([numbers[name] for name in images.groups], dtype=torch.int32)[image]
     patch = origin % (rows * columns)
-    bank = MemoryBank(vectors, image.int(), (patch // columns).short(), (patch % columns).short(), group.to(vectors.device))
+    positions = {int(row): position for position, row in enumerate(among.rows)}
+    places = torch.tensor([positions[int(row)] for row in images.rows], dtype=torch.int32)
+    bank = MemoryBank(vectors, places[image], (patch // columns).short(), (patch % columns).short(), group.to(vectors.device))
     return bank, Stages(source.seconds, time.perf_counter() - started)
 
 
