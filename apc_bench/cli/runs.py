@@ -45,7 +45,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     from rich.console import Console
 
     from apc_bench.datasets.layouts import root_of
-    from apc_bench.report import read_results, terminal_table, write_report
+    from apc_bench.report import read_results, said, terminal_table, write_report
     from apc_bench.store.run import Run
 
     if data is not None and not data.is_dir():
@@ -55,4 +55,6 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     found = root_of(data.resolve()) if data else Path(opened.info["data"])
     page = write_report(opened, data=None if without_images else found, out=out, results=results)
     Console().print(terminal_table(results))
+    for line in said(results, opened):
+        click.echo(line)
     click.echo(f"page: {page}")

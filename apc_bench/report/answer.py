@@ -112,6 +112,11 @@ def _finds(results: Results, run: Source, system: System, category: str) -> Find
     return Finds(system, [Photo(*row) for row in of_a_photo.iter_rows()], mean(alarms) if alarms and not undefined else None, undefined)
 
 
+def said(results: Results, run: Source) -> list[str]:
+    """The sentences of every category's answer; none of a run that was not cross-fitted."""
+    return [line for answer in answers(results, run) for line in sentences(answer)]
+
+
 def sentences(answer: Answer) -> list[str]:
     """What the engineer asked for, in words: what is found, whether the difference is beyond chance, what to photograph next."""
     baseline, *others = answer.finds

@@ -11,9 +11,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
-from apc_bench.report import answers, read_results, sentences
+from apc_bench.report import read_results
 from apc_bench.report.aggregate import System
-from apc_bench.report.answer import Answer, Finds, Photo
+from apc_bench.report.answer import Answer, Finds, Photo, answers, sentences
 from apc_bench.report.proportions import paired_interval, sign_test, wilson
 from apc_bench.store.run import Run
 
@@ -97,6 +97,7 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
         assert line in output
     assert "with your 7 defect photos (4 at a time to learn from) APC+ finds" in output
     assert "chance (p = " in output
+    assert sentences(answer)[0] in apc_bench("report", run).output
     page = (run / "report" / "index.html").read_text()
     assert "with your 7 defect photos" in page
     assert "a seed is a fold here: of 3 folds" in page
