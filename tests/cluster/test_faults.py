@@ -32,7 +32,7 @@ def test_workers_killed_again_and_again_change_no_number(place, serial):
     print(account(run, faults))
 
 
-def test_a_driver_killed_at_five_moments_goes_on_to_the_same_bits(place, serial):
+def test_a_driver_killed_at_up_to_five_moments_goes_on_to_the_same_bits(place, serial):
     run, chance, faults = place / "driverless", random.Random(1), []
     for _ in range(5):
         wanted = done(run) + chance.randrange(1, 5)
@@ -43,7 +43,11 @@ def test_a_driver_killed_at_five_moments_goes_on_to_the_same_bits(place, serial)
         faults.append(time.time())
         output, _ = driver.communicate()
         assert came, f"{done(run)} steps done, {wanted} awaited; steps at work: {busy(run)}\n{output}"
-        assert done(run) >= wanted, f"ended with code {driver.returncode} after {done(run)} steps\n{output}"
+        if driver.returncode == 0:  # on a fast machine the last kill finds nothing left to do
+            faults.pop()
+            break
+        assert driver.returncode == -signal.SIGKILL, output
+    assert len(faults) > 2
     finish(sweep(place, "driverless"))
     assert scores_of(run).equals(scores_of(serial))
     print(account(run, faults))
