@@ -1,6 +1,7 @@
 """The paper's path: its job on a tree with MVTec AD's counts, and one short step of each system at full size."""
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,12 @@ def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
         for seed in range(5):
             for method in ("patchcore", "apc-frozen", "patchcore-wr50"):
                 expected.add(f"would score {method} · {category} · seed {seed}")
-            for shots in ("1 shot", "5 shots", "10 shots"):
-                expected.add(f"would fine-tune apc · {category} · {shots} · seed {seed}")
-                expected.add(f"would score apc · {category} · {shots} · seed {seed}")
+            for method, shots in itertools.product(("apc", "prnet"), ("1 shot", "5 shots", "10 shots")):
+                expected.add(f"would fine-tune {method} · {category} · {shots} · seed {seed}")
+                expected.add(f"would score {method} · {category} · {shots} · seed {seed}")
     assert set(steps) == expected
-    assert len(steps) == len(expected) == 15 * 5 * (3 + 3 + 3)
-    assert "225 fine-tunings, 450 trials; 675 left; roughly" in lines[-1]
+    assert len(steps) == len(expected) == 15 * 5 * (3 + 6 + 6)
+    assert "450 fine-tunings, 675 trials; 1125 left; roughly" in lines[-1]
     downloads = [line for line in lines if "would be downloaded" in line]
     assert len(downloads) == 3
     assert "runs/paper-mvtec_ad-" in result.output
@@ -83,7 +84,7 @@ def test_a_folder_with_mvtec_counts_is_known_as_mvtec_ad_and_cropped_and_another
 
 @pytest.mark.slow
 def test_one_short_step_of_each_system_at_full_size(tmp_path):
-    """ResNet-50 at 224 pixels, PatchCore with torchvision's layout and APC with MoCo v3's, on weights that are made here."""
+    """ResNet-50 at 224 pixels, PatchCore and PRNet with torchvision's layout and APC with MoCo v3's, on weights that are made here."""
     torch.manual_seed(0)
     state = resnet50(weights=None).state_dict()
     torch.save(state, tmp_path / "imagenet.pth")
@@ -94,6 +95,7 @@ def test_one_short_step_of_each_system_at_full_size(tmp_path):
     job.write_text(
         "image_size: 224\nresize: crop\nreserve: 1\nshots: [1]\nseeds: [0]\nmethods:\n"
         f"  patchcore: {{backbone: resnet50, weights: '{tmp_path}/imagenet.pth', settings: {{coreset_ratio: 0.01}}}}\n"
+        f"  prnet: {{detector: prnet, backbone: resnet50, weights: '{tmp_path}/imagenet.pth', settings: {{steps: 1, batch: 2}}}}\n"
         f"  apc: {{detector: apc, backbone: moco_v3_resnet50, weights: '{tmp_path}/moco.pth.tar', settings: {{steps: 1, batch: 2, coreset_ratio: 0.01}}}}\n"
     )
     apc_bench(
@@ -101,9 +103,9 @@ def test_one_short_step_of_each_system_at_full_size(tmp_path):
     )
     run = Run.open(tmp_path / "run")
     metrics = run.metrics().filter(pl.col("subset") == "test")
-    assert set(metrics["method"]) == {"patchcore", "apc"}
+    assert set(metrics["method"]) == {"patchcore", "prnet", "apc"}
     for row in metrics.iter_rows(named=True):
         _, maps = run.maps(row["result_key"])
-        assert maps.shape[1:] == (28, 28)
+        assert maps.shape[1:] == ((112, 112) if row["method"] == "prnet" else (28, 28))
         assert row["image_auroc"] is not None
         assert row["pixel_auroc"] is not None

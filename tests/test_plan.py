@@ -46,11 +46,11 @@ def keys(steps) -> set[str]:
     return {step.result_key for step in steps}
 
 
-def test_the_paper_s_job_has_225_fine_tunings_and_450_trials():
+def test_the_paper_s_job_has_450_fine_tunings_and_675_trials():
     sweep, _ = sweep_from("paper", {})
     steps = plan(sweep, names=tuple(MVTEC_AD_COUNTS))
-    assert sum(step.kind == EXTRACTOR for step in steps) == 15 * 3 * 5
-    assert sum(step.kind == TRIAL for step in steps) == 15 * (3 * 5 + 3 * 5)
+    assert sum(step.kind == EXTRACTOR for step in steps) == 15 * 2 * 3 * 5
+    assert sum(step.kind == TRIAL for step in steps) == 15 * (3 * 5 + 2 * 3 * 5)
     assert len(keys(steps)) == len(steps)
     done = set()
     for step in steps:
@@ -114,6 +114,8 @@ GOLDEN = {
     "trial apc-frozen": ("25828b2aacbb918d", "91462aead4464886"),
     "trial patchcore": ("7a8d44a3e44c388e", "f7a80a8959063240"),
     "trial patchcore-wr50": ("8ba640aeab6c7a0f", "aefc51ef2ec9ce35"),
+    "extractor prnet": ("c3ed5bc2987816b1", "fab79620d468ce81"),
+    "trial prnet": ("dd2a89cd5f933a87", "b68a486b65f1f78f"),
 }
 
 
@@ -165,7 +167,7 @@ def test_an_unknown_job_names_the_nearest():
 
 def test_methods_that_a_flag_made_the_same_run_once():
     sweep, lines = sweep_from("paper", {"backbone": "resnet18"})
-    assert list(sweep.methods) == ["patchcore", "apc"]
+    assert list(sweep.methods) == ["patchcore", "prnet", "apc"]
     assert len(lines) == 2
 
 

@@ -136,7 +136,7 @@ def sentences(answer: Answer) -> list[str]:
     lines.append(f"False alarms on the normal photos that were set apart: {reached}.")
     if few := _too_few(answer.defects):
         lines.append(few)
-    lines += _next(max(others, key=lambda finds: finds.share))
+    lines += _next(max((*others, baseline), key=lambda finds: finds.share))
     return lines
 
 
@@ -185,7 +185,7 @@ def _next(finds: Finds) -> list[str]:
     if len(missed) > 1:
         kinds = listed((f"{kind} ({100 * mean(missed[kind]):.0f} % of {len(missed[kind])} missed)" for kind in worst), NAMED)
         lines.append(f"Photograph next, by what {finds.system.title} misses most: {kinds}.")
-    lines.append(f"Hardest photos, most of this kind are needed: {listed(hardest, NAMED)}.")
+    lines.append(f"Hardest photos, of which more are needed: {listed(hardest, NAMED)}.")
     return lines
 
 
