@@ -218,6 +218,33 @@ def _judge(task: _Task, path: Path) -> tuple[str, str | None]:
     return found, None
 
 
+def record_of(path: Path) -> Path:
+    """Where the sum of a file is kept whose sum nobody publishes: the one of the first fetch, in the format of `sha256sum`."""
+    return _beside(path, ".sha256")
+
+
+def recorded_sum(path: Path) -> str | None:
+    """The sum that was recorded of a file, or None. Raises ApcError for a record that holds none."""
+    record = record_of(path)
+    if not record.is_file():
+        return None
+    found = re.match(r"[0-9a-f]{64}\b", record.read_text(encoding="utf-8", errors="replace"))
+    if not found:
+        raise ApcError(f"{record} holds no sha256: delete it to record the sum of {path.name} anew")
+    return found[0]
+
+
+def record_sum(path: Path, sha256: str) -> None:
+    """Records the sum of a file, whole or not at all. Raises StorageError."""
+    record = record_of(path)
+    draft = _beside(record, f".{os.getpid()}.new")
+    try:
+        draft.write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
+        draft.replace(record)
+    except OSError as error:
+        raise StorageError(f"cannot record the sha256 of {path.name} in {record}: {error.strerror or error}") from error
+
+
 def _sync_folder(folder: Path) -> None:
     # Until the folder is synced, a power cut may undo the renaming.
     descriptor = os.open(folder, os.O_RDONLY)

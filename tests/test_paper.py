@@ -12,7 +12,7 @@ from PIL import Image
 from support import apc_bench, make_category
 from torchvision.models import resnet50
 
-from apc_bench.datasets.catalog import MVTEC_AD_COUNTS
+from apc_bench.datasets.counts import MVTEC_AD_COUNTS
 from apc_bench.store.run import Run
 
 

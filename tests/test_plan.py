@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apc_bench.datasets.catalog import MVTEC_AD_COUNTS
+from apc_bench.datasets.counts import MVTEC_AD_COUNTS
 from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.detector_settings import ApcSettings

@@ -10,6 +10,7 @@ import click
 
 from apc_bench import __version__
 from apc_bench.cli.comparing import compare, evaluate
+from apc_bench.cli.data import data
 from apc_bench.cli.exports import export
 from apc_bench.cli.nightly import gate, history
 from apc_bench.cli.runs import report, status
@@ -25,7 +26,7 @@ def cli() -> None:
     """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore and AnomalousPatchCore (APC)."""
 
 
-for command in (sweep, status, report, export, compare, evaluate, gate, history, submit):
+for command in (sweep, status, report, export, compare, evaluate, gate, history, submit, data):
     cli.add_command(command)
 
 

@@ -1,69 +1,118 @@
-"""Known datasets: the counts that tell MVTec AD from a folder that only looks like it (METHOD.md section 7)."""
+"""Known datasets: where each comes from, under which licence, and what a real download must hold (METHOD.md section 7)."""
 
-from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from apc_bench.datasets.layouts import GOOD, Dataset
+from apc_bench.datasets import converting
+from apc_bench.datasets.counts import BTAD_COUNTS, MVTEC_AD_COUNTS, Expected, counts_of
+from apc_bench.datasets.layouts import Dataset
 
 MVTEC_AD = "mvtec_ad"
 
-# category: training images, good test images, defective test images by type
-MVTEC_AD_COUNTS: dict[str, tuple[int, int, dict[str, int]]] = {
-    "bottle": (209, 20, {"broken_large": 20, "broken_small": 22, "contamination": 21}),
-    "cable": (
-        224,
-        58,
-        {
-            "bent_wire": 13,
-            "cable_swap": 12,
-            "combined": 11,
-            "cut_inner_insulation": 14,
-            "cut_outer_insulation": 10,
-            "missing_cable": 12,
-            "missing_wire": 10,
-            "poke_insulation": 10,
-        },
-    ),
-    "capsule": (219, 23, {"crack": 23, "faulty_imprint": 22, "poke": 21, "scratch": 23, "squeeze": 20}),
-    "carpet": (280, 28, {"color": 19, "cut": 17, "hole": 17, "metal_contamination": 17, "thread": 19}),
-    "grid": (264, 21, {"bent": 12, "broken": 12, "glue": 11, "metal_contamination": 11, "thread": 11}),
-    "hazelnut": (391, 40, {"crack": 18, "cut": 17, "hole": 18, "print": 17}),
-    "leather": (245, 32, {"color": 19, "cut": 19, "fold": 17, "glue": 19, "poke": 18}),
-    "metal_nut": (220, 22, {"bent": 25, "color": 22, "flip": 23, "scratch": 23}),
-    "pill": (
-        267,
-        26,
-        {"color": 25, "combined": 17, "contamination": 21, "crack": 26, "faulty_imprint": 19, "pill_type": 9, "scratch": 24},
-    ),
-    "screw": (320, 41, {"manipulated_front": 24, "scratch_head": 24, "scratch_neck": 25, "thread_side": 23, "thread_top": 23}),
-    "tile": (230, 33, {"crack": 17, "glue_strip": 18, "gray_stroke": 16, "oil": 18, "rough": 15}),
-    "toothbrush": (60, 12, {"defective": 30}),
-    "transistor": (213, 60, {"bent_lead": 10, "cut_lead": 10, "damaged_case": 10, "misplaced": 10}),
-    "wood": (247, 19, {"color": 8, "combined": 11, "hole": 10, "liquid": 10, "scratch": 21}),
-    "zipper": (
-        240,
-        32,
-        {
-            "broken_teeth": 19,
-            "combined": 16,
-            "fabric_border": 17,
-            "fabric_interior": 16,
-            "rough": 17,
-            "split_teeth": 18,
-            "squeezed_teeth": 16,
-        },
-    ),
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A dataset of the catalog. `url`: None where it must be fetched by hand, from `page`. `size`: of the archive in bytes, about, for messages;
+    None where it is not known. `sha256`: None where none is published: the sum of the first import is recorded then. `convert`: from the
+    unpacked archive to the folders that layouts.py reads. `note`: what a user must know of the conversion."""
+
+    name: str
+    title: str
+    licence: str
+    archive: str
+    page: str
+    convert: Callable[[Path, Path], None]
+    expected: Expected
+    url: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    note: str = ""
+
+
+_MVTEC = "https://www.mydrive.ch/shares/"
+_VISA = "VisA_20220922.tar"
+_VISA_FROM = {
+    "licence": "CC BY 4.0",
+    "archive": _VISA,
+    "page": "https://github.com/amazon-science/spot-diff",
+    "url": f"https://amazon-visual-anomaly.s3.us-west-2.amazonaws.com/{_VISA}",
+    "size": 1_900_000_000,
+    "sha256": "2eb8690c803ab37de0324772964100169ec8ba1fa3f7e94291c9ca673f40f362",
+}
+
+
+def _visa(name: str, title: str, expected: Expected, note: str) -> Known:
+    convert = partial(converting.visa, split=converting.VISA_SPLITS[name])
+    return Known(name=name, title=title, convert=convert, expected=expected, note=note, **_VISA_FROM)  # type: ignore[arg-type]
+
+
+_POOL = "its training anomalies are the pool that shots are drawn from; the official test set is tested for all shots"
+CATALOG: Mapping[str, Known] = {
+    known.name: known
+    for known in (
+        Known(
+            MVTEC_AD,
+            "MVTec AD",
+            "CC BY-NC-SA 4.0 (non-commercial)",
+            "mvtec_anomaly_detection.tar.xz",
+            "https://www.mvtec.com/company/research/datasets/mvtec-ad",
+            converting.mvtec_layout,
+            Expected(MVTEC_AD_COUNTS),
+            url=f"{_MVTEC}150996/b52ecdcbf521176e9db9c731f2304b27/download/420938113-1629960298/mvtec_anomaly_detection.tar.xz",
+            size=4_900_000_000,
+            sha256="cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
+        ),
+        _visa("visa", "VisA, one-class", Expected(categories=12, normal=9621, anomalous=1200), "split 1cls"),
+        _visa("visa_2cls_highshot", "VisA, two-class, high-shot", Expected(categories=12), f"split 2cls_highshot: {_POOL}"),
+        _visa("visa_2cls_fewshot", "VisA, two-class, few-shot", Expected(categories=12), f"split 2cls_fewshot: {_POOL}"),
+        Known(
+            "mvtec_loco",
+            "MVTec LOCO",
+            "CC BY-NC-SA 4.0 (non-commercial)",
+            "mvtec_loco_anomaly_detection.tar.xz",
+            "https://www.mvtec.com/company/research/datasets/mvtec-loco",
+            converting.loco,
+            Expected(categories=5),
+            size=5_700_000_000,
+            sha256="9e7c84dba550fd2e59d8e9e231c929c45ba737b6b6a6d3814100f54d63aae687",
+            note="image-level metrics only: its masks are for sPRO, which is not implemented; validation images are left aside",
+        ),
+        Known(
+            "btad",
+            "BTAD",
+            "CC BY-SA by its own README, CC BY-NC-SA 4.0 by others: ask its authors before commercial use",
+            "btad.zip",
+            "https://avires.dimi.uniud.it/papers/btad/",
+            converting.btad,
+            Expected(BTAD_COUNTS),
+            url="https://avires.dimi.uniud.it/papers/btad/btad.zip",
+            sha256="461c9387e515bfed41ecaae07c50cf6b10def647b36c9e31d239ab2736b10d2a",
+        ),
+        Known(
+            "mpdd",
+            "MPDD",
+            "CC BY-NC-SA 4.0 (non-commercial)",
+            "MPDD.zip",
+            "https://github.com/stepanje/MPDD",
+            converting.mvtec_layout,
+            Expected(normal_training=888, normal_test=176, anomalous=282),
+        ),
+        Known(
+            "mtd",
+            "Magnetic Tile Defects",
+            "none stated; its authors welcome use with a citation (Huang, Qiu, Yuan, The Visual Computer, 2020)",
+            "Magnetic-tile-defect-datasets.-master.zip",
+            "https://github.com/abin24/Magnetic-tile-defect-datasets.",
+            converting.mtd,
+            Expected(),
+            note="no official split: 80 % of the normal photos train, chosen by a hash of their names; tiles are not grouped (add a groups.csv)",
+        ),
+    )
 }
 
 
 def is_mvtec_ad(dataset: Dataset) -> bool:
     """Whether every category of the folder has MVTec AD's name and its exact counts."""
-    return all(
-        MVTEC_AD_COUNTS.get(category.name) == _counts([(sample.training, sample.defect_type) for sample in category.samples])
-        for category in dataset.categories
-    )
-
-
-def _counts(samples: list[tuple[bool, str]]) -> tuple[int, int, dict[str, int]]:
-    counts = Counter(samples)
-    defects = {kind: number for (_, kind), number in sorted(counts.items()) if kind != GOOD}
-    return counts[True, GOOD], counts[False, GOOD], defects
+    return all(MVTEC_AD_COUNTS.get(category.name) == counts_of(category) for category in dataset.categories)

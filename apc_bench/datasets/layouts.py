@@ -3,6 +3,7 @@
 ROOT/CATEGORY/train/good/*          normal training images
 ROOT/CATEGORY/test/good/*           normal test images
 ROOT/CATEGORY/test/TYPE/*           anomalous images of a defect type
+ROOT/CATEGORY/train/TYPE/*          optional: anomalous images to train on (VisA's two-class splits); then shots are drawn from them alone
 ROOT/CATEGORY/ground_truth/TYPE/    masks, NAME_mask.png or NAME.png, paired by name
 ROOT/CATEGORY/groups.csv            optional: image, group and optionally part (METHOD.md section 5, "Groups")
 
@@ -31,7 +32,10 @@ PLAIN_TEST_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a category. Paths are relative to the category's folder, with forward slashes."""
+    """One image of a category. Paths are relative to the category's folder, with forward slashes.
+
+    `training`: a normal image to learn from, or an anomalous one of the pool that a dataset gives draws of its own.
+    """
 
     image: str
     mask: str | None
@@ -178,12 +182,15 @@ def _read_category(folder: Path) -> Category:
         )
     if len(images) == 1:
         raise DataError(f"category '{folder.name}' has no anomalous image: put them in {test}/<defect type>")
+    pool = {kind: _images(folder, "train", kind) for kind in _folders(folder / "train") if kind != GOOD}
     samples = [Sample(image, None, GOOD, True, image) for image in normal]
-    for kind, names in images.items():
+    for kind in sorted({*images, *(kind for kind, names in pool.items() if names)}):
         _check_name("defect type", kind, test)
-        masks = _masks(folder, kind, names) if kind != GOOD else {}
-        samples += [Sample(image, masks.get(image), kind, False, image) for image in names]
-    for kind in sorted(set(_folders(folder / "ground_truth")) - {*images, GOOD}):
+        tested, taught = images.get(kind, []), pool.get(kind, [])
+        masks = _masks(folder, kind, tested + taught) if kind != GOOD else {}
+        samples += [Sample(image, masks.get(image), kind, False, image) for image in tested]
+        samples += [Sample(image, masks.get(image), kind, True, image) for image in taught]
+    for kind in sorted(set(_folders(folder / "ground_truth")) - {*images, *pool, GOOD}):
         _masks(folder, kind, [])
     samples = _with_groups(folder, samples)
     return Category(folder.name, folder, tuple(sorted(samples, key=lambda sample: sample.image)))

@@ -65,13 +65,14 @@ def make_split(
 
     The reserve: `reserve` anomalous images, at most one of a group, floor(reserve / types) of each defect type and the rest at
     random; its order runs over the types in turn, so that a prefix is spread over them too. The groups of drawn images leave the test set.
+    Where the dataset brings anomalous training images, they alone are the pool, and the test set is its own for all shots.
     `unseen`: a defect type that nothing is drawn from; then the other types leave the test set, so that it alone is tested.
     `folds`: cross-fitting instead of a reserve. The groups of anomalous images are dealt to that many folds, type by type; fold
     seed mod folds of assignment seed div folds is tested, one image of each other group is drawn.
     Raises DataError when there are too few groups of anomalous images, when no anomalous or no normal test image would be left, or when
     no normal training image is there (all of them unreadable, say).
     """
-    if not any(sample.training for sample in category.samples):
+    if not any(sample.training and not sample.anomalous for sample in category.samples):
         raise DataError(f"category '{category.name}': no normal training image is left")
     key = (dataset, category.name, str(seed))
     if folds is None:
@@ -84,7 +85,9 @@ def make_split(
     rows = []
     for sample in category.samples:
         elsewhere = unseen is not None and sample.anomalous and sample.defect_type != unseen
-        part = "train" if sample.training else "reserved" if sample.group in gone or elsewhere else "test"
+        elsewhere |= sample.anomalous and sample.training
+        part = "reserved" if sample.group in gone or elsewhere else "test"
+        part = "train" if sample.training and not sample.anomalous else part
         rows.append(Assigned(sample, hashes[sample.image], part, position.get(sample.image), sample.image in held_out))
     for anomalous, kind in ((True, "anomalous"), (False, "normal")):
         if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
@@ -129,7 +132,7 @@ def _order(key: Sequence[str], purpose: str, names: Sequence[str]) -> list[str]:
 def _draw(category: Category, key: Sequence[str], reserve: int) -> list[Sample]:
     """The reserve in the order of the draw."""
     pools: dict[str, list[Sample]] = {}
-    by_image = {sample.image: sample for sample in category.samples if sample.anomalous and not sample.training}
+    by_image = {sample.image: sample for sample in pool_of(category)}
     types = _order(key, "types", sorted({sample.defect_type for sample in by_image.values()}))
     for kind in types:
         images = [image for image, sample in by_image.items() if sample.defect_type == kind]
@@ -160,7 +163,9 @@ def _draw(category: Category, key: Sequence[str], reserve: int) -> list[Sample]:
 
 def _dealt(category: Category, key: Sequence[str], folds: int) -> list[set[str]]:
     """Groups of anomalous images, dealt to the folds one by one, all of a defect type before the next: so each type is spread over the folds."""
-    kinds = {sample.group: sample.defect_type for sample in reversed(category.samples) if sample.anomalous and not sample.training}
+    if any(sample.anomalous and sample.training for sample in category.samples):
+        raise DataError(f"category '{category.name}' has a test set of its own and anomalous training images; pass --protocol holdout")
+    kinds = {sample.group: sample.defect_type for sample in reversed(category.samples) if sample.anomalous}
     if len(kinds) < folds:
         hint = f"pass --folds {len(kinds)}" if len(kinds) > 1 else "photograph more defects"
         raise DataError(
@@ -173,8 +178,14 @@ def _dealt(category: Category, key: Sequence[str], folds: int) -> list[set[str]]
 def _draw_others(category: Category, key: Sequence[str], tested: set[str]) -> list[Sample]:
     """An anomalous image of every group that is not tested, in the order of a draw."""
     others = replace(category, samples=tuple(sample for sample in category.samples if sample.group not in tested))
-    groups = {sample.group for sample in others.samples if sample.anomalous and not sample.training}
+    groups = {sample.group for sample in others.samples if sample.anomalous}
     return _draw(others, key, len(groups))
+
+
+def pool_of(category: Category) -> list[Sample]:
+    """The anomalous images that draws are made from: the dataset's own training ones, or else the test set's."""
+    anomalous = [sample for sample in category.samples if sample.anomalous]
+    return [sample for sample in anomalous if sample.training] or anomalous
 
 
 def _without(category: Category, unseen: str) -> Category:
@@ -191,7 +202,7 @@ def _hold_out(category: Category, key: Sequence[str]) -> set[str]:
     """Normal training images that fine-tuned detectors keep for calibration: whole groups, max(20, 10 %) images but at most half of them."""
     groups: dict[str, list[str]] = defaultdict(list)
     for sample in category.samples:
-        if sample.training:
+        if sample.training and not sample.anomalous:
             groups[sample.group].append(sample.image)
     total = sum(len(images) for images in groups.values())
     wanted = min(max(HELD_OUT_MIN, round(HELD_OUT_SHARE * total)), total // 2)

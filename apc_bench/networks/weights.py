@@ -1,13 +1,11 @@
 """Where each backbone's weights come from, and how their file is found: given, cached, downloaded or shipped. Loads no torch."""
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from apc_bench.download import download, file_sha256
+from apc_bench.download import download, file_sha256, record_of, record_sum, recorded_sum
 from apc_bench.errors import ApcError, StorageError, UsageError, WeightsError, unknown
 
 _TORCHVISION = "https://download.pytorch.org/models/"
@@ -143,9 +141,9 @@ def _verified(source: Source, path: Path) -> str:
     found = _sum(path)
     expected = source.sha256_prefix or _recorded(path)
     if expected is None:
-        _record(path, found)
+        record_sum(path, found)
     elif not found.startswith(expected):
-        known = "published" if source.sha256_prefix else f"recorded in {_record_file(path).name}"
+        known = "published" if source.sha256_prefix else f"recorded in {record_of(path).name}"
         raise WeightsError(
             f"{path} has sha256 {found}, expected {expected} ({known}): delete it and run again, or name a file with --weights FILE"
         )
@@ -159,26 +157,10 @@ def _sum(path: Path) -> str:
         raise WeightsError(f"cannot read weights {path}: {error.strerror or error}") from error
 
 
-def _record_file(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
-
-
 def _recorded(path: Path) -> str | None:
-    record = _record_file(path)
-    if not record.is_file():
-        return None
-    found = re.match(r"[0-9a-f]{64}\b", record.read_text(encoding="utf-8", errors="replace"))
-    if not found:
-        raise WeightsError(f"{record} holds no sha256: delete it to record the sum of {path.name} anew")
-    return found[0]
-
-
-def _record(path: Path, sha256: str) -> None:
-    """Write the sum in the format of `sha256sum`, whole or not at all."""
-    record = _record_file(path)
-    draft = record.with_name(f"{record.name}.{os.getpid()}.new")
     try:
-        draft.write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
-        draft.replace(record)
-    except OSError as error:
-        raise StorageError(f"cannot record the sha256 of {path.name} in {record}: {error.strerror or error}") from error
+        return recorded_sum(path)
+    except StorageError:
+        raise
+    except ApcError as error:
+        raise WeightsError(str(error)) from None

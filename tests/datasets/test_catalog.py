@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from apc_bench.datasets.catalog import MVTEC_AD_COUNTS, is_mvtec_ad
+from apc_bench.datasets.catalog import is_mvtec_ad
+from apc_bench.datasets.counts import MVTEC_AD_COUNTS
 from apc_bench.datasets.layouts import Category, Dataset, Sample
 
 

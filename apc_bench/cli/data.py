@@ -1,0 +1,106 @@
+"""`data list` and `data fetch`: known datasets, and how one comes here."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from apc_bench.cli.options import FOLDER
+from apc_bench.errors import UsageError, unknown
+
+
+@click.group()
+def data() -> None:
+    """Datasets: what is known, fetched, and healthy."""
+
+
+_INTO = click.option(
+    "--into",
+    type=FOLDER,
+    envvar="APC_BENCH_DATA",
+    metavar="DIR",
+    help="The folder of datasets. [default: $APC_BENCH_DATA, or `datasets` in the cache folder]",
+)
+
+
+def _folder(into: Path | None) -> Path:
+    from apc_bench.store.cache import default_folder
+
+    return (into or default_folder() / "datasets").expanduser().absolute()
+
+
+@data.command("list")
+@_INTO
+def list_(into: Path | None) -> None:
+    """What is known: licence, size, where it comes from, and whether it is here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from apc_bench.datasets.catalog import CATALOG
+    from apc_bench.datasets.fetching import archive_of, is_here
+
+    folder = _folder(into)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("Name", "Archive", "Source", "Here"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("Licence")
+    for known in CATALOG.values():
+        size = f"about {known.size / 1e9:.1f} GB" if known.size else "size not known"
+        here = "yes" if is_here(known, folder) else "archive" if archive_of(known, folder).is_file() else "no"
+        table.add_row(known.name, size, "download" if known.url else "by hand", here, known.licence)
+    Console().print(table)
+    click.echo(f"folder: {folder}")
+
+
+@data.command()
+@click.argument("name")
+@_INTO
+@click.option("--archive", type=FOLDER, metavar="FILE", help="The archive, where you have it already.")
+@click.option("--accept-licence", is_flag=True, help="You have read the licence and accept it (asked for on a terminal).")
+def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bool) -> None:
+    """Fetch dataset NAME, verify it, and make it a folder that a sweep reads.
+
+    The same command again goes on where a download broke off. Where a source cannot be fetched by a program, it says what to put where.
+    """
+    from apc_bench.datasets.catalog import CATALOG
+    from apc_bench.datasets.fetching import fetch as fetch_dataset
+    from apc_bench.datasets.fetching import is_here, place_of
+
+    if name not in CATALOG:
+        raise UsageError(unknown("dataset", name, CATALOG))
+    known, folder = CATALOG[name], _folder(into)
+    if not is_here(known, folder):
+        click.echo(f"{known.title}: licence {known.licence}; see {known.page}")
+        if known.note:
+            click.echo(f"note: {known.note}")
+        if not accept_licence:
+            _ask(known.title)
+        fetch_dataset(known, folder, archive=archive, say=click.echo, progress=_progress())
+    click.echo(f"ready: {place_of(known, folder)}")
+    click.echo(f"images counted: {known.expected.known()}")
+    click.echo(f"next: apc-bench sweep --data {place_of(known, folder)}")
+
+
+def _ask(title: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(f"the licence of {title} must be accepted: pass --accept-licence once you have read it")
+    if not click.confirm("Do you accept this licence?"):
+        raise UsageError("not accepted, so nothing was fetched")
+
+
+def _progress() -> Callable[[int, int | None], None]:
+    """Says each further per cent on a terminal, each further ten elsewhere."""
+    step = 1 if sys.stderr.isatty() else 10
+    said = -step
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal said
+        percent = int(100 * done / total) if total else 0
+        if total and percent >= said + step:
+            said = percent
+            click.echo(
+                f"\r{percent} % of {total / 1e6:.0f} MB" if step == 1 else f"{percent} % of {total / 1e6:.0f} MB", err=True, nl=step != 1
+            )
+
+    return tell
