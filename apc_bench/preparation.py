@@ -185,10 +185,19 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
 
 
 def _hashes(category: Category, cache: Cache) -> dict[str, str]:
-    """Image and mask, relative to the category's folder -> sha256."""
+    """Image and mask, relative to the category's folder -> sha256; '' for what cannot be opened, which decoding then names with all others."""
     names = [name for sample in category.samples for name in (sample.image, sample.mask) if name]
+    opened = [name for name in names if _opens(category.folder / name)]
     try:
-        by_path = cache.hashes([category.folder / name for name in names], threads=os.cpu_count() or 1)
+        by_path = cache.hashes([category.folder / name for name in opened], threads=os.cpu_count() or 1)
     except OSError as error:
         raise DataError(f"category '{category.name}': cannot read {error.filename}: {error.strerror}") from None
-    return {name: by_path[category.folder / name] for name in names}
+    return dict.fromkeys(names, "") | {name: by_path[category.folder / name] for name in opened}
+
+
+def _opens(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except OSError:
+        return False
+    return True

@@ -21,6 +21,7 @@ ROOMS = (
     "settings",
     "job",
     "datasets",
+    "health",
     "plan",
     "store",
     "networks",

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from apc_bench import __version__
+from apc_bench.cli.checking import check
 from apc_bench.cli.comparing import compare, evaluate
 from apc_bench.cli.data import data
 from apc_bench.cli.exports import export
@@ -28,6 +29,7 @@ def cli() -> None:
 
 for command in (sweep, status, report, export, compare, evaluate, gate, history, submit, data):
     cli.add_command(command)
+data.add_command(check)
 
 
 def main() -> NoReturn:

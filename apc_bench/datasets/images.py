@@ -25,6 +25,8 @@ Image.MAX_IMAGE_PIXELS = None
 # What may stand behind an image's ending. Other formats of Pillow call other programs (EPS) or hold what is no photo.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
+_ORIENTATION = 0x0112
+
 T = TypeVar("T")
 RGB = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -89,12 +91,22 @@ def read_image(path: Path) -> RGB:
     return np.asarray(_load(path, _to_rgb))
 
 
+def read_photo(path: Path) -> tuple[RGB, str, bool]:
+    """As `read_image`, with the mode of the file in Pillow's words, and whether its EXIF data asks to turn it."""
+    return _load(path, lambda image: (np.asarray(_to_rgb(image)), image.mode, image.getexif().get(_ORIENTATION, 1) != 1))
+
+
+def read_levels(path: Path) -> NDArray[np.uint8]:
+    """Decodes a mask file to (h, w) uint8 as it is before it becomes binary. Raises DataError that names the file and says why."""
+    return _load(path, _levels)
+
+
 def read_mask(path: Path) -> Mask:
     """Decodes a mask file to (h, w) bool: 128 or more of 255 is anomalous; in a mask of small label ids, any id above 0 (METHOD.md section 5).
 
     Raises DataError that names the file and says why.
     """
-    values = _load(path, _levels)
+    values = read_levels(path)
     anomalous: Mask = values >= (128 if values.max(initial=0) >= 128 else 1)
     return anomalous
 

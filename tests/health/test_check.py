@@ -1,0 +1,199 @@
+"""`data check`: every fault of a folder at once; a user's odd files through check and sweep; lookalikes as groups."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from support import apc_bench, make_category
+
+from apc_bench.health.similar import alike, difference_hash
+
+JOB = """
+image_size: 32
+reserve: 2
+shots: [1]
+seeds: [0]
+methods:
+  patchcore: {backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}
+  plus: {detector: apc+, backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32, classifier_steps: 2}}
+"""
+GENERATOR = np.random.default_rng(5)
+
+
+def noise(*shape: int, kind=np.uint8, top: int = 256) -> np.ndarray:
+    return GENERATOR.integers(0, top, shape, kind)
+
+
+def findings(root: Path, *options: object, code: int = 2) -> dict[str, dict[str, str]]:
+    """Kind -> files, over the whole dataset."""
+    report = json.loads(apc_bench("data", "check", root, "--json", *options, code=code).output)
+    assert report["fit"] == (code == 0)
+    found: dict[str, dict[str, str]] = {}
+    for finding in [*report["findings"], *(one for category in report["categories"] for one in category["findings"])]:
+        found.setdefault(finding["kind"], {}).update(finding["files"])
+    return found
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return make_category(tmp_path / "data", train=24, good=4, defects=6)
+
+
+def test_a_sound_dataset_is_fit_and_its_counts_are_told(data):
+    output = apc_bench("data", "check", data, "--reserve", "3").output
+    assert "part: train good 24; test dent 6, good 4" in output
+    assert "sizes: 32 × 32 (34); modes: RGB (34)" in output
+    assert output.endswith("0 errors, 0 warnings: fit for a sweep\n")
+
+
+def test_every_fault_is_named_at_once(data):
+    part = data / "part"
+    truth = part / "ground_truth" / "dent"
+    (part / "train/good/000.png").write_bytes(b"")
+    (part / "train/good/001.png").write_bytes((part / "train/good/001.png").read_bytes()[:200])
+    shutil.copy(part / "train/good/002.png", part / "test/good/900.png")
+    shutil.copy(part / "train/good/003.png", part / "train/good/901.png")
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(truth / "000_mask.png")
+    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(truth / "001_mask.png")
+    Image.fromarray(np.linspace(0, 255, 32 * 32).reshape(32, 32).astype(np.uint8)).save(truth / "002_mask.png")
+    one = np.zeros((32, 32), np.uint8)
+    one[2, 2] = 255
+    Image.fromarray(one).save(truth / "003_mask.png")
+    (truth / "004_mask.png").rename(truth / "elsewhere_mask.png")
+    shutil.copy(truth / "005_mask.png", truth / "005.png")
+    found = findings(data, "--image-size", "16", "--reserve", "6")
+    assert found["unreadable"].keys() == {"train/good/000.png", "train/good/001.png"}
+    assert found["unreadable"]["train/good/000.png"] == "empty file"
+    assert found["leak"] == {"test/good/900.png": "same content as train/good/002.png"} or found["leak"] == {
+        "train/good/002.png": "same content as test/good/900.png"
+    }
+    assert found["copies"] == {"train/good/003.png": "same content as train/good/901.png"}
+    assert found["empty mask"].keys() == {"ground_truth/dent/000_mask.png"}
+    assert found["mask size"] == {"ground_truth/dent/001_mask.png": "16 × 16, its image is 32 × 32"}
+    assert found["grey mask"].keys() == {"ground_truth/dent/002_mask.png"}
+    assert found["emptied mask"] == {"ground_truth/dent/003_mask.png": "1 anomalous pixels"}
+    assert found["stray mask"].keys() == {"ground_truth/dent/elsewhere_mask.png"}
+    assert found["no mask"].keys() == {"test/dent/004.png"}
+    assert found["ambiguous mask"].keys() == {"ground_truth/dent/005_mask.png"}
+    assert "few anomalous" in found
+    assert "layout" in found, "what the reader of a sweep says is there too"
+
+
+def test_a_users_folder_of_odd_files_goes_through_check_and_sweep(tmp_path):
+    """Whatever a phone, a microscope or a file manager leaves behind."""
+    part = make_category(tmp_path / "data", train=24, good=4, defects=6) / "part"
+    good = part / "train" / "good"
+    Image.fromarray(noise(50, 70, 3)).save(good / "larger.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise(40, 32, 3)).save(good / "turned by EXIF.jpg", exif=exif)
+    Image.fromarray(noise(32, 32, kind=np.uint16, top=65536)).save(good / "sixteen bit.png")
+    Image.fromarray(noise(32, 32, kind=np.uint16, top=65536)).save(good / "sixteen bit.tif")
+    Image.fromarray(noise(32, 32, 3)).convert("P").save(good / "palette.png")
+    Image.fromarray(noise(32, 32, 4)).save(good / "alpha.png")
+    Image.fromarray(noise(32, 32, 4), "CMYK").save(good / "cmyk.jpg")
+    Image.fromarray(noise(32, 32)).save(good / "GREY.PNG")
+    Image.fromarray(noise(32, 32, 3)).save(good / "ä ö ü ß 部品.BMP")
+    frames = [Image.fromarray(noise(32, 32)) for _ in range(3)]
+    frames[0].save(good / "animated.tiff", save_all=True, append_images=frames[1:])
+    frames[0].save(good / "animated.png", save_all=True, append_images=frames[1:])
+    (good / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (good / ".DS_Store").write_bytes(b"\0")
+    (good / "photo.heic").write_bytes(b"ftypheic")
+    (good / "nested" / "deeper").mkdir(parents=True)
+    Image.fromarray(noise(32, 32, 3)).save(good / "nested" / "deeper" / "x.png")
+    Image.fromarray(noise(32, 32, 3)).save(tmp_path / "elsewhere.png")
+    (good / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    (good / "broken link.png").symlink_to(tmp_path / "gone.png")
+    (good / "loop").symlink_to(good, target_is_directory=True)
+    (tmp_path / "data" / "notes.txt").write_text("x")
+
+    found = findings(tmp_path / "data", "--reserve", "2")
+    bad = {f"train/good/{name}" for name in ("animated.tiff", "animated.png", "broken link.png")}
+    assert found["unreadable"].keys() == bad
+    assert found["EXIF"].keys() == {"train/good/turned by EXIF.jpg"}
+    assert found["link"].keys() == {"train/good/link.png"}
+    passed = {"train/good/Thumbs.db", "train/good/.DS_Store", "train/good/photo.heic", "train/good/nested/deeper/x.png", "notes.txt"}
+    assert found["passed over"].keys() == passed
+    assert "leak" not in found
+
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB)
+    options = ("--job", job, "--data", tmp_path / "data", "--cache", tmp_path / "cache", "--executor", "serial", "--run", tmp_path / "run")
+    refused = apc_bench("sweep", *options, code=2).output
+    assert all(name.split("/")[-1] in refused for name in bad)
+    output = apc_bench("sweep", *options, "--skip-unreadable").output
+    assert "left out 3 unreadable file(s)" in output
+    metrics = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True)
+    assert set(metrics.filter(pl.col("method") == "patchcore")["training_images"]) == {34}
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert all(name.split("/")[-1] in page for name in bad)
+
+
+def test_lookalikes_become_a_groups_csv_that_a_sweep_reads(tmp_path):
+    data = make_category(tmp_path / "data", train=24, good=4, defects=6)
+    good = data / "part" / "train" / "good"
+    base = np.asarray(Image.fromarray(noise(8, 8, 3)).resize((64, 64))).astype(np.int16)
+    for n in range(3):
+        Image.fromarray((base * (0.7 + 0.1 * n)).clip(0, 255).astype(np.uint8)).save(good / f"exposure {n}.png")
+    found = findings(data, "--reserve", "3", "--groups", tmp_path / "groups", code=0)
+    assert found["alike"] == {"train/good/exposure 0.png": "like train/good/exposure 1.png, train/good/exposure 2.png"}
+    text = (tmp_path / "groups" / "part.csv").read_text()
+    assert text.splitlines() == ["image,group", *(f"train/good/exposure {n}.png,alike-000" for n in range(3))]
+    shutil.copy(tmp_path / "groups" / "part.csv", data / "part" / "groups.csv")
+    assert "alike" not in findings(data, "--reserve", "3", code=0)
+    assert "is inside the dataset" in apc_bench("data", "check", data, "--groups", data / "part", code=2).output
+
+
+def test_a_plain_folder_and_a_folder_that_is_none(tmp_path):
+    source = make_category(tmp_path / "source", train=12, good=2, defects=4, masks=False) / "part"
+    plain = tmp_path / "bracket"
+    (plain / "bad").mkdir(parents=True)
+    (source / "train" / "good").rename(plain / "good")
+    (source / "test" / "dent").rename(plain / "bad" / "dent")
+    output = apc_bench("data", "check", plain).output
+    assert "bracket: train good 12; test dent 4" in output
+    assert (
+        "warning: few anomalous: 4 anomalous images are too few for a reserve of 10: lower --reserve, or use --protocol crossfit" in output
+    )
+    assert "note: no masks: none of the 4 anomalous images has a mask: image-level metrics only" in output
+    assert "no such folder" in apc_bench("data", "check", tmp_path / "gone", code=2).output
+    (tmp_path / "empty").mkdir()
+    assert "no category in" in apc_bench("data", "check", tmp_path / "empty", code=2).output
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=0, max_size=12), st.integers(0, 2**32 - 1))
+def test_groups_are_the_connected_pairs(kinds, seed):
+    generator = np.random.default_rng(seed)
+    bases = [generator.integers(0, 256, 32, np.uint8) for _ in range(4)]
+    hashes = []
+    for kind in kinds:
+        flipped = bases[kind].copy()
+        flipped[generator.integers(0, 32)] ^= 1
+        hashes.append(flipped)
+    near = [[int(np.unpackbits(a ^ b).sum()) <= 16 for b in hashes] for a in hashes]
+    groups = alike(hashes)
+    member = {position: number for number, group in enumerate(groups) for position in group}
+    for a in range(len(hashes)):
+        for b in range(len(hashes)):
+            if a != b and near[a][b]:
+                assert member[a] == member[b]
+    assert sorted(member) == sorted({a for a in range(len(hashes)) for b in range(len(hashes)) if a != b and near[a][b]})
+
+
+def test_the_hash_heeds_neither_exposure_nor_size():
+    pixels = np.kron(noise(8, 8, 3), np.ones((8, 8, 1), np.uint8))
+    darker = (pixels * 0.6).astype(np.uint8)
+    larger = np.kron(pixels, np.ones((2, 2, 1), np.uint8))
+    other = np.kron(noise(8, 8, 3), np.ones((8, 8, 1), np.uint8))
+    first = difference_hash(pixels)
+    assert int(np.unpackbits(first ^ difference_hash(darker)).sum()) <= 16
+    assert int(np.unpackbits(first ^ difference_hash(larger)).sum()) <= 16
+    assert int(np.unpackbits(first ^ difference_hash(other)).sum()) > 60
