@@ -4,6 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from apc_bench import plugins
+from apc_bench.errors import UsageError, unknown
+
 Layer = Literal["layer1", "layer2", "layer3", "layer4"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -220,3 +223,27 @@ DETECTORS: dict[str, type[DetectorSettings]] = {
     "apc+": ApcPlusSettings,
     "prnet": PRNetSettings,
 }
+"""Our own detectors; other packages add theirs (plugins.py)."""
+
+
+def detector_names() -> list[str]:
+    """Our own detectors and those of other packages."""
+    return [*DETECTORS, *(name for name in plugins.offered(plugins.DETECTORS) if name not in DETECTORS)]
+
+
+def plugged(detector: str) -> plugins.Plugin | None:
+    """The package that the detector comes from; None for one of our own, or an unknown one. Raises UsageError where names clash."""
+    return plugins.plugin(plugins.DETECTORS, detector, own=DETECTORS)
+
+
+def settings_class(detector: str) -> type[DetectorSettings]:
+    """The class of a detector's settings. Raises UsageError for an unknown detector, and for a plugin that does not fit."""
+    found = plugged(detector)
+    if found is None:
+        if detector not in DETECTORS:
+            raise UsageError(unknown("detector", detector, detector_names()))
+        return DETECTORS[detector]
+    kind = getattr(found.load(), "settings_class", None)
+    if not (isinstance(kind, type) and issubclass(kind, DetectorSettings)):
+        raise UsageError(f"{found} does not fit: its settings_class must be a subclass of apc_bench.detector_settings.DetectorSettings")
+    return kind

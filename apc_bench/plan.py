@@ -86,6 +86,7 @@ def _steps(
     category = planned.category.name
     what = place(sweep, dataset, category, shots, seed)
     computed = {"fingerprint": planned.fingerprint, "weights": weights, "environment": dict(environment)}
+    computed |= {"package": method.package} if method.package else {}
     steps, needs = [], None
     if method.settings.fine_tuned:
         training = method.settings.training()
@@ -110,7 +111,8 @@ def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> d
 def finetune_work(sweep: Sweep, method: Method) -> float:
     """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder, which weighs about as much again."""
     settings: Any = method.settings
-    return 3.0 * 2 * _forward(sweep, method) * float(settings.batch * settings.steps)
+    images = getattr(settings, "batch", 16) * getattr(settings, "steps", 300)  # another package's settings may name them otherwise
+    return 3.0 * 2 * _forward(sweep, method) * float(images)
 
 
 def trial_work(sweep: Sweep, method: Method, planned: Planned) -> float:
@@ -132,9 +134,11 @@ def _forward(sweep: Sweep, method: Method) -> float:
 
 
 def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping[str, str]) -> str:
-    """A category by content: every sample's name, content, mask content, defect type and group, and what was left out."""
+    """A category by content: every sample's name, content, mask content, defect type and group, what was left out, and who trains where no
+    path says it."""
     rows = [
         [sample.image, hashes[sample.image], hashes[sample.mask] if sample.mask else None, sample.defect_type, sample.group]
         for sample in category.samples
     ]
-    return digest([rows, sorted(left_out)])
+    training = [sample.image for sample in category.samples if sample.training and not sample.image.startswith("train/")]
+    return digest([rows, sorted(left_out), *([training] if training else [])])

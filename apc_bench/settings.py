@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
-from apc_bench.detector_settings import DETECTORS, DetectorSettings, Frozen, Losses, PatchCoreSettings, Share
+from apc_bench.detector_settings import DetectorSettings, Frozen, Losses, PatchCoreSettings, Share, detector_names, plugged, settings_class
 from apc_bench.errors import UsageError, unknown
 
 BACKBONES = ("resnet18", "resnet50", "wide_resnet50_2", "moco_v3_resnet50", "builtin")
@@ -31,14 +31,20 @@ class Method(Frozen):
     @field_validator("detector")
     @classmethod
     def _known_detector(cls, name: str) -> str:
-        if name not in DETECTORS:
-            raise ValueError(unknown("detector", name, DETECTORS))
+        if name not in detector_names():
+            raise ValueError(unknown("detector", name, detector_names()))
+        try:
+            settings_class(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         return name
 
     @field_validator("settings", mode="before")
     @classmethod
     def _settings_of_the_detector(cls, settings: Any, others: ValidationInfo) -> Any:
-        kind = DETECTORS.get(others.data.get("detector", ""), PatchCoreSettings)
+        if "detector" not in others.data:
+            return PatchCoreSettings()  # nothing can be said of the settings of a detector that is refused already
+        kind = settings_class(others.data["detector"])
         if isinstance(settings, DetectorSettings) and type(settings) is not kind:
             raise ValueError(f"are those of another detector ({type(settings).__name__}, needed {kind.__name__})")
         return kind.model_validate(settings or {}) if isinstance(settings, dict | None) else settings
@@ -55,6 +61,12 @@ class Method(Frozen):
         if self.backbone == "builtin" and "layer4" in self.settings.layers:
             raise ValueError("backbone 'builtin' has no layer4; use layers among layer1, layer2 and layer3")
         return self
+
+    @property
+    def package(self) -> str | None:
+        """`name version` of the package that its detector comes from; None for one of our own."""
+        found = plugged(self.detector)
+        return found.package if found else None
 
     def identity(self) -> dict[str, Any]:
         """What makes two methods the same: all but the title and where the weights lie."""
@@ -225,7 +237,7 @@ def _settings_beside(location: tuple[int | str, ...], values: Mapping[str, Any])
         case ("methods", _, "settings", "losses", _):
             return Losses.model_fields
         case ("methods", name, "settings", _):
-            return DETECTORS[values["methods"][name].get("detector", "patchcore")].model_fields
+            return settings_class(values["methods"][name].get("detector", "patchcore")).model_fields
         case ("methods", _, _):
             return Method.model_fields
         case ("synthetic", _):

@@ -17,7 +17,7 @@ from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import Assigned, Split, check_leaks
 from apc_bench.detectors.protocol import Detector, Fitted, Images, Training
-from apc_bench.detectors.registry import REGISTRY
+from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
@@ -134,7 +134,7 @@ class _Data:
         weights = resolve(method.backbone, file=method.weights, cache=self.order.cache)
         if weights.sha256 != self.order.weights[self.step.method]:
             raise WeightsError(f"{weights.path} on {socket.gethostname()} has other content than the weights that were planned with")
-        return REGISTRY[method.detector](method, weights.path, weights.sha256)
+        return detector_class(method.detector)(method, weights.path, weights.sha256)
 
     def images(self, rows: list[int]) -> Images:
         samples = [self.split.rows[row].sample for row in rows]

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from apc_bench import plugins
 from apc_bench.errors import DataError, listed, unknown
 from apc_bench.settings import NAME
 
@@ -91,6 +92,12 @@ def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dat
     if is_plain(root):
         return _read(root.resolve().parent, name or dataset_name(root), categories or [root.resolve().name])
     found = sorted(entry.name for entry in root.iterdir() if (entry / "train").is_dir() or (entry / "test").is_dir() or is_plain(entry))
+    if not found and (read := _by_plugins(root, name or dataset_name(root))) is not None:
+        names = [category.name for category in read.categories]
+        for wanted in categories or ():
+            if wanted not in names:
+                raise DataError(f"{root}: {unknown('category', wanted, names)}")
+        return replace(read, categories=tuple(each for each in read.categories if not categories or each.name in categories))
     if not found:
         hint = "; this folder is a category itself: give its parent" if (root / "train").is_dir() else ""
         raise DataError(f"no category in {root}: none of its folders has train/good and test, or good and bad{hint}")
@@ -99,6 +106,37 @@ def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dat
             raise DataError(f"{root}: {unknown('category', wanted, found)}")
     chosen = [category for category in found if not categories or category in categories]
     return Dataset(name or dataset_name(root), root, tuple(_read_category(root / category) for category in chosen))
+
+
+def _by_plugins(root: Path, name: str) -> Dataset | None:
+    """What a reader of another package makes of a folder that is of none of our layouts: `reader(root, name)` gives a Dataset, or None where
+    it does not know the folder. Each category's files must lie in `root`/category. Raises DataError for what does not fit, or is claimed twice."""
+    claims: dict[str, Dataset] = {}
+    for reader in (plugin for found in plugins.offered(plugins.READERS).values() for plugin in found):
+        dataset = reader.load()(root, name)
+        if dataset is not None:
+            _check_read(dataset, root, str(reader))
+            claims[str(reader)] = dataset
+    if len(claims) > 1:
+        raise DataError(f"{root} is claimed by {' and by '.join(claims)}: uninstall one of them")
+    return next(iter(claims.values()), None)
+
+
+def _check_read(dataset: Dataset, root: Path, reader: str) -> None:
+    if not isinstance(dataset, Dataset) or not dataset.categories:
+        raise DataError(f"{reader} gave no Dataset with categories for {root}")
+    for category in dataset.categories:
+        _check_name("category", category.name, root)
+        if category.folder.resolve() != (root / category.name).resolve():
+            raise DataError(f"{reader}: category '{category.name}' must lie in {root / category.name}, got {category.folder}")
+        images = [sample.image for sample in category.samples]
+        for path in [*images, *(sample.mask for sample in category.samples if sample.mask)]:
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise DataError(f"{reader}: {path!r} of category '{category.name}' leads out of its folder")
+        if len(set(images)) < len(images):
+            raise DataError(f"{reader}: category '{category.name}' has an image twice")
+        for sample in category.samples:
+            _check_name("defect type", sample.defect_type, category.folder)
 
 
 def is_plain(root: Path) -> bool:

@@ -1,11 +1,27 @@
-"""The detectors by name; detector_settings.DETECTORS has their settings under the same names."""
+"""The detectors by name: our own, and those of other packages (plugins.py)."""
 
 from collections.abc import Mapping
 
+from apc_bench.detector_settings import plugged
 from apc_bench.detectors.apc import Apc
 from apc_bench.detectors.apc_plus import ApcPlus
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.prnet import PRNetDetector
 from apc_bench.detectors.protocol import Detector
+from apc_bench.errors import UsageError, unknown
 
-REGISTRY: Mapping[str, type[Detector]] = {"patchcore": PatchCore, "apc": Apc, "apc+": ApcPlus, "prnet": PRNetDetector}
+OWN: Mapping[str, type[Detector]] = {"patchcore": PatchCore, "apc": Apc, "apc+": ApcPlus, "prnet": PRNetDetector}
+"""detector_settings.DETECTORS has their settings under the same names."""
+
+
+def detector_class(name: str) -> type[Detector]:
+    """The class of a detector. Raises UsageError for an unknown name, and for a plugin that does not fit the protocol."""
+    found = plugged(name)
+    if found is None:
+        if name not in OWN:
+            raise UsageError(f"{unknown('detector', name, OWN)}; is the package that offers it installed on this machine?")
+        return OWN[name]
+    kind: type[Detector] = found.load()
+    if lacking := [method for method in ("train", "fit") if not callable(getattr(kind, method, None))]:
+        raise UsageError(f"{found} does not fit: it lacks {' and '.join(lacking)} (apc_bench.detectors.protocol.Detector)")
+    return kind
