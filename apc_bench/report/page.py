@@ -55,12 +55,13 @@ class Plot:
 @dataclass(frozen=True, slots=True)
 class Pictures:
     """All that the page shows besides tables. `categories`: what drilldown.drilldown gave, in the order of the categories. `files`: of each
-    category, (what, path from the page) of the figures made for papers."""
+    category, (what, path from the page) of the figures made for papers. `damaged`: what should have been shown and cannot be read."""
 
     plots: Sequence[Plot]
     categories: Sequence[Mapping[str, Any] | None]
     files: Mapping[str, Sequence[tuple[str, str]]]
     with_images: bool
+    damaged: Sequence[str] = ()
 
 
 def render_page(results: Results, tables: Sequence[Table], pictures: Pictures, found: Sequence[Answer] = ()) -> str:
@@ -82,7 +83,7 @@ def render_page(results: Results, tables: Sequence[Table], pictures: Pictures, f
         missing=next((table for table in tables if table.name == "missing"), None),
         short=SHORT,
         findings=list(_findings(results, behind)),
-        exclusions=list(exclusions(results)),
+        exclusions=list(exclusions(results, pictures.damaged)),
         pictures=pictures,
         alone=[plot for plot in pictures.plots if plot.under not in named],
         behind=behind.address,
@@ -171,8 +172,8 @@ def summary(results: Results) -> str:
     )
 
 
-def exclusions(results: Results) -> Iterator[tuple[str, str]]:
-    """What a figure does not rest on, besides missing trials: (what, which)."""
+def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """What a figure does not rest on, besides missing trials: (what, which). `unshown`: files behind figures that cannot be read."""
     for category, files in sorted(results.info.get("left_out", {}).items()):
         if files:
             yield f"Left out of {category}: cannot be read", ", ".join(files)
@@ -181,6 +182,8 @@ def exclusions(results: Results) -> Iterator[tuple[str, str]]:
             yield f"Masks of {category} that the resize emptied: image level only", ", ".join(images)
     for line in results.damaged:
         yield "Damaged", line
+    for line in unshown:
+        yield "Damaged, so not shown behind its figures", line
     if results.superseded:
         yield "Superseded", f"{_counted(results.superseded, 'older result', 'older results')} of the same trials left aside"
 

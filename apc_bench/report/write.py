@@ -120,6 +120,8 @@ def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path |
     figures = [drawing for drawing, *_ in shown] + [drawing for kind in papers.values() for drawing in kind.values()]
     done = iter(perform([*behind, *figures], results, run))
     categories = [next(done) for _ in results.categories]
+    damaged = sorted({line for category in categories if category for line in category.pop("damaged")})
+    categories = [category if category and category["trials"] else None for category in categories]
     scores = [next(done) for _ in results.categories]
     plots = [Plot(one.name, title, one.svg(), under) for one, title, under in shown if next(done)]
     drawn = [(kind, category, drawing) for kind, drawings in papers.items() for category, drawing in drawings.items() if next(done)]
@@ -131,7 +133,7 @@ def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path |
         files.setdefault(category, []).extend(
             (f"{kind} ({ending.upper()})", f"{place}/{drawing.name}.{ending}") for ending in drawing.formats
         )
-    return Pictures(plots, categories, files, data is not None)
+    return Pictures(plots, categories, files, data is not None, damaged)
 
 
 def make_tables(results: Results, run: Source, found: Sequence[Answer] = ()) -> list[Table]:
