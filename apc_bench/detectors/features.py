@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,11 @@ from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.detectors.protocol import Images, Memo
 from apc_bench.networks.backbones import Backbone, normalise
 from apc_bench.settings import digest
+from apc_bench.store.decoded import release
 
 BATCH = 16
+RELEASED_EVERY = 64
+"""Batches between two releases of memory-mapped pages (store/decoded.py)."""
 
 
 class FeatureSource:
@@ -33,6 +37,7 @@ class FeatureSource:
         self.seconds = 0.0
         self.grid = (0, 0)
         self._stored: NDArray[np.float32] | None = None
+        self._calls = 0
 
     def __call__(self, images: Images, positions: slice) -> Tensor:
         """Features of the images at `positions`, on the device."""
@@ -40,7 +45,15 @@ class FeatureSource:
         rows = images.rows[positions]
         features = self._remembered(images.array, rows) if self.key else self._compute(images.array, rows)
         self.seconds += time.perf_counter() - started
+        self._let_go(images.array, self._stored)
         return features
+
+    def _let_go(self, *arrays: NDArray[Any] | None) -> None:
+        """Now and then, of what lies on the disk."""
+        self._calls += 1
+        for array in arrays if self._calls % RELEASED_EVERY == 0 else ():
+            if array is not None:
+                release(array)
 
     def _remembered(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
         if not self.grid[0]:
@@ -59,6 +72,7 @@ class FeatureSource:
         for start in range(0, len(array), BATCH):
             stop = min(start + BATCH, len(array))
             torch.from_numpy(out[start:stop]).copy_(self._compute(array, np.arange(start, stop)))
+            self._let_go(array, out)
 
     @torch.inference_mode()
     def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:

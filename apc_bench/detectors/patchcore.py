@@ -50,12 +50,8 @@ def build_bank(
 
     The bank names an image by its position among `among`.
     """
-    patches = _all_patches(source, images)
+    patches, kept = _kept_patches(source, images, settings.patches_max, seed=seed)
     started = time.perf_counter()
-    kept = torch.arange(len(patches))
-    if settings.patches_max and settings.patches_max < len(patches):
-        kept = torch.randperm(len(patches), generator=torch.Generator().manual_seed(seed))[: settings.patches_max].sort().values
-        patches = patches[kept.to(patches.device)]
     count = min(max(1, int(len(patches) * settings.coreset_ratio)), settings.bank_max or len(patches))
     chosen = greedy_coreset(patches, count, projection_dim=settings.projection_dim, starting_points=settings.starting_points, seed=seed)
     vectors = patches[chosen].contiguous()
@@ -71,16 +67,24 @@ def build_bank(
     return bank, Stages(source.seconds, time.perf_counter() - started)
 
 
-def _all_patches(source: FeatureSource, images: Images) -> Tensor:
-    """(patches of all images, dimension), filled batch by batch: joining a list would hold everything twice."""
-    patches = torch.empty(0)
+def _kept_patches(source: FeatureSource, images: Images, most: int | None, *, seed: int) -> tuple[Tensor, Tensor]:
+    """(patches, dimension) of all images, or `most` of them at random, and their numbers, ascending. Filled batch by batch: what is not kept
+    is never held, and joining a list would hold everything twice."""
+    patches, kept = torch.empty(0), torch.empty(0, dtype=torch.int64)
+    done = 0
     for part in images.batches(BATCH):
         features = source(images, part)
         each, dimension = features.shape[1:]
-        if not len(patches):
-            patches = torch.empty((len(images) * each, dimension), dtype=features.dtype, device=features.device)
-        patches[part.start * each : part.stop * each] = features.flatten(0, 1)
-    return patches
+        if not len(kept):
+            total = len(images) * each
+            kept = torch.arange(total)
+            if most and most < total:
+                kept = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:most].sort().values
+            patches = torch.empty((len(kept), dimension), dtype=features.dtype, device=features.device)
+        upto = int(torch.searchsorted(kept, part.stop * each))
+        patches[done:upto] = features.flatten(0, 1)[(kept[done:upto] - part.start * each).to(features.device)]
+        done = upto
+    return patches, kept
 
 
 class FittedPatchCore:

@@ -1,6 +1,7 @@
 """A category's decoded images, memory-mapped from the cache: decoded once per category, input size and node, never per trial or epoch."""
 
 import json
+import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +43,21 @@ def decoded(cache: Cache, category: Category, fingerprint: str, geometry: Geomet
         (folder / "state.json").write_text(json.dumps(state.tolist()))
         images.flush()
         masks.flush()
+        release(images)
+        release(masks)
 
     folder = cache.entry("decoded", key, build)
     state = np.array(json.loads((folder / "state.json").read_text()))
     load = _mapped(folder)
     return Decoded(load("images"), load("masks"), load("placement"), state)
+
+
+def release(array: NDArray[Any], *, above: int = 1 << 28) -> None:
+    """Lets go of the pages of a memory-mapped array of more than `above` bytes: they stay in the system's cache until that needs the room, and
+    a category larger than memory is not held by the process that reads through it. Any other array is left alone."""
+    mapping: Any = array.base
+    if isinstance(mapping, mmap.mmap) and array.nbytes > above and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _mapped(folder: Path) -> Callable[[str], NDArray]:  # type: ignore[type-arg]
@@ -83,6 +94,7 @@ def memo_array(
         out = _new_array(folder / "array.npy", np.float32, shape)
         fill(out)
         out.flush()
+        release(out)
 
     array: NDArray[np.float32] = np.load(cache.entry("features", key, build) / "array.npy", mmap_mode="r")
     return array

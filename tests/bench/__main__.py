@@ -28,6 +28,7 @@ MEASUREMENTS = (
     "end_to_end",
     "overhead",
     "reports",
+    "large_category",
     "gate",
     "statistics",
     *ON_GPU,

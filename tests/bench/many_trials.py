@@ -24,7 +24,8 @@ from apc_bench.work import Order, Outcome
 TYPES = ("bent", "broken", "colour", "cut", "scratch")
 TRAIN, GOOD, PER_TYPE = 242, 31, 17  # MVTec AD's means over categories
 IMAGE_SIZE, PHOTO_SIZE, GRID = 700, 900, 28
-TRIALS_PER_SEED = 15 * 6  # the paper's job: three frozen systems and APC at three numbers of shots
+SYSTEMS = ("patchcore", "apc", "apc-frozen", "patchcore-wr50")
+TRIALS_PER_SEED = 15 * 6  # of the paper's job three frozen systems and APC at three numbers of shots
 STEPS_PER_SEED = 15 * 9  # and its fine-tunings
 CURVE_POINTS = {("image", "roc"): 60, ("image", "pr"): 110, ("pixel", "roc"): 400, ("pixel", "pr"): 400, ("pixel", "pro"): 400}
 
@@ -71,8 +72,8 @@ def with_photos(root: Path) -> None:
 
 
 def planned(data: Path, cache: Path, seeds: int, **flags: Any) -> Prepared:
-    """The paper's job on `data` with some number of seeds."""
-    sweep, _ = sweep_from("paper", {"seeds": tuple(range(seeds)), "device": "cpu", **flags})
+    """The paper's job on `data` with some number of seeds, without PRNet."""
+    sweep, _ = sweep_from("paper", {"seeds": tuple(range(seeds)), "device": "cpu", "only": SYSTEMS, **flags})
     return prepare(sweep, data, Cache(cache), say=lambda line: None, dry=True)
 
 
