@@ -1,4 +1,4 @@
-"""How few samples? Image AUROC and missed defects at the calibrated threshold against shots, with the baseline at none."""
+"""How few samples? AUROC, and missed defects with the false alarms that they cost, against shots, with the baseline at none."""
 
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,13 @@ from apc_bench.report.figures import COLUMN, WITH_PNG, Look, file_name, legend_b
 from apc_bench.report.source import Source
 from apc_bench.report.stats import mean, t_interval
 
-PANELS = (("image_auroc", "Image AUROC"), ("missed_rate", "Missed defects"))
+PANELS = (
+    ("image_auroc", "Image AUROC"),
+    ("pixel_auroc", "Pixel AUROC"),
+    ("missed_rate", "Missed defects"),
+    ("false_alarm_rate", "False alarms"),
+)
+"""The two rates stand side by side: a threshold that was calibrated on few normal images may let more through than was asked for."""
 
 
 def few_drawings(results: Results, folder: Path) -> dict[str, Drawing]:
@@ -28,27 +34,32 @@ def _few(category: str | None, results: Results, run: Source) -> Figure | None:
 
 
 def few_figure(results: Results, category: str | None) -> Figure | None:
-    """Two panels of one category or (None) of the mean over categories. Bands are 95 % t intervals over seeds, so that they tell how far
+    """Four panels of one category or (None) of the mean over categories, without those that are undefined. Bands are 95 % t intervals over seeds, so that they tell how far
     another draw of anomalous images may lie; from two seeds on. None where no figure is defined."""
     drawn = looks(results)
     numbers = (0, *results.shots)
     trained = dict.fromkeys(system.method for system in results.systems if not system.frozen)
     with style():
-        figure = Figure(figsize=(COLUMN, 2.3), layout="constrained")
-        axes = list(figure.subplots(1, 2).flat)
+        figure = Figure(figsize=(COLUMN, 3.9), layout="constrained")
+        axes = list(figure.subplots(2, 2).flat)
+        allowed = 100 * float(results.settings.get("false_alarms", 0.05))
         for axis, (metric, title) in zip(axes, PANELS, strict=True):
-            allowed = results.settings.get("false_alarms", 0.05)
-            axis.set_title(title if metric == "image_auroc" else f"{title}\nat {100 * allowed:g} % false alarms")
+            axis.set_title(f"{title}\nat the threshold for {allowed:g} %" if metric.endswith("_rate") else title)
             axis.set_xticks(range(len(numbers)), [str(number) for number in numbers])
-            axis.set_xlabel("Anomalous samples")
             for method in trained:
                 _draw(axis, results, method, metric, category, drawn[method], numbers)
-        axes[0].set_ylabel("Percent")
+            axis.set_visible(bool(axis.lines))
+            if metric == "false_alarm_rate":
+                axis.axhline(allowed, color="0.5", linewidth=0.8, linestyle=":")
+        for axis in axes[::2]:
+            axis.set_ylabel("Percent")
+        for axis in axes[2:]:
+            axis.set_xlabel("Anomalous samples")
         seeds = len(results.seeds)
         band = f" (95 % interval over {seeds} seeds)" if seeds > 1 else ""
         figure.suptitle(title_of(f"{results.dataset}: {category or 'mean over categories'}{band}"))
         legend_below(figure, axes)
-    return figure if any(axis.lines for axis in axes) else None
+    return figure if any(axis.get_visible() for axis in axes) else None
 
 
 def _draw(axis: Axes, results: Results, method: str, metric: str, category: str | None, look: Look, numbers: tuple[int, ...]) -> None:

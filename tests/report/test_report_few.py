@@ -18,7 +18,7 @@ def test_the_line_starts_at_the_baseline_and_its_band_is_the_t_interval_over_see
     results = read_results(make_run(shots=(1, 10), seeds=(0, 1, 2), detail=False))
     figure = few_figure(results, category)
     assert figure is not None
-    for axis, metric in zip(figure.axes, ("image_auroc", "missed_rate"), strict=True):
+    for axis, metric in zip(figure.axes, ("image_auroc", "pixel_auroc", "missed_rate", "false_alarm_rate"), strict=True):
         systems = [results.baseline, *(system for system in results.systems if system.method == "apc")]
         samples = [per_seed(results, system, metric, category) for system in systems if system]
         (line,) = [line for line in axis.lines if line.get_label() == systems[-1].title]
