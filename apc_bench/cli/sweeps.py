@@ -10,7 +10,11 @@ from apc_bench.cli.options import FOLDER, Names, Numbers
 
 
 @click.command()
-@click.option("--job", metavar="NAME|FILE", help="A shipped job (quickstart, nightly, paper, tiny) or a job file ending in .yaml.")
+@click.option(
+    "--job",
+    metavar="NAME|FILE",
+    help="A shipped job (quickstart, paper, photos, nightly, prnet, ablation, …) or a job file ending in .yaml.",
+)
 @click.option(
     "--like", type=FOLDER, metavar="RUN", help="Repeat the run of that folder: its settings, data, weights and seeds, into another --run."
 )

@@ -34,8 +34,8 @@ def _few(category: str | None, results: Results, run: Source) -> Figure | None:
 
 
 def few_figure(results: Results, category: str | None) -> Figure | None:
-    """Four panels of one category or (None) of the mean over categories, without those that are undefined. Bands are 95 % t intervals over seeds, so that they tell how far
-    another draw of anomalous images may lie; from two seeds on. None where no figure is defined."""
+    """Four panels of one category or (None) of the mean over categories, without those that are undefined. Bands are 95 % t intervals over
+    seeds, so that they tell how far another draw of anomalous images may lie; from two seeds on. None where no figure is defined."""
     drawn = looks(results)
     numbers = (0, *results.shots)
     trained = dict.fromkeys(system.method for system in results.systems if not system.frozen)

@@ -1,6 +1,8 @@
 """Real Ray, real processes: the executor changes no number, loses no step and ends what must end."""
 
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,3 +42,33 @@ def test_a_second_sweep_on_the_folder_is_told_who_holds_it(place, serial):
         done = finish(sweep(place, "serial", "--executor", "serial"), code=2)
     assert f"in use by process {os.getpid()}" in done.stderr
     assert done.stderr.count("error:") == 1
+
+
+HOLDING = """
+from apc_bench.executors.drive import Resources
+from apc_bench.executors.ray import _private
+with _private(Resources(1, {}, workers=1)) as ray:
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    input()
+"""
+
+
+def test_a_stranger_without_the_token_cannot_join_a_private_ray():
+    """SECURITY.md: Ray's ports listen on all interfaces, and the token keeps others out."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    try:
+        address = holder.stdout.readline().strip()
+        assert address
+        stranger = f"import ray; ray.init(address={address!r}, log_to_driver=False); print('joined')"
+        env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+        tried = subprocess.run([sys.executable, "-c", stranger], env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert "joined" not in tried.stdout
+        assert tried.returncode != 0
+        assert "auth" in tried.stderr.lower() or "token" in tried.stderr.lower()
+    finally:
+        holder.stdin.write("\n")
+        holder.communicate(timeout=60)
