@@ -62,7 +62,7 @@ def leftovers(into: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_each_layout_is_fetched_counted_and_swept(name, small, monkeypatch, tmp_path):
+def test_each_layout_is_fetched_checked_and_swept(name, small, monkeypatch, tmp_path):
     server, _, into = small(name)
     with serving(server):
         served(monkeypatch, name, server)
@@ -73,6 +73,7 @@ def test_each_layout_is_fetched_counted_and_swept(name, small, monkeypatch, tmp_
     dataset = read_dataset(into / name)
     loco = name == "mvtec_loco"
     assert all(category.masked != loco for category in dataset.categories)
+    assert "0 errors" in apc_bench("data", "check", into / name, "--reserve", "2").output
     job = tmp_path / "job.yaml"
     job.write_text(JOB)
     options = ("--executor", "serial", "--run", tmp_path / "run", "--cache", tmp_path / "cache")
