@@ -24,7 +24,7 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="apc-bench")
 def cli() -> None:
-    """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore and AnomalousPatchCore (APC)."""
+    """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore, AnomalousPatchCore (APC) and PRNet."""
 
 
 for command in (sweep, status, report, export, compare, evaluate, gate, history, submit, data):

@@ -1,4 +1,4 @@
-"""`data list` and `data fetch`: known datasets, and how one comes here."""
+"""`data list`, `data fetch` and `data synth`: known datasets, and how one comes here."""
 
 import sys
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from apc_bench.cli.options import FOLDER
+from apc_bench.cli.options import FOLDER, Names
 from apc_bench.errors import UsageError, unknown
 
 
 @click.group()
 def data() -> None:
-    """Datasets: what is known, fetched, and healthy."""
+    """Datasets: what is known, fetched, made and healthy."""
 
 
 _INTO = click.option(
@@ -80,6 +80,22 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
     click.echo(f"ready: {place_of(known, folder)}")
     click.echo(f"images counted: {known.expected.known()}")
     click.echo(f"next: apc-bench sweep --data {place_of(known, folder)}")
+
+
+@data.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+@click.option("--categories", type=Names(), metavar="A,B", help="Only these of weave, granite, washer and connector.")
+@click.option("--size", type=int, default=128, show_default=True, metavar="N", help="Pixels of a side.")
+@click.option("--train", type=int, default=48, show_default=True, metavar="N", help="Normal training images per category.")
+@click.option("--good", type=int, default=24, show_default=True, metavar="N", help="Normal test images per category.")
+@click.option("--per-type", type=int, default=12, show_default=True, metavar="N", help="Anomalous images per defect type.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+def synth(folder: Path, categories: tuple[str, ...] | None, **numbers: int) -> None:
+    """Make a synthetic dataset in the new folder DIR, in MVTec layout with masks: the same numbers give the same bytes."""
+    from apc_bench.datasets.synthetic import CATEGORIES, make_dataset
+
+    make_dataset(folder, categories=categories or CATEGORIES, **numbers)
+    click.echo(f"next: apc-bench sweep --data {folder}")
 
 
 def _ask(title: str) -> None:

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
+from support import apc_bench
 
 from apc_bench.datasets import synthetic
+from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.synthetic import CATEGORIES, defect_types, fields, make_dataset
 from apc_bench.datasets.synthetic.sample import changed, generator, render_sample
 from apc_bench.errors import DataError, StorageError, UsageError
@@ -211,3 +213,25 @@ def test_a_folder_that_appears_meanwhile_is_not_overwritten(tmp_path: Path, monk
     with pytest.raises(StorageError, match="cannot write the synthetic dataset"):
         make_tiny(tmp_path / "data")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["other.txt"]
+
+
+def test_data_synth_makes_the_dataset_that_a_sweep_reads(tmp_path):
+    command = (
+        "data",
+        "synth",
+        tmp_path / "made",
+        "--categories",
+        "weave",
+        "--size",
+        "32",
+        "--train",
+        "3",
+        "--good",
+        "2",
+        "--per-type",
+        "1",
+    )
+    assert f"next: apc-bench sweep --data {tmp_path / 'made'}" in apc_bench("data", "synth", *command[2:]).output
+    assert len(read_dataset(tmp_path / "made").categories[0].samples) == 8
+    assert "exists already" in apc_bench(*command, code=2).output
+    assert "known" in apc_bench("data", "synth", tmp_path / "other", "--categories", "weav", code=2).output
