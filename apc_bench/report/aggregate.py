@@ -93,6 +93,11 @@ class Results:
         return settings
 
     @property
+    def folded(self) -> bool:
+        """Whether the run was cross-fitted: then its seeds are folds."""
+        return self.settings.get("protocol") == "crossfit"
+
+    @property
     def baseline(self) -> System | None:
         """The frozen system that others are compared with: the method `patchcore`, or else the first frozen one of the job."""
         frozen = [system for system in self.systems if system.frozen]

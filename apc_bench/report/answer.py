@@ -76,7 +76,7 @@ class Answer:
 
 def answers(results: Results, run: Source) -> list[Answer]:
     """The answer for each category where every trial is done; none of a run that was not cross-fitted or has no frozen baseline."""
-    if results.settings.get("protocol") != "crossfit" or results.baseline is None or not results.shots:
+    if not results.folded or results.baseline is None or not results.shots:
         return []
     systems = [results.baseline, *(system for system in results.at_most_shots() if system != results.baseline)]
     systems = [system for system in systems if not results.missing(system)]

@@ -54,7 +54,7 @@ def data(results: Results) -> Iterable[Note]:
 def test_set(results: Results) -> Iterable[Note]:
     if part := results.settings.get("part"):
         yield Note("Part", f"only test images that groups.csv puts in part '{part}'; draws come from it too")
-    if results.settings.get("protocol") == "crossfit":
+    if results.folded:
         yield _crossfit(results)
         return
     reserve = results.settings["reserve"]

@@ -168,7 +168,7 @@ def summary(results: Results) -> str:
     size = f"{results.settings['image_size']} px, {results.settings['resize']}"
     return (
         f"{_and(methods)} on {_counted(len(results.categories), 'category', 'categories')} of {results.dataset} at {size}{shots}, "
-        f"{_counted(len(results.seeds), 'seed', 'seeds')}: {done}."
+        f"{_counted(len(results.seeds), *(('fold', 'folds') if results.folded else ('seed', 'seeds')))}: {done}."
     )
 
 

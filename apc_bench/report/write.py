@@ -58,7 +58,11 @@ def terminal_table(results: Results) -> TerminalTable:
     """The poster's table for a terminal (rich): the systems on the common test set."""
     poster = tables.poster(results, ())
     means = "mean over categories" if len(results.categories) > 1 else "mean"
-    spread = f"{means} ± sd over {len(results.seeds)} seeds" if len(results.seeds) > 1 else f"{means}, one seed"
+    spread = (
+        f"{means} ± sd over {len(results.seeds)} {'folds' if results.folded else 'seeds'}"
+        if len(results.seeds) > 1
+        else f"{means}, one seed"
+    )
     caption = f"Percent, {spread}; F1: the largest over all thresholds, an oracle"
     if any("/" in cell.text for row in poster.rows for cell in row.cells):
         caption += "\n(2/3): over 2 of 3 categories, those complete for every system"

@@ -1,4 +1,4 @@
-"""What a cross-fitted run answers: shares, ranks and chance against scipy and statsmodels' published examples, and the words."""
+"""What a cross-fitted run answers: shares, ranks and chance against scipy, scikit-learn and brute force, and the words."""
 
 import itertools
 
