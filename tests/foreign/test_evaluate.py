@@ -200,3 +200,38 @@ def test_scores_that_are_wrong_are_named(tmp_path, text, message):
     with pytest.raises(DataError) as caught:
         read_scores(tmp_path / "s.csv", ["part"])
     assert message in str(caught.value)
+
+
+NARROWED = {
+    "crossfit": "protocol: crossfit\nfolds: 2\n",
+    "unseen": "unseen: dent\nreserve: 2\nshots: [1]\nseeds: [0, 1]\n",
+    "part": "part: dev\nreserve: 2\nshots: [1]\nseeds: [0, 1]\n",
+}
+
+
+@pytest.mark.parametrize("kind", NARROWED)
+def test_a_runs_own_split_is_evaluated_on_whatever_narrows_it(kind, tmp_path):
+    """Folds, an unseen type, a part of groups.csv: the foreign method meets the images that the run's own methods met."""
+    data = make_category(tmp_path / "data", train=24, good=4, defects=6, size=SIZE)
+    folder = data / "part"
+    for place in ("test", "ground_truth"):
+        shutil.copytree(folder / place / "dent", folder / place / "scratch")
+    for path in (folder / "test" / "scratch").iterdir():
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    rows = [
+        f"test/{path.parent.name}/{path.name},{path.parent.name}{path.stem},{'dev' if int(path.stem) < 3 else 'final'}"
+        for path in (folder / "test").rglob("*.png")
+    ]
+    (folder / "groups.csv").write_text("\n".join(["image,group,part", *rows]))
+    job = tmp_path / "job.yaml"
+    method = "methods: {patchcore: {backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}}\n"
+    job.write_text(f"image_size: {SIZE}\n{NARROWED[kind]}{method}")
+    run, maps = tmp_path / "run", tmp_path / "maps"
+    apc_bench("sweep", "--job", job, "--data", data, "--run", run, "--cache", tmp_path / "cache", "--executor", "serial")
+    for seed in (0, 1):
+        apc_bench("export", run, maps / f"seed={seed}", "--method", "patchcore", "--seed", seed)
+    apc_bench("evaluate", maps, "--name", "foreign", "--run", run, "--cache", tmp_path / "cache")
+    for seed in (0, 1):
+        ours, theirs = own(run, "patchcore", 0, seed, "part"), own(run, "foreign", 0, seed, "part")
+        for name in ("normal", "anomalous", "image_auroc", "pixel_auroc", "pixel_ap"):
+            assert theirs[name] == pytest.approx(ours[name], abs=1e-9), name
