@@ -1,5 +1,6 @@
 """One category of thousands of images, from files to the report, with bounded patches and bank: seconds, memory, and how they grow."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ TESTED = 200
 def figures() -> list[Figure]:
     """The whole commands, start of Python included; memory is the largest resident size of any process, memory-mapped pages included."""
     seconds, memory, how = [], [], []
+    os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # as users run it: bench/__main__.py switches huge pages off, for peers
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         job = place / "large.yaml"
