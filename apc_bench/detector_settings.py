@@ -243,7 +243,10 @@ def settings_class(detector: str) -> type[DetectorSettings]:
         if detector not in DETECTORS:
             raise UsageError(unknown("detector", detector, detector_names()))
         return DETECTORS[detector]
-    kind = getattr(found.load(), "settings_class", None)
+    detector_class = found.load()
+    kind = getattr(detector_class, "settings_class", None)
     if not (isinstance(kind, type) and issubclass(kind, DetectorSettings)):
         raise UsageError(f"{found} does not fit: its settings_class must be a subclass of apc_bench.detector_settings.DetectorSettings")
+    if lacking := [method for method in ("train", "fit") if not callable(getattr(detector_class, method, None))]:
+        raise UsageError(f"{found} does not fit: it lacks {' and '.join(lacking)} (apc_bench.detectors.protocol.Detector)")
     return kind

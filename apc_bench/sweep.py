@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apc_bench import work
-from apc_bench.errors import DamagedFile, RunError, StorageError
+from apc_bench.detector_settings import plugged
+from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
 from apc_bench.executors import serial
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.preparation import Prepared
@@ -114,7 +115,20 @@ def find_fault(order: work.Order) -> str | None:
     sweep = order.sweep
     here = computing_environment(device=sweep.device, threads=sweep.threads, precision=sweep.precision)
     differing = [f"{name} is {here.get(name)!r}, not {value!r}" for name, value in order.environment.items() if here.get(name) != value]
+    differing += [
+        f"the package of detector '{name}' is {found!r}, not {package!r}"
+        for name, package in order.packages.items()
+        if (found := _package(name)) != package
+    ]
     return f"would compute other bits: {'; '.join(differing)}" if differing else None
+
+
+def _package(detector: str) -> str:
+    try:
+        found = plugged(detector)
+    except UsageError as error:
+        return str(error)
+    return found.package if found else "absent"
 
 
 def _lost(run: Run, order: work.Order, step: Step, cause: str) -> work.Outcome | bool:
@@ -149,6 +163,7 @@ def _order(prepared: Prepared, path: Path, cache: Cache, execution: Execution, h
         fingerprints={planned.category.name: planned.fingerprint for planned in prepared.planned},
         weights={name: found.sha256 for name, found in prepared.weights.items()},
         environment=prepared.environment,
+        packages={method.detector: method.package for method in prepared.sweep.chosen.values() if method.package},
         holding=holding,
         step_timeout=execution.step_timeout,
     )

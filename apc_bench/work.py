@@ -1,7 +1,7 @@
 """What travels to a worker and back: the order that all steps of a sweep share, and how a step ended. Loads no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from apc_bench.settings import Sweep
@@ -12,6 +12,7 @@ class Order:
     """What every step of a sweep shares: settings (device and precision resolved), places, and the hashes that it must find there.
 
     fingerprints: category -> fingerprint; weights: method -> sha256; environment: what decides bits (store/provenance.py);
+    packages: detector of another package -> `name version`;
     holding: the sweep's name for its hold on the run folder (store/lock.py); step_timeout: seconds after which a step ends its own process,
     which must then be a worker's.
     """
@@ -23,6 +24,7 @@ class Order:
     fingerprints: Mapping[str, str]
     weights: Mapping[str, str]
     environment: Mapping[str, str]
+    packages: Mapping[str, str] = field(default_factory=dict)
     holding: str | None = None
     step_timeout: float | None = None
 

@@ -1,7 +1,6 @@
 """Detectors and readers of other packages: the README's example as an installed package, and what is said of one that does not fit."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,38 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from plugin_support import JOB, example, install
 from support import apc_bench, make_category
 
 from apc_bench import plugins
-
-README = Path(__file__).resolve().parents[1] / "README.md"
-JOB = """
-image_size: 32
-reserve: 2
-shots: [1]
-seeds: [0]
-methods:
-  mine: {detector: deviation, backbone: builtin, title: Deviation, settings: {floor: 2}}
-"""
-
-
-def example() -> tuple[str, str, str]:
-    """The README's detector, entry points and reader."""
-    section = README.read_text().split("## Detectors and readers of your own")[1].split("\n## ")[0]
-    detector, reader = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (toml,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
-    return detector, toml, reader
-
-
-def install(site: Path, package: str, modules: dict[str, str], entries: str, version: str = "0.1") -> None:
-    """What an installer leaves: modules and the package's metadata."""
-    info = site / f"{package.replace('-', '_')}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    text = re.sub(r'\[project\.entry-points\."(.*?)"\]', r"[\1]", entries).replace('"', "")
-    (info / "entry_points.txt").write_text(text)
-    for name, code in modules.items():
-        (site / f"{name}.py").write_text(code)
+from apc_bench.sweep import find_fault
+from apc_bench.work import Order
 
 
 @pytest.fixture
@@ -138,7 +111,7 @@ def test_a_plugin_that_does_not_fit_is_one_line_with_its_package(kind, site, swe
     code, said = BAD[kind]
     _, toml, _ = example()
     install(site, "apc-deviation", {"deviation": code}, toml.split('[project.entry-points."apc_bench.readers')[0])
-    output = swept(code=1 if kind == "fit" else 2)
+    output = swept(code=2)
     assert said in output
     assert "detector 'deviation' of package apc-deviation 0.1" in output
     assert "Traceback" not in output
@@ -163,6 +136,33 @@ def test_a_reader_whose_files_lie_elsewhere_is_refused(site, swept, tmp_path):
     (folder / "labels.csv").write_text("image,type,train\n../../secret.png,good,1\n")
     output = swept(code=2, data=tmp_path / "own")
     assert "reader 'labels' of package apc-labels 0.1: '../../secret.png' of category 'bracket' leads out of its folder" in output
+
+
+def test_a_reader_that_fails_is_one_line_with_its_package(site, swept, tmp_path):
+    detector, toml, reader = example()
+    install(site, "apc-labels", {"deviation": detector, "labels": reader}, toml)
+    folder = tmp_path / "own" / "bracket"
+    folder.mkdir(parents=True)
+    (folder / "labels.csv").write_text("photo,type,train\n1.png,good,1\n")
+    output = swept(code=2, data=tmp_path / "own")
+    assert f"reader 'labels' of package apc-labels 0.1 cannot read {tmp_path / 'own'}: KeyError: 'image'" in output
+    assert "Traceback" not in output
+
+
+def test_a_node_with_another_version_of_the_package_is_named(site, swept, tmp_path, monkeypatch):
+    """Else its results would stand under the key of this version."""
+    orders = []
+    monkeypatch.setattr("apc_bench.sweep.work.Order", lambda **given: orders.append(Order(**given)) or orders[-1])
+    detector, toml, reader = example()
+    install(site, "apc-deviation", {"deviation": detector, "labels": reader}, toml)
+    swept()
+    assert find_fault(orders[0]) is None
+    next(site.glob("*.dist-info")).rename(site / "old")
+    plugins.offered.cache_clear()
+    assert find_fault(orders[0]) == "would compute other bits: the package of detector 'deviation' is 'absent', not 'apc-deviation 0.1'"
+    install(site, "apc-deviation", {}, toml, version="0.2")
+    plugins.offered.cache_clear()
+    assert "'deviation' is 'apc-deviation 0.2', not 'apc-deviation 0.1'" in find_fault(orders[0])
 
 
 def test_the_commands_of_a_fresh_process_find_it_too(site, tmp_path):

@@ -113,13 +113,25 @@ def _by_plugins(root: Path, name: str) -> Dataset | None:
     it does not know the folder. Each category's files must lie in `root`/category. Raises DataError for what does not fit, or is claimed twice."""
     claims: dict[str, Dataset] = {}
     for reader in (plugin for found in plugins.offered(plugins.READERS).values() for plugin in found):
-        dataset = reader.load()(root, name)
+        dataset = _asked(reader, root, name)
         if dataset is not None:
             _check_read(dataset, root, str(reader))
             claims[str(reader)] = dataset
     if len(claims) > 1:
         raise DataError(f"{root} is claimed by {' and by '.join(claims)}: uninstall one of them")
     return next(iter(claims.values()), None)
+
+
+def _asked(reader: plugins.Plugin, root: Path, name: str) -> Dataset | None:
+    read = reader.load()
+    try:
+        dataset: Dataset | None = read(root, name)
+    except DataError as error:
+        raise DataError(f"{reader}: {error}") from None
+    except Exception as error:  # code that is not ours
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{reader} cannot read {root}: {type(error).__name__}: {reason}; mend the folder, or uninstall it") from error
+    return dataset
 
 
 def _check_read(dataset: Dataset, root: Path, reader: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from apc_bench.detector_settings import plugged
+from apc_bench.detector_settings import plugged, settings_class
 from apc_bench.detectors.apc import Apc
 from apc_bench.detectors.apc_plus import ApcPlus
 from apc_bench.detectors.patchcore import PatchCore
@@ -21,7 +21,6 @@ def detector_class(name: str) -> type[Detector]:
         if name not in OWN:
             raise UsageError(f"{unknown('detector', name, OWN)}; is the package that offers it installed on this machine?")
         return OWN[name]
+    settings_class(name)
     kind: type[Detector] = found.load()
-    if lacking := [method for method in ("train", "fit") if not callable(getattr(kind, method, None))]:
-        raise UsageError(f"{found} does not fit: it lacks {' and '.join(lacking)} (apc_bench.detectors.protocol.Detector)")
     return kind
