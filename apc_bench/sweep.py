@@ -216,6 +216,9 @@ def _info(prepared: Prepared) -> dict[str, Any]:
         name: {"sha256": found.sha256, "origin": found.origin, "backbone": prepared.sweep.methods[name].backbone}
         for name, found in prepared.weights.items()
     }
+    for name, method in prepared.sweep.chosen.items():
+        if method.package:
+            weights[name]["package"] = method.package
     return {
         "dataset": prepared.dataset.name,
         "data": str(prepared.dataset.root),

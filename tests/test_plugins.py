@@ -59,6 +59,7 @@ def test_the_readmes_detector_runs_like_our_own_and_a_new_version_is_computed_an
     assert row["image_auroc"] == 1.0, "a bright square on noise"
     assert row["pixel_auroc"] > 0.9
     assert row["threshold"] is not None
+    assert "apc-deviation 0.1" in (tmp_path / "run" / "report" / "index.html").read_text(), "the page says which package it was"
     assert "1 were done before" in swept()
     next(site.glob("*.dist-info")).rename(site / "old")
     install(site, "apc-deviation", {}, toml, version="0.2")
