@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from processes import wait_until
 from support import apc_bench, make_category
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -54,6 +55,11 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield started
         started.close()
+
+
+def until(page: Page, expression: str, argument: object = None) -> None:
+    """Waits for the expression to come true. Asked from here: the browser's own waiting evaluates text, which the page's policy forbids."""
+    assert wait_until(lambda: bool(page.evaluate(expression, argument)), 30), expression
 
 
 @pytest.fixture
@@ -126,7 +132,7 @@ def test_every_link_to_images_leads_to_a_trial_with_images(report: Path, visit: 
     assert len(links) >= 2 * 3  # every category and system at least
     for link in sorted(links):
         page.evaluate("(link) => { location.hash = link; }", link)
-        page.wait_for_function("(link) => `#images/${choices.map((one) => one.value).join('/')}` === link", arg=link)
+        until(page, "(link) => `#images/${choices.map((one) => one.value).join('/')}` === link", link)
         assert page.locator("#trial .case").count() == 6
         assert unloaded(page) == []
 
@@ -137,10 +143,10 @@ def test_the_choices_lead_to_every_trial_and_back(report: Path, visit: Any) -> N
     assert page.locator("#trial line.threshold").count() == 0  # eight training images calibrate nothing
     page.locator("#choose-category").select_option("weave")
     page.locator("#choose-seed").select_option("0")
-    page.wait_for_function("document.querySelector('#trial h3').textContent === 'weave · PatchCore · seed 0'")
+    until(page, "document.querySelector('#trial h3').textContent === 'weave · PatchCore · seed 0'")
     assert page.locator("#trial line.threshold").count() == 1
     page.go_back()
-    page.wait_for_function("document.querySelector('#trial h3').textContent === 'weave · PatchCore · seed 1'")
+    until(page, "document.querySelector('#trial h3').textContent === 'weave · PatchCore · seed 1'")
 
 
 def test_a_detector_without_a_memory_bank_says_so(report: Path, visit: Any) -> None:
@@ -156,7 +162,7 @@ def test_names_are_shown_as_they_are(report: Path, visit: Any) -> None:
     for system in range(3):
         for seed in (0, 1):
             page.evaluate("(link) => { location.hash = link; }", f"#images/0/{system}/{seed}")
-            page.wait_for_function("(end) => location.hash.endsWith(end) && choices[2].value === end[2]", arg=f"{system}/{seed}")
+            until(page, "(end) => location.hash.endsWith(end) && choices[2].value === end[2]", f"{system}/{seed}")
             names |= set(page.locator("#trial .case h4 span").all_inner_texts())
     assert any(HARM in name for name in names)
     assert any("ä ö ü 'q' \"d\"" in name for name in names)
@@ -182,7 +188,7 @@ def test_tables_sort_by_mouse_and_keyboard(report: Path, visit: Any) -> None:
     cell = page.locator("#gains td a").first
     cell.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'images'")
+    until(page, "document.activeElement.id === 'images'")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "choose-category"
     page.locator("#per_category th", has_text="Category").get_by_role("button").press("Space")
