@@ -91,7 +91,8 @@ def test_a_step_out_of_gpu_memory_has_one_more_try_with_the_gpu_to_itself(cluste
     script = Path(__file__).parent / "memory_errors.py"
     ended = subprocess.run([sys.executable, str(script), cluster.address], capture_output=True, text=True, timeout=200, check=False)
     expected = ["huge False out of memory on 1 GPU", "large True had 1 GPU", "small True had 0.5 GPU"]
-    assert sorted(ended.stdout.splitlines()) == expected, ended.stderr
+    told = [line for line in ended.stdout.splitlines() if "(raylet)" not in line]  # Ray may tell of workers of an earlier test
+    assert sorted(told) == expected, ended.stdout + ended.stderr
 
 
 def test_a_node_that_goes_half_way_costs_its_steps_alone(cluster, place, serial):
