@@ -226,11 +226,6 @@ DETECTORS: dict[str, type[DetectorSettings]] = {
 """Our own detectors; other packages add theirs (plugins.py)."""
 
 
-def detector_names() -> list[str]:
-    """Our own detectors and those of other packages."""
-    return [*DETECTORS, *(name for name in plugins.offered(plugins.DETECTORS) if name not in DETECTORS)]
-
-
 def plugged(detector: str) -> plugins.Plugin | None:
     """The package that the detector comes from; None for one of our own, or an unknown one. Raises UsageError where names clash."""
     return plugins.plugin(plugins.DETECTORS, detector, own=DETECTORS)
@@ -241,7 +236,7 @@ def settings_class(detector: str) -> type[DetectorSettings]:
     found = plugged(detector)
     if found is None:
         if detector not in DETECTORS:
-            raise UsageError(unknown("detector", detector, detector_names()))
+            raise UsageError(unknown("detector", detector, {**DETECTORS, **plugins.offered(plugins.DETECTORS)}))
         return DETECTORS[detector]
     detector_class = found.load()
     kind = getattr(detector_class, "settings_class", None)

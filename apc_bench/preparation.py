@@ -187,12 +187,16 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
 def _hashes(category: Category, cache: Cache) -> dict[str, str]:
     """Image and mask, relative to the category's folder -> sha256; '' for what cannot be opened, which decoding then names with all others."""
     names = [name for sample in category.samples for name in (sample.image, sample.mask) if name]
-    opened = [name for name in names if _opens(category.folder / name)]
+    paths = {name: category.folder / name for name in names}
+    threads = os.cpu_count() or 1
     try:
-        by_path = cache.hashes([category.folder / name for name in opened], threads=os.cpu_count() or 1)
-    except OSError as error:
-        raise DataError(f"category '{category.name}': cannot read {error.filename}: {error.strerror}") from None
-    return dict.fromkeys(names, "") | {name: by_path[category.folder / name] for name in opened}
+        by_path = cache.hashes(paths.values(), threads=threads)
+    except OSError:
+        try:
+            by_path = cache.hashes([path for path in paths.values() if _opens(path)], threads=threads)
+        except OSError as error:
+            raise DataError(f"category '{category.name}': cannot read {error.filename}: {error.strerror}") from None
+    return {name: by_path.get(path, "") for name, path in paths.items()}
 
 
 def _opens(path: Path) -> bool:

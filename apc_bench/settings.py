@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
-from apc_bench.detector_settings import DetectorSettings, Frozen, Losses, PatchCoreSettings, Share, detector_names, plugged, settings_class
+from apc_bench.detector_settings import DetectorSettings, Frozen, Losses, PatchCoreSettings, Share, plugged, settings_class
 from apc_bench.errors import UsageError, unknown
 
 BACKBONES = ("resnet18", "resnet50", "wide_resnet50_2", "moco_v3_resnet50", "builtin")
@@ -31,8 +31,6 @@ class Method(Frozen):
     @field_validator("detector")
     @classmethod
     def _known_detector(cls, name: str) -> str:
-        if name not in detector_names():
-            raise ValueError(unknown("detector", name, detector_names()))
         try:
             settings_class(name)
         except UsageError as error:
@@ -160,6 +158,8 @@ class Sweep(Frozen):
     @model_validator(mode="after")
     def _whole_assignments(self) -> Self:
         if self.protocol == "crossfit":
+            if self.reserve != type(self).model_fields["reserve"].default:
+                raise ValueError("protocol crossfit sets no reserve apart: leave 'reserve' out, or use protocol holdout")
             if self.unseen is not None:
                 raise ValueError("protocol crossfit tests every defect type; 'unseen' needs protocol holdout")
             if self.seeds != tuple(range(len(self.seeds))) or len(self.seeds) % self.folds:

@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import re
+import shutil
 import struct
 import tarfile
 import unicodedata
@@ -47,17 +48,17 @@ def extract(archive: Path, into: Path) -> None:
     a write fails. What was unpacked until then stays: the caller made a folder for it and deletes that.
     """
     allowed = max(SMALL, RATIO_MAX * archive.stat().st_size)
-    written = count = 0
+    declared = count = 0
     try:
         with _members(archive) as members:
             for name, fault, size, content in members:
                 count += 1
-                written += size
-                fault = fault or _fault(name) or _too_much(count, written, allowed)
+                declared += size  # and no more than that is written: both readers stop there
+                fault = fault or _fault(name) or _too_much(count, declared, allowed)
                 if fault:
                     raise DataError(f"archive {archive}: member {name!r} {fault}; nothing was taken over")
                 if content is not None:
-                    written += _write(content, into.joinpath(*PurePosixPath(name).parts), archive, name, size, allowed - written)
+                    _write(content, into.joinpath(*PurePosixPath(name).parts), archive, name)
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"archive {archive}: damaged or of an unknown kind ({reason}); fetch it again") from None
@@ -126,25 +127,19 @@ def _fault(name: str) -> str | None:
     return None
 
 
-def _too_much(count: int, written: int, allowed: int) -> str | None:
+def _too_much(count: int, declared: int, allowed: int) -> str | None:
     if count > MEMBERS_MAX:
         return f"is number {count}: more than {MEMBERS_MAX} files"
-    if written > allowed:
+    if declared > allowed:
         return f"would bring the unpacked size above {allowed / 1e6:.0f} MB, {RATIO_MAX} times the archive's own"
     return None
 
 
-def _write(content: IO[bytes], target: Path, archive: Path, name: str, declared: int, left: int) -> int:
-    """Writes a member and returns how many bytes it had beyond those that it declared."""
-    done = 0
+def _write(content: IO[bytes], target: Path, archive: Path, name: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:  # x: never through a name that is there
-            while chunk := content.read(CHUNK):
-                done += len(chunk)
-                if done > declared + max(0, left):
-                    raise DataError(f"archive {archive}: member {name!r} holds more than it says, as a bomb does; nothing was taken over")
-                file.write(chunk)
+            shutil.copyfileobj(content, file, CHUNK)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise DataError(
             f"archive {archive}: member {name!r} is there twice, or stands where a folder does; nothing was taken over"
@@ -153,4 +148,3 @@ def _write(content: IO[bytes], target: Path, archive: Path, name: str, declared:
         if isinstance(error, _BROKEN):
             raise
         raise StorageError(f"cannot unpack {archive}: {target}: {error.strerror or error}") from None
-    return max(0, done - declared)

@@ -32,20 +32,22 @@ class Known:
 
 
 _MVTEC = "https://www.mydrive.ch/shares/"
-_VISA = "VisA_20220922.tar"
-_VISA_FROM = {
-    "licence": "CC BY 4.0",
-    "archive": _VISA,
-    "page": "https://github.com/amazon-science/spot-diff",
-    "url": f"https://amazon-visual-anomaly.s3.us-west-2.amazonaws.com/{_VISA}",
-    "size": 1_900_000_000,
-    "sha256": "2eb8690c803ab37de0324772964100169ec8ba1fa3f7e94291c9ca673f40f362",
-}
 
 
-def _visa(name: str, title: str, expected: Expected, note: str) -> Known:
-    convert = partial(converting.visa, split=converting.VISA_SPLITS[name])
-    return Known(name=name, title=title, convert=convert, expected=expected, note=note, **_VISA_FROM)  # type: ignore[arg-type]
+def _visa(name: str, title: str, split: str, expected: Expected, note: str = "") -> Known:
+    return Known(
+        name,
+        title,
+        "CC BY 4.0",
+        "VisA_20220922.tar",
+        "https://github.com/amazon-science/spot-diff",
+        partial(converting.visa, split=split),
+        expected,
+        url="https://amazon-visual-anomaly.s3.us-west-2.amazonaws.com/VisA_20220922.tar",
+        size=1_900_000_000,
+        sha256="2eb8690c803ab37de0324772964100169ec8ba1fa3f7e94291c9ca673f40f362",
+        note=note,
+    )
 
 
 _POOL = "its training anomalies are the pool that shots are drawn from; the official test set is tested for all shots"
@@ -64,9 +66,9 @@ CATALOG: Mapping[str, Known] = {
             size=4_900_000_000,
             sha256="cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
         ),
-        _visa("visa", "VisA, one-class", Expected(categories=12, normal=9621, anomalous=1200), "split 1cls"),
-        _visa("visa_2cls_highshot", "VisA, two-class, high-shot", Expected(categories=12), f"split 2cls_highshot: {_POOL}"),
-        _visa("visa_2cls_fewshot", "VisA, two-class, few-shot", Expected(categories=12), f"split 2cls_fewshot: {_POOL}"),
+        _visa("visa", "VisA, one-class", "1cls", Expected(categories=12, normal=9621, anomalous=1200)),
+        _visa("visa_2cls_highshot", "VisA, two-class, high-shot", "2cls_highshot", Expected(categories=12), _POOL),
+        _visa("visa_2cls_fewshot", "VisA, two-class, few-shot", "2cls_fewshot", Expected(categories=12), _POOL),
         Known(
             "mvtec_loco",
             "MVTec LOCO",

@@ -2,18 +2,19 @@
 
 import csv
 import hashlib
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from apc_bench.datasets.layouts import GOOD
 from apc_bench.errors import DataError, listed
+from apc_bench.settings import NAME
 
 MTD_TRAIN_SHARE = 0.8
 """Of MTD's normal groups, those that train: it has no official split [ours]."""
 
 VISA_TYPE = "anomaly"
-VISA_SPLITS = {"visa": "1cls", "visa_2cls_highshot": "2cls_highshot", "visa_2cls_fewshot": "2cls_fewshot"}
 
 
 def mvtec_layout(source: Path, target: Path) -> None:
@@ -55,6 +56,8 @@ def visa(source: Path, target: Path, split: str) -> None:
         missing = {"object", "split", "label", "image", "mask"} - row.keys()
         if missing or row["split"] not in ("train", "test") or row["label"] not in ("normal", "anomaly"):
             raise DataError(f"split_csv/{split}.csv: not VisA's table ({listed(row.values())})")
+        if not re.fullmatch(NAME, row["object"]):
+            raise DataError(f"split_csv/{split}.csv: {row['object']!r} cannot be an object's name")
         kind = GOOD if row["label"] == "normal" else VISA_TYPE
         image = _inside(root, row["image"])
         place = target / row["object"]

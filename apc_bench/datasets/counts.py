@@ -1,17 +1,15 @@
 """What a real download must hold (METHOD.md section 7). Counts that no source states are not here, and so not checked."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apc_bench.datasets.layouts import GOOD, Category, Dataset
 from apc_bench.errors import DataError, listed
 
 Counts = tuple[int, int, dict[str, int]]
-"""Training images, good test images, defective test images by type: all normal ones but the last."""
+"""Normal training images, normal test images, defective test images by type."""
 
-# category: training images, good test images, defective test images by type
-MVTEC_AD_COUNTS: dict[str, tuple[int, int, dict[str, int]]] = {
+MVTEC_AD_COUNTS: dict[str, Counts] = {
     "bottle": (209, 20, {"broken_large": 20, "broken_small": 22, "contamination": 21}),
     "cable": (
         224,
@@ -107,12 +105,7 @@ class Expected:
 
 
 def counts_of(category: Category) -> Counts:
-    """Training images, good test images, and defective test images by type."""
-    return count([(sample.training, sample.defect_type) for sample in category.samples])
-
-
-def count(samples: Sequence[tuple[bool, str]]) -> Counts:
-    """The counts of (training, defect type) pairs."""
-    counts = Counter(samples)
+    """What the category holds."""
+    counts = Counter((sample.training, sample.defect_type) for sample in category.samples)
     defects = {kind: number for (_, kind), number in sorted(counts.items()) if kind != GOOD}
     return counts[True, GOOD], counts[False, GOOD], defects

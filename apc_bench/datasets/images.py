@@ -106,8 +106,12 @@ def read_mask(path: Path) -> Mask:
 
     Raises DataError that names the file and says why.
     """
-    values = read_levels(path)
-    anomalous: Mask = values >= (128 if values.max(initial=0) >= 128 else 1)
+    return anomalous_pixels(read_levels(path))
+
+
+def anomalous_pixels(levels: NDArray[np.uint8]) -> Mask:
+    """(h, w) uint8 as `read_levels` gives it -> (h, w) bool."""
+    anomalous: Mask = levels >= (128 if levels.max(initial=0) >= 128 else 1)
     return anomalous
 
 

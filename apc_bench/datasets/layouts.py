@@ -15,15 +15,17 @@ import csv
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from apc_bench import plugins
 from apc_bench.errors import DataError, listed, unknown
 from apc_bench.settings import NAME
 
+Owner = TypeVar("Owner")
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 ENDINGS = " ".join(sorted(ending.removeprefix(".") for ending in IMAGE_ENDINGS))
 GOOD, BAD = "good", "bad"
@@ -92,12 +94,9 @@ def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dat
     if is_plain(root):
         return _read(root.resolve().parent, name or dataset_name(root), categories or [root.resolve().name])
     found = sorted(entry.name for entry in root.iterdir() if (entry / "train").is_dir() or (entry / "test").is_dir() or is_plain(entry))
-    if not found and (read := _by_plugins(root, name or dataset_name(root))) is not None:
-        names = [category.name for category in read.categories]
-        for wanted in categories or ():
-            if wanted not in names:
-                raise DataError(f"{root}: {unknown('category', wanted, names)}")
-        return replace(read, categories=tuple(each for each in read.categories if not categories or each.name in categories))
+    foreign = None if found else _by_plugins(root, name or dataset_name(root))
+    if foreign is not None:
+        found = [category.name for category in foreign.categories]
     if not found:
         hint = "; this folder is a category itself: give its parent" if (root / "train").is_dir() else ""
         raise DataError(f"no category in {root}: none of its folders has train/good and test, or good and bad{hint}")
@@ -105,6 +104,8 @@ def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dat
         if wanted not in found:
             raise DataError(f"{root}: {unknown('category', wanted, found)}")
     chosen = [category for category in found if not categories or category in categories]
+    if foreign is not None:
+        return replace(foreign, categories=tuple(category for category in foreign.categories if category.name in chosen))
     return Dataset(name or dataset_name(root), root, tuple(_read_category(root / category) for category in chosen))
 
 
@@ -274,6 +275,12 @@ def _masks(folder: Path, kind: str, images: list[str]) -> dict[str, str]:
     return _paired(folder, f"ground_truth/{kind}/", images)
 
 
+def owner_of(mask: str, by_stem: Mapping[str, Owner]) -> Owner | None:
+    """What `by_stem` has for a mask's image: NAME of NAME.png or of NAME_mask.png."""
+    stem = Path(mask).stem
+    return by_stem.get(stem) or by_stem.get(stem.removesuffix("_mask"))
+
+
 def _paired(folder: Path, at: str, images: list[str]) -> dict[str, str]:
     """Image path -> mask path, paired by name. Two images of one stem, or a mask of no image, are errors: a shifted pairing is a wrong number."""
     place = folder / at
@@ -288,8 +295,7 @@ def _paired(folder: Path, at: str, images: list[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     strays = []
     for name in _image_files(place):
-        stem = Path(name).stem
-        owner = by_stem.get(stem) or by_stem.get(stem.removesuffix("_mask"))
+        owner = owner_of(name, by_stem)
         if owner is None:
             strays.append(name)
         elif owner in pairs:

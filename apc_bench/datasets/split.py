@@ -84,15 +84,16 @@ def make_split(
     held_out = _hold_out(category, key)
     rows = []
     for sample in category.samples:
-        elsewhere = unseen is not None and sample.anomalous and sample.defect_type != unseen
-        elsewhere |= sample.anomalous and sample.training
-        part = "reserved" if sample.group in gone or elsewhere else "test"
-        part = "train" if sample.training and not sample.anomalous else part
+        elsewhere = sample.anomalous and (sample.training or unseen not in (None, sample.defect_type))
+        learned = sample.training and not sample.anomalous
+        part = "train" if learned else "reserved" if sample.group in gone or elsewhere else "test"
         rows.append(Assigned(sample, hashes[sample.image], part, position.get(sample.image), sample.image in held_out))
     for anomalous, kind in ((True, "anomalous"), (False, "normal")):
         if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
             raise DataError(
-                f"category '{category.name}': a reserve of {reserve} would leave no {kind} test image; lower --reserve "
+                f"category '{category.name}': fold {seed % folds} of {folds} has no {kind} test image; photograph more parts"
+                if folds
+                else f"category '{category.name}': a reserve of {reserve} would leave no {kind} test image; lower --reserve "
                 "(--protocol crossfit is for those who have no photos to spare)"
             )
     split = Split(dataset, category.name, seed, reserve, tuple(rows))
@@ -163,7 +164,7 @@ def _draw(category: Category, key: Sequence[str], reserve: int) -> list[Sample]:
 
 def _dealt(category: Category, key: Sequence[str], folds: int) -> list[set[str]]:
     """Groups of anomalous images, dealt to the folds one by one, all of a defect type before the next: so each type is spread over the folds."""
-    if any(sample.anomalous and sample.training for sample in category.samples):
+    if any(sample.training for sample in pool_of(category)):
         raise DataError(f"category '{category.name}' has a test set of its own and anomalous training images; pass --protocol holdout")
     kinds = {sample.group: sample.defect_type for sample in reversed(category.samples) if sample.anomalous}
     if len(kinds) < folds:

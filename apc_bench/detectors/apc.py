@@ -8,7 +8,7 @@ import safetensors.torch
 
 from apc_bench.detector_settings import ApcSettings
 from apc_bench.detectors.examples import examples
-from apc_bench.detectors.halves import other_half, tuned_half
+from apc_bench.detectors.halves import for_bank, for_tuning
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Fitted, Trained, Training
 from apc_bench.errors import TrainingError
@@ -28,7 +28,7 @@ class Apc(PatchCore):
 
         The stored weights reach as far as layer3, or the deepest layer that the memory bank uses.
         """
-        data = data if self.settings.normals == "shared" else tuned_half(data)
+        data = for_tuning(data, self.settings.normals)
         settings, notes = self._without_masks(data)
         backbone = self.backbone.to(data.device)
         _, curves = finetune(backbone, examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision)
@@ -42,12 +42,7 @@ class Apc(PatchCore):
         assert trained is not None
         self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
         self.backbone.load_state_dict(safetensors.torch.load_file(trained))
-        return self._fit(self._of_the_bank(data), self.backbone, remembered=None, among=data.normal)
-
-    def _of_the_bank(self, data: Training) -> Training:
-        if self.settings.normals == "shared":
-            return data
-        return tuned_half(data) if self.settings.normals == "half" else other_half(data)
+        return self._fit(for_bank(data, self.settings.normals), self.backbone, remembered=None, among=data.normal)
 
     def _without_masks(self, data: Training) -> tuple[ApcSettings, tuple[str, ...]]:
         """L_segm switches itself off where no drawn image has a mask, and says so."""

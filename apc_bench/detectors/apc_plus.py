@@ -20,7 +20,7 @@ from apc_bench.detectors.apc import STORED_AT_LEAST, Apc
 from apc_bench.detectors.examples import examples
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.fusion import Part, Standard, fuse
-from apc_bench.detectors.halves import tuned_half
+from apc_bench.detectors.halves import for_bank, for_tuning
 from apc_bench.detectors.patchcore import FittedPatchCore
 from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
 from apc_bench.networks.backbones import Backbone, normalise
@@ -43,7 +43,7 @@ class ApcPlus(Apc):
 
     def train(self, data: Training) -> Trained:
         """Trains what has a weight. Raises TrainingError when the fine-tuning diverges."""
-        data = data if self.settings.normals == "shared" else tuned_half(data)
+        data = for_tuning(data, self.settings.normals)
         tensors: dict[str, Tensor] = {}
         lines: list[dict[str, object]] = []
         notes: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class ApcPlus(Apc):
     def fit(self, data: Training, trained: Path | None) -> "FittedApcPlus":
         """Builds the memory bank, and the other parts beside it, each standardised on the held-out normal images."""
         assert trained is not None
-        normal, data = data.normal, self._of_the_bank(data)
+        normal, data = data.normal, for_bank(data, self.settings.normals)
         state = safetensors.torch.load_file(trained)
         frozen = copy.deepcopy(self.backbone)
         network = self._tuned(state)

@@ -7,14 +7,14 @@ import numpy as np
 from apc_bench.detectors.protocol import Images, Training
 
 
-def tuned_half(data: Training) -> Training:
-    """What one half of the normal images gives."""
-    return replace(data, normal=halves(data.normal, data.seed)[0])
+def for_tuning(data: Training, normals: str) -> Training:
+    """What the fine-tuning learns from; `normals`: detector_settings.ApcSettings."""
+    return data if normals == "shared" else replace(data, normal=halves(data.normal, data.seed)[0])
 
 
-def other_half(data: Training) -> Training:
-    """What the other half gives."""
-    return replace(data, normal=halves(data.normal, data.seed)[1])
+def for_bank(data: Training, normals: str) -> Training:
+    """What the memory bank is filled from."""
+    return data if normals == "shared" else replace(data, normal=halves(data.normal, data.seed)[normals == "separate"])
 
 
 def halves(images: Images, seed: int) -> tuple[Images, Images]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apc_bench.datasets.images import Geometry
-from apc_bench.datasets.layouts import GOOD, read_dataset
+from apc_bench.datasets.layouts import GOOD, owner_of, read_dataset
 from apc_bench.errors import DataError
 from apc_bench.health.look import Mask, Photo, Seen, look
 from apc_bench.health.similar import alike
-from apc_bench.health.walk import Found, walk
+from apc_bench.health.walk import Found, as_read, walk
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
@@ -44,28 +44,31 @@ def examine(root: Path, geometry: Geometry, reserve: int) -> tuple[list[Health],
     """The health of each category, and findings on the dataset as a whole. Raises DataError where there is no folder to look at."""
     if not root.is_dir():
         raise DataError(f"no such folder: {root}")
+    whole = []
     try:
         categories, beside = walk(root)
+        try:
+            read = read_dataset(root)
+            if not categories:  # of no layout of ours: a reader of another package knows it
+                categories, beside = [as_read(category) for category in read.categories], {}
+        except DataError as error:
+            whole = [Finding(ERROR, "layout", str(error))]
         judged = [_examine(found, geometry, reserve) for found in categories]
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
-    whole = [Finding(NOTE, "passed over", "not read by any sweep", beside)] if beside else []
-    try:
-        read_dataset(root)
-    except DataError as error:
-        whole.append(Finding(ERROR, "layout", str(error)))
-    return judged, whole
+    return judged, ([Finding(NOTE, "passed over", "not read by any sweep", beside)] if beside else []) + whole
 
 
 def _examine(found: Found, geometry: Geometry, reserve: int) -> Health:
     masks = [mask for names in found.masks.values() for mask in names]
     seen = look(found.folder, list(found.images), masks, geometry)
     photos = {name: each for name in found.images if isinstance(each := seen[name], Photo)}
-    groups = [[list(photos)[index] for index in group] for group in alike([photo.hash for photo in photos.values()])]
+    names, pairs = list(photos), _paired(found)
+    groups = [[names[index] for index in group] for group in alike([photo.hash for photo in photos.values()])]
     findings = [
         *_unreadable(seen),
-        *_pairs(found),
-        *_masks(found, seen),
+        *_partners(found, pairs),
+        *_masks(found, seen, pairs),
         *_twins(found, photos),
         *_lookalikes(found, photos, groups),
         *_oddities(found, photos),
@@ -84,49 +87,53 @@ def _unreadable(seen: Mapping[str, Seen]) -> Iterator[Finding]:
         yield Finding(ERROR, "unreadable", "cannot be read; a sweep leaves them out with --skip-unreadable", bad)
 
 
-def _pairs(found: Found) -> Iterator[Finding]:
-    """Masks and images that have no partner, or several."""
-    strays: dict[str, str] = {}
-    several: dict[str, str] = {}
-    bare: dict[str, str] = {}
-    for kind in sorted({kind for _, kind in found.images.values()} | found.masks.keys()):
-        images = [name for name, (_, of) in found.images.items() if of == kind]
-        by_stem: dict[str, list[str]] = defaultdict(list)
-        for name in images:
-            by_stem[Path(name).stem].append(name)
-        masked: dict[str, str] = {}
-        for mask in found.masks.get(kind, []):
-            stem = Path(mask).stem
-            owners = by_stem.get(stem) or by_stem.get(stem.removesuffix("_mask")) or []
+@dataclass(slots=True)
+class Pairs:
+    """Which mask is whose. `owner`: mask -> image; `strays`, `several`: mask -> why it has none, or more than one; `bare`: anomalous images without one."""
+
+    owner: dict[str, str] = field(default_factory=dict)
+    strays: dict[str, str] = field(default_factory=dict)
+    several: dict[str, str] = field(default_factory=dict)
+    bare: dict[str, str] = field(default_factory=dict)
+
+
+def _paired(found: Found) -> Pairs:
+    pairs = Pairs({mask: image for image, mask in found.pairs.items()})
+    by_stem: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name, (_, kind) in found.images.items():
+        by_stem[kind][Path(name).stem].append(name)
+    masked = dict(found.pairs)
+    for kind, masks in found.masks.items():
+        for mask in masks:
+            if mask in pairs.owner:
+                continue
+            owners = owner_of(mask, by_stem[kind])
             if not owners:
-                strays[mask] = "no image of this name" if images else f"no image of type {kind}"
+                pairs.strays[mask] = "no image of this name" if by_stem[kind] else f"no image of type {kind}"
             elif len(owners) > 1:
-                several[mask] = f"belongs to {' and '.join(owners)}"
+                pairs.several[mask] = f"belongs to {' and '.join(owners)}"
             elif owners[0] in masked:
-                several[mask] = f"{owners[0]} has {masked[owners[0]]} already"
+                pairs.several[mask] = f"{owners[0]} has {masked[owners[0]]} already"
             else:
-                masked[owners[0]] = mask
-        if kind != GOOD:
-            bare |= {name: "" for name in images if name not in masked}
-    if strays:
-        yield Finding(
-            ERROR, "stray mask", "masks that belong to no image; a mask is called NAME_mask.png or NAME.png after its image", strays
-        )
-    if several:
-        yield Finding(ERROR, "ambiguous mask", "masks that cannot be told apart", several)
-    if bare and found.masks:
-        yield Finding(WARNING, "no mask", "anomalous images without a mask count at the image level only", bare)
-    elif bare:
-        yield Finding(NOTE, "no masks", f"none of the {len(bare)} anomalous images has a mask: image-level metrics only")
+                masked[owners[0]], pairs.owner[mask] = mask, owners[0]
+    pairs.bare = {name: "" for name, (_, kind) in found.images.items() if kind != GOOD and name not in masked}
+    return pairs
 
 
-def _owner(found: Found, kind: str, mask: str) -> str | None:
-    stem = Path(mask).stem
-    names = {Path(name).stem: name for name, (_, of) in found.images.items() if of == kind}
-    return names.get(stem) or names.get(stem.removesuffix("_mask"))
+def _partners(found: Found, pairs: Pairs) -> Iterator[Finding]:
+    """Masks and images that have no partner, or several."""
+    if pairs.strays:
+        text = "masks that belong to no image; a mask is called NAME_mask.png or NAME.png after its image"
+        yield Finding(ERROR, "stray mask", text, pairs.strays)
+    if pairs.several:
+        yield Finding(ERROR, "ambiguous mask", "masks that cannot be told apart", pairs.several)
+    if pairs.bare and found.masks:
+        yield Finding(WARNING, "no mask", "anomalous images without a mask count at the image level only", pairs.bare)
+    elif pairs.bare:
+        yield Finding(NOTE, "no masks", f"none of the {len(pairs.bare)} anomalous images has a mask: image-level metrics only")
 
 
-def _masks(found: Found, seen: Mapping[str, Seen]) -> Iterator[Finding]:
+def _masks(found: Found, seen: Mapping[str, Seen], pairs: Pairs) -> Iterator[Finding]:
     """Masks that do not fit their image, are grey, or empty before or after the resize."""
     kinds: dict[str, dict[str, str]] = {name: {} for name in ("size", "grey", "empty", "emptied", "good")}
     for kind, names in found.masks.items():
@@ -134,7 +141,7 @@ def _masks(found: Found, seen: Mapping[str, Seen]) -> Iterator[Finding]:
             mask = seen[name]
             if not isinstance(mask, Mask):
                 continue
-            image = seen[owner] if (owner := _owner(found, kind, name)) else None
+            image = seen[pairs.owner[name]] if name in pairs.owner else None
             if isinstance(image, Photo) and image.size != mask.size:
                 kinds["size"][name] = f"{_size(mask.size)}, its image is {_size(image.size)}"
             if mask.levels > 2:
@@ -193,7 +200,7 @@ def _lookalikes(found: Found, photos: dict[str, Photo], groups: list[list[str]])
         yield Finding(WARNING, "alike across", "photos in train and test look alike: do they show one part?", across)
     if alike and not (found.folder / "groups.csv").is_file():
         images = sum(len(group) for group in groups)
-        text = f"{images} photos in {len(groups)} groups look alike; --groups FILE writes a groups.csv of them: look it through before use"
+        text = f"{images} photos in {len(groups)} groups look alike; --groups DIR writes them as a groups.csv: look it through before use"
         yield Finding(WARNING, "alike", text, alike)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from apc_bench.datasets.images import Geometry, read_levels, read_photo
+from apc_bench.datasets.images import PIXELS_MAX, Geometry, anomalous_pixels, read_levels, read_photo
 from apc_bench.download import file_sha256
 from apc_bench.errors import DataError
 from apc_bench.health.similar import difference_hash
@@ -66,9 +66,9 @@ def _photo(folder: Path, name: str) -> Photo | str:
 def _mask(path: Path, geometry: Geometry) -> Mask | str:
     try:
         values = read_levels(path)
-        anomalous = values >= (128 if values.max(initial=0) >= 128 else 1)
+        anomalous = anomalous_pixels(values)
         place = geometry.place(*anomalous.shape)
-        fits = place.resized_height * place.resized_width <= 100_000_000
+        fits = place.resized_height * place.resized_width <= PIXELS_MAX
         left = int(geometry.apply_mask(anomalous).sum()) if fits else 0
         return Mask((anomalous.shape[0], anomalous.shape[1]), len(np.unique(values)), int(anomalous.sum()), left)
     except DataError as error:

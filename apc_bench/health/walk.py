@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apc_bench.datasets.layouts import BAD, GOOD, IMAGE_ENDINGS, is_plain
+from apc_bench.datasets.layouts import BAD, GOOD, IMAGE_ENDINGS, Category, is_plain
 
 
 @dataclass(slots=True)
 class Found:
     """A category's files, by path relative to its folder. `images`: path -> (training, defect type); `masks`: defect type -> paths;
-    `passed_over`: path -> why no sweep reads it. `plain`: good/ and bad/ instead of train/ and test/."""
+    `passed_over`: path -> why no sweep reads it. `plain`: good/ and bad/ instead of train/ and test/. `pairs`: image -> mask, where a
+    reader of another package says so; elsewhere names do."""
 
     name: str
     folder: Path
@@ -20,6 +21,7 @@ class Found:
     images: dict[str, tuple[bool, str]] = field(default_factory=dict)
     masks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     passed_over: dict[str, str] = field(default_factory=dict)
+    pairs: dict[str, str] = field(default_factory=dict)
 
 
 def walk(root: Path) -> tuple[list[Found], dict[str, str]]:
@@ -33,6 +35,17 @@ def walk(root: Path) -> tuple[list[Found], dict[str, str]]:
         else:
             beside[entry.name] = "a folder without train and test, or good and bad" if entry.is_dir() else "a file beside the categories"
     return categories, beside
+
+
+def as_read(category: Category) -> Found:
+    """The files of a category that a reader of another package reads."""
+    found = Found(category.name, category.folder, plain=False)
+    for sample in category.samples:
+        found.images[sample.image] = (sample.training, sample.defect_type)
+        if sample.mask:
+            found.masks[sample.defect_type].append(sample.mask)
+            found.pairs[sample.image] = sample.mask
+    return found
 
 
 def _category(folder: Path) -> Found:

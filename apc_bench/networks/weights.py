@@ -160,7 +160,5 @@ def _sum(path: Path) -> str:
 def _recorded(path: Path) -> str | None:
     try:
         return recorded_sum(path)
-    except StorageError:
-        raise
     except ApcError as error:
         raise WeightsError(str(error)) from None
