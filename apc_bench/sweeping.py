@@ -141,12 +141,13 @@ def _settings(given: Invocation, repeated: Run | None) -> tuple[Sweep, list[str]
 
 
 def _report(run: Run, prepared: Prepared, out: Console) -> None:
-    from apc_bench.report import read_results, said, terminal_table, write_report
+    from apc_bench.report import answers, read_results, sentences, terminal_table, write_report
 
     results = read_results(run)
-    page = write_report(run, data=prepared.dataset.root, results=results)
+    found = answers(results, run)
+    page = write_report(run, data=prepared.dataset.root, results=results, found=found)
     out.print(terminal_table(results))
-    for line in said(results, run):
+    for line in (line for answer in found for line in sentences(answer)):
         out.print(line, soft_wrap=True, highlight=False, markup=False)
     out.print(f"page: {page.resolve()}", soft_wrap=True, highlight=False, markup=False)
 

@@ -1,7 +1,6 @@
 """`data list`, `data fetch` and `data synth`: known datasets, and how one comes here."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -63,6 +62,9 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
 
     The same command again goes on where a download broke off. Where a source cannot be fetched by a program, it says what to put where.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
     from apc_bench.datasets.catalog import CATALOG
     from apc_bench.datasets.fetching import fetch as fetch_dataset
     from apc_bench.datasets.fetching import is_here, place_of
@@ -76,7 +78,18 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
             click.echo(f"note: {known.note}")
         if not accept_licence:
             _ask(known.title)
-        fetch_dataset(known, folder, archive=archive, say=click.echo, progress=_progress())
+        log = Console(stderr=True)
+        with Progress(
+            BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=log, disable=not log.is_terminal
+        ) as bar:
+            task = bar.add_task(known.archive, visible=False)
+            fetch_dataset(
+                known,
+                folder,
+                archive=archive,
+                say=lambda line: log.print(line, soft_wrap=True, highlight=False, markup=False),
+                progress=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
+            )
     click.echo(f"ready: {place_of(known, folder)}")
     click.echo(f"images counted: {known.expected.known()}")
     click.echo(f"next: apc-bench sweep --data {place_of(known, folder)}")
@@ -103,20 +116,3 @@ def _ask(title: str) -> None:
         raise UsageError(f"the licence of {title} must be accepted: pass --accept-licence once you have read it")
     if not click.confirm("Do you accept this licence?"):
         raise UsageError("not accepted, so nothing was fetched")
-
-
-def _progress() -> Callable[[int, int | None], None]:
-    """Says each further per cent on a terminal, each further ten elsewhere."""
-    step = 1 if sys.stderr.isatty() else 10
-    said = -step
-
-    def tell(done: int, total: int | None) -> None:
-        nonlocal said
-        percent = int(100 * done / total) if total else 0
-        if total and percent >= said + step:
-            said = percent
-            click.echo(
-                f"\r{percent} % of {total / 1e6:.0f} MB" if step == 1 else f"{percent} % of {total / 1e6:.0f} MB", err=True, nl=step != 1
-            )
-
-    return tell

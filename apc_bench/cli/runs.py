@@ -45,7 +45,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     from rich.console import Console
 
     from apc_bench.datasets.layouts import root_of
-    from apc_bench.report import read_results, said, terminal_table, write_report
+    from apc_bench.report import answers, read_results, sentences, terminal_table, write_report
     from apc_bench.store.run import Run
 
     if data is not None and not data.is_dir():
@@ -53,8 +53,9 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     opened = Run.open(run)
     results = read_results(opened)
     found = root_of(data.resolve()) if data else Path(opened.info["data"])
-    page = write_report(opened, data=None if without_images else found, out=out, results=results)
+    told = answers(results, opened)
+    page = write_report(opened, data=None if without_images else found, out=out, results=results, found=told)
     Console().print(terminal_table(results))
-    for line in said(results, opened):
+    for line in (line for answer in told for line in sentences(answer)):
         click.echo(line)
     click.echo(f"page: {page}")

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from apc_bench.errors import listed
+from apc_bench.errors import DamagedFile, listed
 from apc_bench.report import definitions as about
 from apc_bench.report.aggregate import TEST, Results, System
 from apc_bench.report.proportions import paired_interval, sign_test, wilson
@@ -75,7 +75,7 @@ class Answer:
 
 
 def answers(results: Results, run: Source) -> list[Answer]:
-    """The answer for each category where every trial is done; none of a run that was not cross-fitted or has no frozen baseline."""
+    """The answer for each category where every trial is done and can be read; none of a run that was not cross-fitted or has no frozen baseline."""
     if not results.folded or results.baseline is None or not results.shots:
         return []
     systems = [results.baseline, *(system for system in results.at_most_shots() if system != results.baseline)]
@@ -84,7 +84,10 @@ def answers(results: Results, run: Source) -> list[Answer]:
         return []
     found = []
     for category in results.categories:
-        finds = [_finds(results, run, system, category) for system in systems]
+        try:
+            finds = [_finds(results, run, system, category) for system in systems]
+        except DamagedFile:
+            continue  # which the page names
         found.append(Answer(category, max(results.shots), finds, float(results.settings["false_alarms"])))
     return found
 
@@ -110,11 +113,6 @@ def _finds(results: Results, run: Source, system: System, category: str) -> Find
         tries.append(bad.select("image", "group", "defect_type").with_columns(found, pl.Series("rank", ranks, pl.Float64)))
     of_a_photo = pl.concat(tries).group_by("image", "group", "defect_type").agg(pl.mean("found", "rank")).sort("image")
     return Finds(system, [Photo(*row) for row in of_a_photo.iter_rows()], mean(alarms) if alarms and not undefined else None, undefined)
-
-
-def said(results: Results, run: Source) -> list[str]:
-    """The sentences of every category's answer; none of a run that was not cross-fitted."""
-    return [line for answer in answers(results, run) for line in sentences(answer)]
 
 
 def sentences(answer: Answer) -> list[str]:

@@ -34,31 +34,28 @@ Json = dict[str, Any]
 
 def drilldown(category: str, data: Path | None, results: Results, run: Source) -> Json | None:
     """One category as a value for JSON: `trials` by `SYSTEM-SEED` (position of the system, seed), `shots`, and `pictures`, which the trials
-    name by position: a data address, or words in its place; `damaged`: files that should have been shown and cannot be read.
-    `data`: the dataset's folder, None where it is not at hand.
+    name by position: a data address, or words in its place; `damaged`: files of the run that cannot be read. `data`: the dataset's folder,
+    None where it is not at hand.
 
-    None where there is no trial to show.
+    None where there is no trial, damaged or not.
     """
     pictures = Pictures()
-    damaged: list[str] = []
     trials: dict[str, Json] = {}
     for seed in shown_seeds(results):
         systems = [system for system in results.systems if seed in system.seeds]
         wanted = {image for system in systems for image in _wanted(results, run, system, category, seed)}
-        shown = {system: read_shown(results, run, system, category, seed, wanted, damaged) for system in systems}
+        shown = {system: read_shown(results, run, system, category, seed, wanted) for system in systems}
         for system, entry in shown.items():
             if entry is not None:
                 with_it = [other for other in _beside(results, system) if shown.get(other)]
                 entries = [shown[other] for other in with_it]
-                place = f"{results.systems.index(system)}-{seed}"
-                trials[place] = _trial(results, run, category, seed, entry, entries, pictures)
-                trials[place]["curves"] = _curves(run, results.trials[system, category, seed].result_key, damaged)
-    if not trials and not damaged:
+                trials[f"{results.systems.index(system)}-{seed}"] = _trial(results, run, category, seed, entry, entries, pictures)
+    if not trials and not run.damaged:
         return None
     geometry = Geometry(int(results.settings["image_size"]), results.settings["resize"])
     masks = _masks(run, category, shown_seeds(results))
     photos = Photos(None if data is None else data / category, geometry, masks)
-    return {"trials": trials, "shots": list(_shots(results, category)), "pictures": pictures.made(photos), "damaged": damaged}
+    return {"trials": trials, "shots": list(_shots(results, category)), "pictures": pictures.made(photos), "damaged": list(run.damaged)}
 
 
 def drilldowns(results: Results, data: Path | None) -> list[Callable[[Results, Source], Json | None]]:
@@ -111,6 +108,7 @@ def _trial(
     return {
         "figures": [(title, "–" if value is None else f"{percent(value)} %") for title, value in figures],
         "histogram": _histogram(entry),
+        "curves": _curves(run, trial.result_key),
         "one": entry.one,
         "images": [
             _image(pick, seed, entry, [one for one in beside if one], pictures) for pick in hardest(entry.table, threshold=entry.threshold)
@@ -136,9 +134,9 @@ def _histogram(entry: Shown) -> Json:
     return {**ends, "threshold": None if entry.threshold is None else _short(entry.threshold), **counts}
 
 
-def _curves(run: Source, result_key: str | None, damaged: list[str]) -> dict[str, list[list[float]]]:
+def _curves(run: Source, result_key: str | None) -> dict[str, list[list[float]]]:
     """`image roc` and so on -> its points; without those that are undefined or cannot be read."""
-    points = read_curves(run, result_key, damaged)
+    points = read_curves(run, result_key)
     found: dict[str, list[list[float]]] = {}
     if points is None:
         return found

@@ -131,13 +131,11 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
     return figure if some else None
 
 
-def read_curves(run: Source, result_key: str | None, damaged: list[str] | None = None) -> pl.DataFrame | None:
-    """A trial's curves (schemas.CURVES); None where there is no such trial, or one whose file cannot be read (said in `damaged`)."""
+def read_curves(run: Source, result_key: str | None) -> pl.DataFrame | None:
+    """A trial's curves (schemas.CURVES); None where there is no such trial, or one whose file cannot be read."""
     try:
         return run.curves(result_key) if result_key else None
-    except ApcError as error:
-        if damaged is not None:
-            damaged.append(str(error))
+    except ApcError:
         return None
 
 

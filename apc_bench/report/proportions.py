@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-Z = 1.959963984540054
+Z = float(stats.norm.ppf(0.975))
 """The normal distribution's 97.5 % quantile."""
 
 EXACT_UP_TO = 13

@@ -34,25 +34,17 @@ class Shown:
 
 
 def read_shown(
-    results: Results,
-    run: Source,
-    system: System,
-    category: str,
-    seed: int,
-    only: Collection[str] | None = None,
-    damaged: list[str] | None = None,
+    results: Results, run: Source, system: System, category: str, seed: int, only: Collection[str] | None = None
 ) -> Shown | None:
-    """A trial's scores and maps, scaled; None where there is no such trial, or one whose files cannot be read (said in `damaged`). `only`:
-    keep the maps of these images, so that many trials side by side stay small."""
+    """A trial's scores and maps, scaled; None where there is no such trial, or one whose files cannot be read. `only`: keep the maps of
+    these images, so that many trials side by side stay small."""
     trial = results.trials.get((system, category, seed))
     if trial is None or trial.result_key is None:
         return None
     try:
         table = run.scores(trial.result_key)
         names, maps = run.maps(trial.result_key)
-    except ApcError as error:
-        if damaged is not None:
-            damaged.append(str(error))
+    except ApcError:
         return None
     threshold: float | None = trial.rows[TEST]["threshold"]
     zero, span, one = _scale(table, threshold)

@@ -29,8 +29,8 @@ class Failed(Protocol):
 
 
 class Source(Protocol):
-    """A run folder's tables (columns: store/schemas.py). A table that does not verify raises DamagedFile; `metrics` names it in
-    `damaged`, and `image_counts` leaves it out."""
+    """A run folder's tables (columns: store/schemas.py). A table that does not verify raises DamagedFile and is named in
+    `damaged`; `metrics` goes on without it, and `image_counts` leaves it out."""
 
     @property
     def path(self) -> Path: ...

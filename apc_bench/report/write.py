@@ -33,19 +33,28 @@ MARK = ".apc-bench-report"
 INDEX = "index.html"
 
 
-def write_report(run: Source, *, data: Path | None, out: Path | None = None, results: Results | None = None) -> Path:
+def write_report(
+    run: Source,
+    *,
+    data: Path | None,
+    out: Path | None = None,
+    results: Results | None = None,
+    found: Sequence[Answer] | None = None,
+) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
     `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders. `out`: by default RUN/report; an
-    earlier report there is replaced, anything else is left alone with a UsageError. `results`: what `read_results` said of the run, where
-    that is known already. The same run gives the same bytes. Raises StorageError when a write fails.
+    earlier report there is replaced, anything else is left alone with a UsageError. `results`, `found`: what `read_results` and `answers` said of the
+    run, where that is known already. The same run gives the same bytes. Raises StorageError when a write fails.
     """
     out = (out or run.path / "report").absolute()
     _check_place(out)
     beside = out.with_name(f".{out.name}-{uuid4().hex[:8]}")
     try:
         beside.mkdir(parents=True)
-        _write(results or read_results(run), run, beside, data=data if data is not None and data.is_dir() else None)
+        results = results or read_results(run)
+        found = answers(results, run) if found is None else found
+        _write(results, found, run, beside, data=data if data is not None and data.is_dir() else None)
         _swap(beside, out)
     except OSError as error:
         raise StorageError(f"cannot write the report {out}: {error.strerror or error}") from None
@@ -84,8 +93,7 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(results: Results, run: Source, folder: Path, *, data: Path | None) -> None:
-    found = answers(results, run)
+def _write(results: Results, found: Sequence[Answer], run: Source, folder: Path, *, data: Path | None) -> None:
     made = make_tables(results, run, found)
     _write_tables(made, folder / "tables")
     wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))
@@ -124,7 +132,7 @@ def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path |
     figures = [drawing for drawing, *_ in shown] + [drawing for kind in papers.values() for drawing in kind.values()]
     done = iter(perform([*behind, *figures], results, run))
     categories = [next(done) for _ in results.categories]
-    damaged = sorted({line for category in categories if category for line in category.pop("damaged")})
+    damaged = sorted({line for category in categories if category for line in category.pop("damaged")} - set(results.damaged))
     categories = [category if category and category["trials"] else None for category in categories]
     scores = [next(done) for _ in results.categories]
     plots = [Plot(one.name, title, one.svg(), under) for one, title, under in shown if next(done)]

@@ -4,9 +4,9 @@ A trial exists when its metrics file exists and verifies, and with it every file
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -278,7 +278,8 @@ class Run:
 
     def scores(self, result_key: str) -> pl.DataFrame:
         """One row per scored image of a trial (schemas.SCORES). Raises DamagedFile."""
-        return _frame(_read_own(self._key_path("scores", result_key), result_key, SCORES)[0])
+        with self._remembering():
+            return _frame(_read_own(self._key_path("scores", result_key), result_key, SCORES)[0])
 
     def image_counts(self, result_keys: Sequence[str]) -> dict[str, int]:
         """How many images each trial scored; a trial whose scores do not verify is left out. Reads footers only (files.count_rows)."""
@@ -297,17 +298,29 @@ class Run:
 
     def curves(self, result_key: str) -> pl.DataFrame:
         """Points of a trial's curves (schemas.CURVES). Raises DamagedFile."""
-        return _frame(_read_own(self._key_path("curves", result_key), result_key, CURVES)[0])
+        with self._remembering():
+            return _frame(_read_own(self._key_path("curves", result_key), result_key, CURVES)[0])
 
     def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:
         """Image names and anomaly maps (n, rows, columns) in the detector's own unit. Raises DamagedFile."""
-        path = self._key_path("maps", result_key)
-        table, marks = _read_own(path, result_key)
-        rows, columns = (int(number) for number in marks.get("grid", "0x0").split("x"))
-        if table.schema not in [maps_schema((rows, columns), half=half) for half in (True, False)]:
-            raise DamagedFile(f"{path}: other columns than expected")
+        with self._remembering():
+            path = self._key_path("maps", result_key)
+            table, marks = _read_own(path, result_key)
+            rows, columns = (int(number) for number in marks.get("grid", "0x0").split("x"))
+            if table.schema not in [maps_schema((rows, columns), half=half) for half in (True, False)]:
+                raise DamagedFile(f"{path}: other columns than expected")
         values = table["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
         return table["image"].to_pylist(), values.reshape(-1, rows, columns) / np.float32(marks["scale"])
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """A file that is damaged is remembered in `damaged`, once, whoever goes on without it."""
+        try:
+            yield
+        except DamagedFile as error:
+            if str(error) not in self.damaged:
+                self.damaged.append(str(error))
+            raise
 
     def map_marks(self, result_key: str) -> dict[str, str]:
         """What a trial's maps are measured in: `unit`, `sigma` of the smoothing, `image_size` of the input, `grid`. Raises DamagedFile."""
