@@ -1,4 +1,6 @@
-"""One file from the web to disk: resumed where it broke off, verified, and under its name only when it is whole."""
+"""One file from the web to disk: resumed where it broke off, verified, and under its name only when
+it is whole.
+"""
 
 import hashlib
 import http.client
@@ -37,13 +39,14 @@ def download(
 ) -> str:
     """Fetch `url` (http or https) to `destination` and return its sha256.
 
-    The bytes gather in `destination` + `.part`, which a later call resumes; the part takes the name once its length and
-    its sum are right. A file that is there already is verified, not fetched. `destination` + `.lock` keeps other
-    processes waiting meanwhile. `sha256_prefix` is used where only the first digits of the sum are published; with
-    neither, the length alone is verified. `progress` is told the bytes on disk and the total, None when unknown.
+    The bytes gather in `destination` + `.part`, which a later call resumes; the part takes the name
+    once its length and its sum are right. A file that is there already is verified, not fetched.
+    `destination` + `.lock` keeps other processes waiting meanwhile. `sha256_prefix` is used where
+    only the first digits of the sum are published; with neither, the length alone is verified.
+    `progress` is told the bytes on disk and the total, None when unknown.
 
-    Raises `ApcError` when the file cannot be had, `StorageError` when it cannot be written. Each names the address, and
-    the place where the file may be put by hand.
+    Raises `ApcError` when the file cannot be had, `StorageError` when it cannot be written. Each
+    names the address, and the place where the file may be put by hand.
     """
     task = _Task(url, destination, (sha256 or sha256_prefix or "").lower(), expected_bytes)
     try:
@@ -55,7 +58,9 @@ def download(
             return _publish(task)
     except OSError as error:
         # What the network raises is translated where it is read: what is left comes from the disk.
-        raise StorageError(task.line(f"cannot write {destination}: {error.strerror or error}")) from error
+        raise StorageError(
+            task.line(f"cannot write {destination}: {error.strerror or error}")
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,10 @@ class _Task:
         return _beside(self.destination, ".part")
 
     def line(self, reason: str) -> str:
-        return f"cannot download {self.url}: {reason} (the file may also be put by hand at {self.destination})"
+        return (
+            f"cannot download {self.url}: {reason} (the file may also be put by hand at"
+            f" {self.destination})"
+        )
 
     def failure(self, reason: str) -> ApcError:
         return ApcError(self.line(reason))
@@ -78,7 +86,9 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A response whose body runs from byte `start` to `total`, None when the server does not say."""
+    """A response whose body runs from byte `start` to `total`, None when the server does not
+    say.
+    """
 
     body: http.client.HTTPResponse
     start: int
@@ -103,7 +113,9 @@ def _fetch(task: _Task, progress: Callable[[int, int | None], None] | None) -> N
 
 
 def _request(task: _Task, start: int) -> _Answer | None:
-    """Ask from byte `start` on; the answer starts at 0 where the server will not resume, and is None when nothing is left to send."""
+    """Ask from byte `start` on; the answer starts at 0 where the server will not resume, and is
+    None when nothing is left to send.
+    """
     headers = {"User-Agent": "apc-bench"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         body = _open(task, headers)
@@ -169,14 +181,20 @@ def _save(task: _Task, answer: _Answer, progress: Callable[[int, int | None], No
         file.flush()
         os.fsync(file.fileno())
     if answer.total is not None and done < answer.total:
-        raise task.failure(f"the connection broke after {done} of {answer.total} bytes; run again to go on from there")
+        raise task.failure(
+            f"the connection broke after {done} of {answer.total} bytes; run again to go on from"
+            " there"
+        )
 
 
 def _read(task: _Task, body: http.client.HTTPResponse, done: int) -> bytes:
     try:
         return body.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise task.failure(f"the connection broke after {done} bytes ({_reason(error)}); run again to go on from there") from error
+        raise task.failure(
+            f"the connection broke after {done} bytes ({_reason(error)}); run again to go on from"
+            " there"
+        ) from error
 
 
 def _check_space(task: _Task, answer: _Answer) -> None:
@@ -185,11 +203,18 @@ def _check_space(task: _Task, answer: _Answer) -> None:
     needed = answer.total - answer.start
     free = shutil.disk_usage(task.part.parent).free
     if needed > free:
-        raise StorageError(task.line(f"{needed / 1e6:.1f} MB are needed in {task.part.parent}, {free / 1e6:.1f} MB are free; make room"))
+        raise StorageError(
+            task.line(
+                f"{needed / 1e6:.1f} MB are needed in {task.part.parent}, {free / 1e6:.1f} MB are"
+                " free; make room"
+            )
+        )
 
 
 def _publish(task: _Task) -> str:
-    """Give the verified part its name; a part that does not verify is deleted, for resuming it could not mend it."""
+    """Give the verified part its name; a part that does not verify is deleted, for resuming it
+    could not mend it.
+    """
     found, fault = _judge(task, task.part)
     if fault:
         task.part.unlink()
@@ -202,7 +227,10 @@ def _publish(task: _Task) -> str:
 def _verify_existing(task: _Task) -> str:
     found, fault = _judge(task, task.destination)
     if fault:
-        raise ApcError(f"{task.destination} is not the file of {task.url}: {fault}; delete it and run again, or put the right file there")
+        raise ApcError(
+            f"{task.destination} is not the file of {task.url}: {fault}; delete it and run again,"
+            " or put the right file there"
+        )
     return found
 
 
@@ -219,12 +247,16 @@ def _judge(task: _Task, path: Path) -> tuple[str, str | None]:
 
 
 def record_of(path: Path) -> Path:
-    """Where the sum of a file is kept whose sum nobody publishes: the one of the first fetch, in the format of `sha256sum`."""
+    """Where the sum of a file is kept whose sum nobody publishes: the one of the first fetch, in
+    the format of `sha256sum`.
+    """
     return _beside(path, ".sha256")
 
 
 def recorded_sum(path: Path) -> str | None:
-    """The sum that was recorded of a file, or None. Raises ApcError for a record that holds none."""
+    """The sum that was recorded of a file, or None. Raises ApcError for a record that holds
+    none.
+    """
     record = record_of(path)
     if not record.is_file():
         return None
@@ -242,7 +274,9 @@ def record_sum(path: Path, sha256: str) -> None:
         draft.write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
         draft.replace(record)
     except OSError as error:
-        raise StorageError(f"cannot record the sha256 of {path.name} in {record}: {error.strerror or error}") from error
+        raise StorageError(
+            f"cannot record the sha256 of {path.name} in {record}: {error.strerror or error}"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,5 @@
-"""The errors that a user can cause, and so can mend. Anything else that escapes is a bug and shows its traceback.
+"""The errors that a user can cause, and so can mend. Anything else that escapes is a bug and shows
+its traceback.
 
 ApcError            one line: what, where, got, do. Carries the exit code
 ├── UsageError      a wrong option, setting, job file or name
@@ -17,7 +18,9 @@ from collections.abc import Iterable
 
 
 class ApcError(Exception):
-    """Base of all errors that are shown as one line; `exit_code` is the process's (DESIGN.md, "Errors and exit codes")."""
+    """Base of all errors that are shown as one line; `exit_code` is the process's
+    (docs/architecture.md, "Errors and exit codes").
+    """
 
     exit_code = 2
 
@@ -35,7 +38,9 @@ class WeightsError(ApcError):
 
 
 class RunError(ApcError):
-    """A run folder that belongs to another sweep, is in use, is newer than this version, or is no run folder."""
+    """A run folder that belongs to another sweep, is in use, is newer than this version, or is no
+    run folder.
+    """
 
 
 class DamagedFile(RunError):

@@ -1,4 +1,6 @@
-"""From settings and datasets to steps: pure data, no torch, no files. A sweep is this list minus what the run folder already has."""
+"""From settings and datasets to steps: pure data, no torch, no files. A sweep is this list minus
+what the run folder already has.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,22 +8,29 @@ from typing import Any
 
 from apc_bench.datasets.layouts import Category
 from apc_bench.datasets.split import Split
-from apc_bench.detector_settings import PatchCoreSettings
-from apc_bench.settings import Method, Sweep, digest
+from apc_bench.settings.detectors import PatchCoreSettings
+from apc_bench.settings.sweep import Method, Sweep, digest
 
 EXTRACTOR = "extractor"
 TRIAL = "trial"
 
 # Multiply-accumulates of one 224-pixel image as far as layer3, in units of 10^9.
-_FORWARD = {"resnet18": 1.4, "resnet50": 3.3, "moco_v3_resnet50": 3.3, "wide_resnet50_2": 9.2, "builtin": 0.38}
+_FORWARD = {
+    "resnet18": 1.4,
+    "resnet50": 3.3,
+    "moco_v3_resnet50": 3.3,
+    "wide_resnet50_2": 9.2,
+    "builtin": 0.38,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One piece of work with its two ids (DESIGN.md, "Two steps, two ids").
+    """One piece of work with its two ids (docs/architecture.md, "Two steps, two ids").
 
-    kind: 'extractor' fine-tunes, 'trial' scores. `needs`: the result_key of the extractor that a trial waits for. `shots` is 0 for a frozen
-    detector. `work`: about how many multiply-accumulates it takes, to order steps and to estimate time.
+    kind: 'extractor' fine-tunes, 'trial' scores. `needs`: the result_key of the extractor that a
+    trial waits for. `shots` is 0 for a frozen detector. `work`: about how many multiply-accumulates
+    it takes, to order steps and to estimate time.
     """
 
     kind: str
@@ -40,12 +49,17 @@ class Step:
     def name(self) -> str:
         """`apc · washer · 5 shots · seed 0`, for people."""
         shots = f" · {self.shots} shot{'s' * (self.shots != 1)}" if self.shots else ""
-        return f"{'fine-tune' if self.kind == EXTRACTOR else 'score'} {self.method} · {self.category}{shots} · seed {self.seed}"
+        return (
+            f"{'fine-tune' if self.kind == EXTRACTOR else 'score'} {self.method} ·"
+            f" {self.category}{shots} · seed {self.seed}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What planning knows of a category: its samples, the fingerprint of their content, one split per seed."""
+    """What planning knows of a category: its samples, the fingerprint of their content, one split
+    per seed.
+    """
 
     category: Category
     fingerprint: str
@@ -53,22 +67,47 @@ class Planned:
 
 
 def make_plan(
-    sweep: Sweep, dataset: str, categories: Sequence[Planned], weights: Mapping[str, str], environment: Mapping[str, str]
+    sweep: Sweep,
+    dataset: str,
+    categories: Sequence[Planned],
+    weights: Mapping[str, str],
+    environment: Mapping[str, str],
 ) -> tuple[Step, ...]:
     """Category × method × shots × seed as steps, fine-tunings first, large ones before small ones.
 
-    `weights`: method -> sha256 of its weights. `environment`: what decides bits (store/provenance.py). A frozen detector has one trial per category
-    and seed for all shot counts. Methods that differ only in their memory bank share one fine-tuning.
+    `weights`: method -> sha256 of its weights. `environment`: what decides bits
+    (store/provenance.py). A frozen detector has one trial per category and seed for all shot
+    counts. Methods that differ only in their memory bank share one fine-tuning.
     """
     steps: dict[str, Step] = {}
     for planned in categories:
         for name, method in sweep.chosen.items():
             for shots in sweep.shots if method.settings.fine_tuned else (0,):
                 for seed in sweep.seeds:
-                    for step in _steps(sweep, dataset, planned, name, method, shots, seed, weights[name], environment):
+                    for step in _steps(
+                        sweep,
+                        dataset,
+                        planned,
+                        name,
+                        method,
+                        shots,
+                        seed,
+                        weights[name],
+                        environment,
+                    ):
                         steps.setdefault(step.result_key, step)
     return tuple(
-        sorted(steps.values(), key=lambda step: (step.kind != EXTRACTOR, -step.work, step.category, step.method, step.shots, step.seed))
+        sorted(
+            steps.values(),
+            key=lambda step: (
+                step.kind != EXTRACTOR,
+                -step.work,
+                step.category,
+                step.method,
+                step.shots,
+                step.seed,
+            ),
+        )
     )
 
 
@@ -85,38 +124,87 @@ def _steps(
 ) -> list[Step]:
     category = planned.category.name
     what = place(sweep, dataset, category, shots, seed)
-    computed = {"fingerprint": planned.fingerprint, "weights": weights, "environment": dict(environment)}
+    computed = {
+        "fingerprint": planned.fingerprint,
+        "weights": weights,
+        "environment": dict(environment),
+    }
     computed |= {"package": method.package} if method.package else {}
     steps, needs = [], None
     if method.settings.fine_tuned:
         training = method.settings.training()
-        identity = {**what, "detector": method.detector, "backbone": method.backbone, "training": training}
+        identity = {
+            **what,
+            "detector": method.detector,
+            "backbone": method.backbone,
+            "training": training,
+        }
         needs = digest({"kind": EXTRACTOR, **identity, **computed})
         work = finetune_work(sweep, method)
-        steps.append(Step(EXTRACTOR, digest(identity), needs, dataset, category, name, shots, seed, None, method, work))
+        steps.append(
+            Step(
+                EXTRACTOR,
+                digest(identity),
+                needs,
+                dataset,
+                category,
+                name,
+                shots,
+                seed,
+                None,
+                method,
+                work,
+            )
+        )
     identity = {**what, "method": name, **method.identity(), "false_alarms": sweep.false_alarms}
-    key = digest({"kind": TRIAL, **identity, **computed, "extractor": needs, "features": sweep.features})
+    key = digest(
+        {"kind": TRIAL, **identity, **computed, "extractor": needs, "features": sweep.features}
+    )
     steps.append(
-        Step(TRIAL, digest(identity), key, dataset, category, name, shots, seed, needs, method, trial_work(sweep, method, planned))
+        Step(
+            TRIAL,
+            digest(identity),
+            key,
+            dataset,
+            category,
+            name,
+            shots,
+            seed,
+            needs,
+            method,
+            trial_work(sweep, method, planned),
+        )
     )
     return steps
 
 
 def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> dict[str, Any]:
     """What a step's ids say of its split and its input; whose method it is comes on top."""
-    split = {"dataset": dataset, "category": category, "shots": shots, "seed": seed, "reserve": sweep.reserve}
+    split = {
+        "dataset": dataset,
+        "category": category,
+        "shots": shots,
+        "seed": seed,
+        "reserve": sweep.reserve,
+    }
     return {**split, "image_size": sweep.image_size, "resize": sweep.resize, **sweep.narrowed()}
 
 
 def finetune_work(sweep: Sweep, method: Method) -> float:
-    """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder, which weighs about as much again."""
+    """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder,
+    which weighs about as much again.
+    """
     settings: Any = method.settings
-    images = getattr(settings, "batch", 16) * getattr(settings, "steps", 300)  # another package's settings may name them otherwise
+    images = getattr(settings, "batch", 16) * getattr(
+        settings, "steps", 300
+    )  # another package's settings may name them otherwise
     return 3.0 * 2 * _forward(sweep, method) * float(images)
 
 
 def trial_work(sweep: Sweep, method: Method, planned: Planned) -> float:
-    """Multiply-accumulates of a trial: features of every image, and with a memory bank the coreset's and the search's matrix products."""
+    """Multiply-accumulates of a trial: features of every image, and with a memory bank the
+    coreset's and the search's matrix products.
+    """
     settings = method.settings
     split = next(iter(planned.splits.values()))
     features = len(split.rows) * _forward(sweep, method)
@@ -134,11 +222,22 @@ def _forward(sweep: Sweep, method: Method) -> float:
 
 
 def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping[str, str]) -> str:
-    """A category by content: every sample's name, content, mask content, defect type and group, what was left out, and who trains where no
-    path says it."""
+    """A category by content: every sample's name, content, mask content, defect type and group,
+    what was left out, and who trains where no path says it.
+    """
     rows = [
-        [sample.image, hashes[sample.image], hashes[sample.mask] if sample.mask else None, sample.defect_type, sample.group]
+        [
+            sample.image,
+            hashes[sample.image],
+            hashes[sample.mask] if sample.mask else None,
+            sample.defect_type,
+            sample.group,
+        ]
         for sample in category.samples
     ]
-    training = [sample.image for sample in category.samples if sample.training and not sample.image.startswith("train/")]
+    training = [
+        sample.image
+        for sample in category.samples
+        if sample.training and not sample.image.startswith("train/")
+    ]
     return digest([rows, sorted(left_out), *([training] if training else [])])

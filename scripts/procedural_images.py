@@ -1,9 +1,12 @@
-"""Images made from formulas: textures of many families, each with quantised parameters, and scenes composed of them.
+"""Images made from formulas: textures of many families, each with quantised parameters, and scenes
+composed of them.
 
-A *field* is one grey texture in [0, 1]; a *formula* is a family with one choice of its parameters, and is the class that a network
-learns to name. A *scene* is up to three coloured fields side by side, with marks (strokes, ellipses, rings, polygons ...) over them.
-Everything follows from the generator that is passed in. The idea of learning from formulas is of Kataoka et al., "Pre-training
-without Natural Images" (ACCV 2020), and of Baradad et al., "Learning to See by Looking at Noise" (NeurIPS 2021).
+A *field* is one grey texture in [0, 1]; a *formula* is a family with one choice of its parameters,
+and is the class that a network learns to name. A *scene* is up to three coloured fields side by
+side, with marks (strokes, ellipses, rings, polygons ...) over them. Everything follows from the
+generator that is passed in. The idea of learning from formulas is of Kataoka et al., "Pre-training
+without Natural Images" (ACCV 2020), and of Baradad et al., "Learning to See by Looking at Noise"
+(NeurIPS 2021).
 """
 
 import math
@@ -21,7 +24,9 @@ REGIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """One class: `draw(generator, count, size)` gives raw fields (count, size, size) of any range."""
+    """One class: `draw(generator, count, size)` gives raw fields (count, size, size) of any
+    range.
+    """
 
     name: str
     draw: Callable[[Generator, int, int], Tensor]
@@ -29,8 +34,10 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
-    """`images` (n, 3, s, s) in [0, 1]; `labels` (n, REGIONS) int64, the formula of each region; `regions` (n, REGIONS, s, s), shares
-    that sum to 1; `marks` (n, len(MARKS), s, s), coverage in [0, 1]."""
+    """`images` (n, 3, s, s) in [0, 1]; `labels` (n, REGIONS) int64, the formula of each region;
+    `regions` (n, REGIONS, s, s), shares that sum to 1; `marks` (n, len(MARKS), s, s), coverage in
+    [0, 1].
+    """
 
     images: Tensor
     labels: Tensor
@@ -43,8 +50,12 @@ def uniform(generator: Generator, low: float, high: float, *shape: int) -> Tenso
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
-def turned(generator: Generator, count: int, size: int, turn: float | None = None) -> tuple[Tensor, Tensor]:
-    """Pixel coordinates u, v (count, size, size) about a random origin, turned by `turn` quarters of pi give or take a third, or by any angle."""
+def turned(
+    generator: Generator, count: int, size: int, turn: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Pixel coordinates u, v (count, size, size) about a random origin, turned by `turn` quarters
+    of pi give or take a third, or by any angle.
+    """
     angle = uniform(generator, 0, 2 * math.pi, count, 1, 1)
     if turn is not None:
         angle = (turn + uniform(generator, -0.35, 0.35, count, 1, 1)) * math.pi / 4
@@ -59,23 +70,38 @@ def jitter(generator: Generator, count: int, spread: float = 0.15) -> Tensor:
     return uniform(generator, 1 - spread, 1 + spread, count, 1, 1)
 
 
-def spectral(generator: Generator, count: int, size: int, gain: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Gaussian noise with the spectrum gain(radius, angle), radius in cycles per pixel; standard deviation 1."""
+def spectral(
+    generator: Generator, count: int, size: int, gain: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Gaussian noise with the spectrum gain(radius, angle), radius in cycles per pixel; standard
+    deviation 1.
+    """
     fy, fx = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None, :]
     noise = torch.fft.rfft2(torch.randn((count, size, size), generator=generator))
-    out = torch.fft.irfft2(noise * gain(torch.hypot(fx, fy).clamp(min=0.5 / size), torch.atan2(fy, fx)), s=(size, size))
+    out = torch.fft.irfft2(
+        noise * gain(torch.hypot(fx, fy).clamp(min=0.5 / size), torch.atan2(fy, fx)), s=(size, size)
+    )
     return (out - out.mean((1, 2), keepdim=True)) / out.std((1, 2), keepdim=True).clamp(min=1e-6)
 
 
-def grating(generator: Generator, count: int, size: int, turn: float, wavelength: float, sharpness: float) -> Tensor:
+def grating(
+    generator: Generator, count: int, size: int, turn: float, wavelength: float, sharpness: float
+) -> Tensor:
     u, v = turned(generator, count, size, turn)
-    bend = uniform(generator, 0, 1.5, count, 1, 1) * torch.sin(v / uniform(generator, 8, 24, count, 1, 1))
+    bend = uniform(generator, 0, 1.5, count, 1, 1) * torch.sin(
+        v / uniform(generator, 8, 24, count, 1, 1)
+    )
     wave = torch.sin(2 * math.pi * u / (wavelength * jitter(generator, count)) + bend)
     return torch.tanh(sharpness * (wave - uniform(generator, -0.4, 0.4, count, 1, 1)))
 
 
-def weave(generator: Generator, count: int, size: int, turn: float, wavelength: float, kind: str) -> Tensor:
-    u, v = (2 * math.pi * c / (wavelength * jitter(generator, count)) for c in turned(generator, count, size, turn))
+def weave(
+    generator: Generator, count: int, size: int, turn: float, wavelength: float, kind: str
+) -> Tensor:
+    u, v = (
+        2 * math.pi * c / (wavelength * jitter(generator, count))
+        for c in turned(generator, count, size, turn)
+    )
     if kind == "plaid":
         return u.sin() + v.sin()
     if kind == "twill":
@@ -85,15 +111,27 @@ def weave(generator: Generator, count: int, size: int, turn: float, wavelength: 
 
 def fractal_noise(generator: Generator, count: int, size: int, slope: float, kind: str) -> Tensor:
     out = spectral(generator, count, size, lambda radius, angle: radius**-slope)
-    return {"plain": out, "ridged": out.abs(), "cut": torch.tanh(6 * out), "folded": torch.sin(4 * out)}[kind]
+    return {
+        "plain": out,
+        "ridged": out.abs(),
+        "cut": torch.tanh(6 * out),
+        "folded": torch.sin(4 * out),
+    }[kind]
 
 
 def brushed(generator: Generator, count: int, size: int, turn: float, stretch: float) -> Tensor:
     axis = turn * math.pi / 4 + float(uniform(generator, -0.25, 0.25, 1))
-    return spectral(generator, count, size, lambda r, a: r**-0.8 * torch.exp(-stretch * (1 - (a - axis).cos() ** 2)))
+    return spectral(
+        generator,
+        count,
+        size,
+        lambda r, a: r**-0.8 * torch.exp(-stretch * (1 - (a - axis).cos() ** 2)),
+    )
 
 
-def gabor_noise(generator: Generator, count: int, size: int, frequency: float, turn: float | None, hard: bool) -> Tensor:
+def gabor_noise(
+    generator: Generator, count: int, size: int, frequency: float, turn: float | None, hard: bool
+) -> Tensor:
     def gain(radius: Tensor, angle: Tensor) -> Tensor:
         band = torch.exp(-(((radius / centre).log() / 0.25) ** 2))
         return band if turn is None else band * torch.exp(-8 * (1 - (angle - axis).cos() ** 2))
@@ -104,48 +142,85 @@ def gabor_noise(generator: Generator, count: int, size: int, frequency: float, t
     return torch.tanh(5 * out) if hard else out
 
 
-def cells(generator: Generator, count: int, size: int, spacing: float, kind: str, regular: bool) -> Tensor:
+def cells(
+    generator: Generator, count: int, size: int, spacing: float, kind: str, regular: bool
+) -> Tensor:
     """Voronoi cells: flat tones, distance to the seed, or walls."""
     side = max(round(size / spacing), 2)
-    lattice = (torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), -1).reshape(1, -1, 2) + 0.5) / side
-    seeds = (lattice + uniform(generator, -0.5, 0.5, count, side * side, 2) * (0.35 if regular else 1.4) / side) * size
+    lattice = (
+        torch.stack(
+            torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), -1
+        ).reshape(1, -1, 2)
+        + 0.5
+    ) / side
+    seeds = (
+        lattice
+        + uniform(generator, -0.5, 0.5, count, side * side, 2) * (0.35 if regular else 1.4) / side
+    ) * size
     axis = torch.arange(size, dtype=torch.float32)
-    pixels = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(1, -1, 2).expand(count, -1, -1)
+    pixels = (
+        torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
+        .reshape(1, -1, 2)
+        .expand(count, -1, -1)
+    )
     near, index = torch.cdist(pixels, seeds).topk(2, dim=2, largest=False)
     if kind == "tone":
         out = torch.rand((count, side * side), generator=generator).gather(1, index[..., 0])
     else:
-        out = near[..., 0] if kind == "distance" else (near[..., 1] - near[..., 0]).clamp(max=0.25 * spacing)
+        out = (
+            near[..., 0]
+            if kind == "distance"
+            else (near[..., 1] - near[..., 0]).clamp(max=0.25 * spacing)
+        )
     return out.reshape(count, size, size)
 
 
-def lattice(generator: Generator, count: int, size: int, pitch: float, kind: str, loose: bool) -> Tensor:
+def lattice(
+    generator: Generator, count: int, size: int, pitch: float, kind: str, loose: bool
+) -> Tensor:
     """A small motif at every node of a turned lattice, each node displaced where `loose`."""
     pitches = pitch * jitter(generator, count)
     u, v = (c / pitches for c in turned(generator, count, size))
     shift = [torch.rand((count, 64, 64), generator=generator) - 0.5 for _ in range(2)]
     row, column = u.floor().long() % 64, v.floor().long() % 64
     node = torch.arange(count)[:, None, None]
-    u, v = ((c - c.floor() - 0.5 - (0.45 if loose else 0.0) * s[node, row, column]) for c, s in zip((u, v), shift, strict=True))
+    u, v = (
+        (c - c.floor() - 0.5 - (0.45 if loose else 0.0) * s[node, row, column])
+        for c, s in zip((u, v), shift, strict=True)
+    )
     radius = uniform(generator, 0.16, 0.3, count, 1, 1)
-    near, far, centre = torch.minimum(u.abs(), v.abs()), torch.maximum(u.abs(), v.abs()), torch.hypot(u, v)
-    distance = {"dot": centre, "square": far, "cross": near * 2, "ring": (centre - 0.3).abs() * 2}[kind]
+    near, far, centre = (
+        torch.minimum(u.abs(), v.abs()),
+        torch.maximum(u.abs(), v.abs()),
+        torch.hypot(u, v),
+    )
+    distance = {"dot": centre, "square": far, "cross": near * 2, "ring": (centre - 0.3).abs() * 2}[
+        kind
+    ]
     return torch.sigmoid((radius - distance) * pitches * 2)
 
 
-def tiles(generator: Generator, count: int, size: int, pitch: float, kind: str, turn: float) -> Tensor:
+def tiles(
+    generator: Generator, count: int, size: int, pitch: float, kind: str, turn: float
+) -> Tensor:
     u, v = (c / (pitch * jitter(generator, count)) for c in turned(generator, count, size, turn))
     if kind == "checker":
         return (u.floor() + v.floor()) % 2
     u, v = (u + 0.5 * (v.floor() % 2)) / 2 if kind == "brick" else u, v
-    joint = torch.minimum((u - u.round()).abs() * (2 if kind == "brick" else 1), (v - v.round()).abs())
-    return (joint * pitch / 1.5).clamp(max=1) + 0.2 * torch.sin(12.9898 * u.floor() + 78.233 * v.floor())
+    joint = torch.minimum(
+        (u - u.round()).abs() * (2 if kind == "brick" else 1), (v - v.round()).abs()
+    )
+    return (joint * pitch / 1.5).clamp(max=1) + 0.2 * torch.sin(
+        12.9898 * u.floor() + 78.233 * v.floor()
+    )
 
 
 def rings(generator: Generator, count: int, size: int, wavelength: float, arms: int) -> Tensor:
     u, v = turned(generator, count, size)
     radius = torch.hypot(u, v * jitter(generator, count, 0.3))
-    return torch.sin(2 * math.pi * radius / (wavelength * jitter(generator, count)) + arms * torch.atan2(v, u))
+    return torch.sin(
+        2 * math.pi * radius / (wavelength * jitter(generator, count)) + arms * torch.atan2(v, u)
+    )
 
 
 def julia(generator: Generator, count: int, size: int, real: float, imaginary: float) -> Tensor:
@@ -160,7 +235,9 @@ def julia(generator: Generator, count: int, size: int, real: float, imaginary: f
 
 
 def attractor(generator: Generator, count: int, size: int, system: int) -> Tensor:
-    """Density of an iterated function system of four random contractions, drawn with the chaos game; `system` seeds the maps."""
+    """Density of an iterated function system of four random contractions, drawn with the chaos
+    game; `system` seeds the maps.
+    """
     maps = Generator().manual_seed(7919 + system)
     linear, offset = uniform(maps, -0.75, 0.75, 4, 2, 2), uniform(maps, -1, 1, 4, 2)
     linear = linear + uniform(generator, -0.05, 0.05, 4, 2, 2)
@@ -176,18 +253,30 @@ def attractor(generator: Generator, count: int, size: int, system: int) -> Tenso
 
 
 def pile(generator: Generator, count: int, size: int, shape: str, reach: float) -> Tensor:
-    """Dead leaves: shapes of random tone painted over each other, about as many as would tile the field, 60 at most."""
+    """Dead leaves: shapes of random tone painted over each other, about as many as would tile the
+    field, 60 at most.
+    """
     out = torch.rand((count, 1, 1), generator=generator).expand(count, size, size).clone()
     for _ in range(min(int((size / reach) ** 2), 60)):
         u, v = turned(generator, count, size)
-        u, v = u / (reach * uniform(generator, 0.5, 1.2, count, 1, 1)), v / (reach * uniform(generator, 0.5, 1.2, count, 1, 1))
+        u, v = (
+            u / (reach * uniform(generator, 0.5, 1.2, count, 1, 1)),
+            v / (reach * uniform(generator, 0.5, 1.2, count, 1, 1)),
+        )
         box, wedge = torch.maximum(u.abs(), v.abs()), torch.maximum(v.abs() * 1.7 + u, -u) * 1.2
-        distance = {"disc": u * u + v * v, "box": box, "wedge": wedge, "line": torch.maximum(u.abs() / 4, v.abs() * 6)}[shape]
+        distance = {
+            "disc": u * u + v * v,
+            "box": box,
+            "wedge": wedge,
+            "line": torch.maximum(u.abs() / 4, v.abs() * 6),
+        }[shape]
         out = torch.where(distance < 1, torch.rand((count, 1, 1), generator=generator), out)
     return out
 
 
-def interference(generator: Generator, count: int, size: int, waves: int, wavelength: float) -> Tensor:
+def interference(
+    generator: Generator, count: int, size: int, waves: int, wavelength: float
+) -> Tensor:
     out = torch.zeros(count, size, size)
     for _ in range(waves):
         u, _ = turned(generator, count, size)
@@ -199,7 +288,10 @@ def formulas() -> tuple[Formula, ...]:
     """All classes, in a fixed order."""
 
     def family(function: Callable[..., Tensor], *choices: tuple[object, ...]) -> list[Formula]:
-        return [Formula(f"{function.__name__}{v}", lambda g, n, s, v=v: function(g, n, s, *v)) for v in product(*choices)]
+        return [
+            Formula(f"{function.__name__}{v}", lambda g, n, s, v=v: function(g, n, s, *v))
+            for v in product(*choices)
+        ]
 
     return (
         *family(grating, (0, 1, 2, 3), (4.0, 8.0, 16.0), (0.5, 5.0)),
@@ -219,17 +311,25 @@ def formulas() -> tuple[Formula, ...]:
 
 
 def draw_fields(generator: Generator, per_formula: int, size: int) -> tuple[Tensor, Tensor]:
-    """`per_formula` fields of every formula: (n, size, size) float32 in [0, 1], and labels (n,) int64."""
+    """`per_formula` fields of every formula: (n, size, size) float32 in [0, 1], and labels (n,)
+    int64.
+    """
     known = formulas()
     out = torch.cat([formula.draw(generator, per_formula, size) for formula in known])
     low, high = out.amin((1, 2), keepdim=True), out.amax((1, 2), keepdim=True)
-    return (out - low) / (high - low).clamp(min=1e-6), torch.arange(len(known)).repeat_interleave(per_formula)
+    return (out - low) / (high - low).clamp(min=1e-6), torch.arange(len(known)).repeat_interleave(
+        per_formula
+    )
 
 
 def region_shares(generator: Generator, count: int, size: int) -> Tensor:
-    """Soft partitions (count, REGIONS, size, size): a third of them whole, the rest cut by lines or by smooth random fields."""
+    """Soft partitions (count, REGIONS, size, size): a third of them whole, the rest cut by lines or
+    by smooth random fields.
+    """
     u, v = turned(generator, count, size)
-    blots = [spectral(generator, count, size, lambda radius, angle: radius**-2.6) for _ in range(REGIONS)]
+    blots = [
+        spectral(generator, count, size, lambda radius, angle: radius**-2.6) for _ in range(REGIONS)
+    ]
     straight = torch.stack([u, -u, v - 0.3 * size], 1) / 8
     whole = torch.zeros(count, REGIONS, 1, 1)
     whole[:, 0] = 1e4 * (torch.rand((count, 1, 1), generator=generator) < 0.35)
@@ -238,39 +338,60 @@ def region_shares(generator: Generator, count: int, size: int) -> Tensor:
 
 
 def coloured(generator: Generator, fields: Tensor) -> Tensor:
-    """Fields (n, s, s) -> images (n, 3, s, s): between two tones of slightly different tint, in grey in half of them, or as a lit relief.
+    """Fields (n, s, s) -> images (n, 3, s, s): between two tones of slightly different tint, in
+    grey in half of them, or as a lit relief.
 
-    Tones differ mostly in lightness, as in photographs: with independent random channels a network learns many times slower.
+    Tones differ mostly in lightness, as in photographs: with independent random channels a network
+    learns many times slower.
     """
     count = len(fields)
-    middle, half = uniform(generator, 0.2, 0.75, count, 1, 1, 1), 0.4 * uniform(generator, -2.3, 0, count, 1, 1, 1).exp()
+    middle, half = (
+        uniform(generator, 0.2, 0.75, count, 1, 1, 1),
+        0.4 * uniform(generator, -2.3, 0, count, 1, 1, 1).exp(),
+    )
     side = torch.sign(uniform(generator, -1, 1, count, 1, 1, 1))
-    tint, other = uniform(generator, -0.2, 0.2, 2, count, 3, 1, 1) * (torch.rand((count, 1, 1, 1), generator=generator) < 0.5)
+    tint, other = uniform(generator, -0.2, 0.2, 2, count, 3, 1, 1) * (
+        torch.rand((count, 1, 1, 1), generator=generator) < 0.5
+    )
     flat = middle + side * half * (2 * fields[:, None] - 1) + tint + other * fields[:, None]
     angle = uniform(generator, 0, 2 * math.pi, count, 1, 1)
     slope_y, slope_x = torch.gradient(fields, dim=(1, 2))
-    relief = (slope_x * angle.cos() + slope_y * angle.sin()) * uniform(generator, 0.5, 1.5, count, 1, 1)
-    return torch.where(torch.rand((count, 1, 1, 1), generator=generator) < 0.2, middle + tint + relief[:, None], flat)
+    relief = (slope_x * angle.cos() + slope_y * angle.sin()) * uniform(
+        generator, 0.5, 1.5, count, 1, 1
+    )
+    return torch.where(
+        torch.rand((count, 1, 1, 1), generator=generator) < 0.2,
+        middle + tint + relief[:, None],
+        flat,
+    )
 
 
 def mark_distances(generator: Generator, count: int, size: int) -> Tensor:
-    """Signed distances in pixels (count, len(MARKS), size, size), negative inside, of one mark of each kind about one random place."""
+    """Signed distances in pixels (count, len(MARKS), size, size), negative inside, of one mark of
+    each kind about one random place.
+    """
     u, v = turned(generator, count, size)
     rough = uniform(generator, 0, 2.5, count, 1, 1)
     u = u + rough * spectral(generator, count, size, lambda radius, angle: radius**-1.5)
     v = v + rough * spectral(generator, count, size, lambda radius, angle: radius**-1.5)
-    length, width, reach = (uniform(generator, low, high, count, 1, 1) for low, high in ((6, 30), (0.5, 1.2), (4, 13)))
+    length, width, reach = (
+        uniform(generator, low, high, count, 1, 1) for low, high in ((6, 30), (0.5, 1.2), (4, 13))
+    )
     flat = reach * uniform(generator, 0.4, 1, count, 1, 1)
     beyond, radius = torch.hypot((u.abs() - length).clamp(min=0), v), torch.hypot(u, v)
     ellipse = (torch.hypot(u / reach, v / flat) - 1) * flat
     sector = 2 * math.pi / torch.randint(3, 7, (count, 1, 1), generator=generator)
-    polygon = radius * torch.cos(torch.remainder(torch.atan2(v, u), sector) - sector / 2) - reach * 0.8
+    polygon = (
+        radius * torch.cos(torch.remainder(torch.atan2(v, u), sector) - sector / 2) - reach * 0.8
+    )
     blobs = [radius - 2.2 * width, ellipse, (radius - reach).abs() - 1.5 * width, polygon]
     return torch.stack([beyond - 2.5 * width, beyond - width, *blobs, ellipse, ellipse, ellipse], 1)
 
 
 def marked(generator: Generator, images: Tensor, slots: int = 2) -> tuple[Tensor, Tensor]:
-    """Paint up to `slots` marks of random kinds over each image; the images, and the coverage of each kind (n, len(MARKS), s, s)."""
+    """Paint up to `slots` marks of random kinds over each image; the images, and the coverage of
+    each kind (n, len(MARKS), s, s).
+    """
     count, size = len(images), images.shape[-1]
     coverage = torch.zeros(count, len(MARKS), size, size)
     rows, blurred = torch.arange(count), F.avg_pool2d(images, 7, 1, 3, count_include_pad=False)
@@ -279,12 +400,24 @@ def marked(generator: Generator, images: Tensor, slots: int = 2) -> tuple[Tensor
         softness = torch.where(kind == MARKS.index("bump"), 3.0, 0.6)[:, None, None]
         alpha = torch.sigmoid(-mark_distances(generator, count, size)[rows, kind] / softness)
         alpha = alpha * (torch.rand((count, 1, 1), generator=generator) < 0.7)
-        strength = 0.6 * uniform(generator, -2.3, 0, count, 1, 1, 1).exp() * torch.sign(uniform(generator, -1, 1, count, 1, 1, 1))
+        strength = (
+            0.6
+            * uniform(generator, -2.3, 0, count, 1, 1, 1).exp()
+            * torch.sign(uniform(generator, -1, 1, count, 1, 1, 1))
+        )
         paint = torch.rand((count, 3, 1, 1), generator=generator)
-        painted = torch.where(torch.rand((count, 1, 1, 1), generator=generator) < 0.3, paint.expand_as(images), images + strength)
+        painted = torch.where(
+            torch.rand((count, 1, 1, 1), generator=generator) < 0.3,
+            paint.expand_as(images),
+            images + strength,
+        )
         grainy = images + strength * torch.randn((count, 1, size, size), generator=generator)
         choice = kind[:, None, None, None]
-        painted = torch.where(choice == MARKS.index("blur"), blurred, torch.where(choice == MARKS.index("grain"), grainy, painted))
+        painted = torch.where(
+            choice == MARKS.index("blur"),
+            blurred,
+            torch.where(choice == MARKS.index("grain"), grainy, painted),
+        )
         images = images + alpha[:, None] * (painted - images)
         coverage[rows, kind] = torch.maximum(coverage[rows, kind], alpha)
     return images, coverage
@@ -295,20 +428,36 @@ def photographed(generator: Generator, images: Tensor) -> Tensor:
     count, size = len(images), images.shape[-1]
     u, _ = turned(generator, count, size)
     light = 1 + uniform(generator, 0, 0.4, count, 1, 1) * torch.tanh(u / size)
-    gain, offset = uniform(generator, 0.6, 1.2, count, 1, 1, 1), uniform(generator, -0.15, 0.2, count, 1, 1, 1)
+    gain, offset = (
+        uniform(generator, 0.6, 1.2, count, 1, 1, 1),
+        uniform(generator, -0.15, 0.2, count, 1, 1, 1),
+    )
     images = images * light[:, None] * gain + offset
     soft = uniform(generator, -0.8, 1, count, 1, 1, 1).clamp(min=0)
     images = images + soft * (F.avg_pool2d(images, 3, 1, 1, count_include_pad=False) - images)
     noise = torch.randn((count, 1, size, size), generator=generator)
-    return (images + uniform(generator, -0.03, 0.03, count, 1, 1, 1).clamp(min=0) * noise).clamp(0, 1)
+    return (images + uniform(generator, -0.03, 0.03, count, 1, 1, 1).clamp(min=0) * noise).clamp(
+        0, 1
+    )
 
 
 def compose(generator: Generator, fields: Tensor, labels: Tensor, count: int, size: int) -> Scenes:
-    """`count` scenes of `size` pixels out of random crops of `fields` (n, side, side), side >= size, with `labels` (n,)."""
+    """`count` scenes of `size` pixels out of random crops of `fields` (n, side, side), side >=
+    size, with `labels` (n,).
+    """
     pick = torch.randint(len(fields), (count * REGIONS,), generator=generator)
-    corner = torch.randint(fields.shape[-1] - size + 1, (count * REGIONS, 2), generator=generator).tolist()
-    crops = torch.stack([fields[i, y : y + size, x : x + size] for i, (y, x) in zip(pick.tolist(), corner, strict=True)])
+    corner = torch.randint(
+        fields.shape[-1] - size + 1, (count * REGIONS, 2), generator=generator
+    ).tolist()
+    crops = torch.stack(
+        [
+            fields[i, y : y + size, x : x + size]
+            for i, (y, x) in zip(pick.tolist(), corner, strict=True)
+        ]
+    )
     layers = coloured(generator, crops).reshape(count, REGIONS, 3, size, size)
     regions = region_shares(generator, count, size)
     images, marks = marked(generator, (layers * regions[:, :, None]).sum(1))
-    return Scenes(photographed(generator, images), labels[pick].reshape(count, REGIONS), regions, marks)
+    return Scenes(
+        photographed(generator, images), labels[pick].reshape(count, REGIONS), regions, marks
+    )

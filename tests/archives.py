@@ -48,7 +48,10 @@ def loco(root: Path) -> None:
         for kind in ("logical_anomalies", "structural_anomalies"):
             photo(root / f"breakfast_box/test/{kind}/{n:03}.png")
             for part in range(2):
-                mask(root / f"breakfast_box/ground_truth/{kind}/{n:03}/{part:03}.png", value=252 + part)
+                mask(
+                    root / f"breakfast_box/ground_truth/{kind}/{n:03}/{part:03}.png",
+                    value=252 + part,
+                )
     (root / "breakfast_box/defects_config.json").write_text("[]")
 
 
@@ -69,16 +72,26 @@ def visa(root: Path) -> None:
         for n in range(9):
             photo(root / f"{name}/Data/Images/Normal/{n:04}.JPG")
             for table in tables.values():
-                table.append(f"{name},{'train' if n < 6 else 'test'},normal,{name}/Data/Images/Normal/{n:04}.JPG,")
+                table.append(
+                    f"{name},{'train' if n < 6 else 'test'},normal,{name}/Data/Images/Normal/{n:04}.JPG,"
+                )
         for n in range(6):
             photo(root / f"{name}/Data/Images/Anomaly/{n:03}.JPG")
             mask(root / f"{name}/Data/Masks/Anomaly/{n:03}.png", value=1 + n % 3)
             for split, table in tables.items():
-                part = "train" if n < {"1cls": 0, "2cls_highshot": 3, "2cls_fewshot": 2}[split] else "test"
-                table.append(f"{name},{part},anomaly,{name}/Data/Images/Anomaly/{n:03}.JPG,{name}/Data/Masks/Anomaly/{n:03}.png")
+                part = (
+                    "train"
+                    if n < {"1cls": 0, "2cls_highshot": 3, "2cls_fewshot": 2}[split]
+                    else "test"
+                )
+                table.append(
+                    f"{name},{part},anomaly,{name}/Data/Images/Anomaly/{n:03}.JPG,{name}/Data/Masks/Anomaly/{n:03}.png"
+                )
     (root / "split_csv").mkdir()
     for split, table in tables.items():
-        (root / f"split_csv/{split}.csv").write_text("object,split,label,image,mask\n" + "\n".join(table) + "\n")
+        (root / f"split_csv/{split}.csv").write_text(
+            "object,split,label,image,mask\n" + "\n".join(table) + "\n"
+        )
 
 
 def mtd(root: Path) -> None:
@@ -86,7 +99,10 @@ def mtd(root: Path) -> None:
     for kind, count in (("Free", 10), ("Crack", 4), ("Blowhole", 3)):
         for n in range(count):
             photo(place / f"MT_{kind}/Imgs/exp{n}_num_{n}{len(kind)}.jpg")
-            mask(place / f"MT_{kind}/Imgs/exp{n}_num_{n}{len(kind)}.png", value=0 if kind == "Free" else 255)
+            mask(
+                place / f"MT_{kind}/Imgs/exp{n}_num_{n}{len(kind)}.png",
+                value=0 if kind == "Free" else 255,
+            )
 
 
 LAYOUTS = {

@@ -1,4 +1,6 @@
-"""For all tests: no deadlines, since machines are shared, a disk that is soon full, and the real images where they are at hand."""
+"""For all tests: no deadlines, since machines are shared, a disk that is soon full, and the real
+images where they are at hand.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -23,7 +25,9 @@ def magnetic_tiles() -> Path:
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two categories, PatchCore and APC with two shots, three seeds, really swept; tests copy it before they change anything (recorded.py)."""
+    """A run of two categories, PatchCore and APC with two shots, three seeds, really swept; tests
+    copy it before they change anything (recorded.py).
+    """
     place = tmp_path_factory.mktemp("small-run")
     options = ("--job", "tiny", "--executor", "serial", "--shots", "2", "--seeds", "0,1,2")
     apc_bench("sweep", *options, "--run", place / "run", "--cache", place / "cache")
@@ -35,7 +39,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of a megabyte, where mounting one is allowed."""
     place = tmp_path / "small-disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)], capture_output=True, text=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
     try:

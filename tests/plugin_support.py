@@ -22,7 +22,9 @@ def example() -> tuple[str, str, str]:
     return detector, toml, reader
 
 
-def install(site: Path, package: str, modules: dict[str, str], entries: str, version: str = "0.1") -> None:
+def install(
+    site: Path, package: str, modules: dict[str, str], entries: str, version: str = "0.1"
+) -> None:
     """What an installer leaves: modules and the package's metadata."""
     info = site / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""Sweeps of the job `tiny` as processes of their own, what they leave, and what the attempts log says of them."""
+"""Sweeps of the job `tiny` as processes of their own, what they leave, and what the attempts log
+says of them.
+"""
 
 import subprocess
 import sys
@@ -18,7 +20,18 @@ AFTER_DEATH = 2.0
 
 def sweep(place: Path, name: str, *options: str) -> list[str]:
     job = () if "--job" in options else ("--job", "tiny")
-    return [sys.executable, "-m", "apc_bench", "sweep", *job, "--run", str(place / name), "--cache", str(place / "cache"), *options]
+    return [
+        sys.executable,
+        "-m",
+        "apc_bench",
+        "sweep",
+        *job,
+        "--run",
+        str(place / name),
+        "--cache",
+        str(place / "cache"),
+        *options,
+    ]
 
 
 def finish(command: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -33,7 +46,9 @@ def scores_of(run: Path) -> pl.DataFrame:
 
 
 def start(command: list[str], **options: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )  # type: ignore[call-overload, no-any-return]
 
 
 def log_of(run: Path) -> list[Attempt]:
@@ -41,9 +56,15 @@ def log_of(run: Path) -> list[Attempt]:
 
 
 def busy(run: Path, step: str | None = None) -> list[int]:
-    """Process ids of workers that are in the midst of a step, of the one that is named or of any."""
+    """Process ids of workers that are in the midst of a step, of the one that is named or of
+    any.
+    """
     last = {attempt.pid: attempt for attempt in log_of(run) if attempt.event != attempts.LOST}
-    return [pid for pid, attempt in last.items() if attempt.event == attempts.START and step in (None, attempt.step) and _alive(pid)]
+    return [
+        pid
+        for pid, attempt in last.items()
+        if attempt.event == attempts.START and step in (None, attempt.step) and _alive(pid)
+    ]
 
 
 def _alive(pid: int) -> bool:
@@ -64,10 +85,12 @@ def done(run: Path) -> int:
 
 
 def account(run: Path, faults: list[float]) -> str:
-    """Faults injected, steps started, committed, lost and committed twice, and the seconds of work that were lost.
+    """Faults injected, steps started, committed, lost and committed twice, and the seconds of work
+    that were lost.
 
-    `faults`: when (time.time()) a driver was killed or another fault injected. A step may be committed twice only where the first commit fell
-    into the seconds after a fault, when the driver could no longer know of it; anything else is an AssertionError.
+    `faults`: when (time.time()) a driver was killed or another fault injected. A step may be
+    committed twice only where the first commit fell into the seconds after a fault, when the driver
+    could no longer know of it; anything else is an AssertionError.
     """
     log = log_of(run)
     commits: dict[str, list[float]] = {}
@@ -76,16 +99,22 @@ def account(run: Path, faults: list[float]) -> str:
             commits.setdefault(attempt.result_key, []).append(attempt.time)
     twice = {key: times for key, times in commits.items() if len(times) > 1}
     for key, times in twice.items():
-        assert any(fault <= time_ <= fault + AFTER_DEATH for fault in faults for time_ in times[:-1]), f"{key} was done twice for no reason"
+        assert any(
+            fault <= time_ <= fault + AFTER_DEATH for fault in faults for time_ in times[:-1]
+        ), f"{key} was done twice for no reason"
     events = Counter(attempt.event for attempt in log)
-    begun: dict[tuple[int, str], float] = {(a.pid, a.result_key): a.time for a in log if a.event == attempts.START}
+    begun: dict[tuple[int, str], float] = {
+        (a.pid, a.result_key): a.time for a in log if a.event == attempts.START
+    }
     ended = {(a.pid, a.result_key) for a in log if a.event in (attempts.DONE, attempts.FAILED)}
     lost = 0.0
     for (pid, key), time_ in begun.items():
         if (pid, key) not in ended:
-            lost += max(0.0, min((fault for fault in faults if fault >= time_), default=time_) - time_)
+            lost += max(
+                0.0, min((fault for fault in faults if fault >= time_), default=time_) - time_
+            )
     started = events[attempts.START]
     return (
-        f"{len(faults)} faults, {started} steps started, {len(commits)} committed, {started - len(ended)} lost, "
-        f"{len(twice)} committed twice, {lost:.1f} s of work lost"
+        f"{len(faults)} faults, {started} steps started, {len(commits)} committed,"
+        f" {started - len(ended)} lost, {len(twice)} committed twice, {lost:.1f} s of work lost"
     )

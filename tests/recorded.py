@@ -1,4 +1,6 @@
-"""Recorded nights made of one real run: copies of its folder whose metrics, dates and revisions are changed, in files that verify."""
+"""Recorded nights made of one real run: copies of its folder whose metrics, dates and revisions are
+changed, in files that verify.
+"""
 
 import json
 import shutil
@@ -14,8 +16,17 @@ from apc_bench.store.files import read_table, write_table
 Row = dict[str, Any]
 
 
-def record(run: Path, out: Path, change: Callable[[Row], object] = lambda row: None, *, day: int = 1, **info: Any) -> Path:
-    """A copy of a run's tables as a night of its own. `change` alters a row of metrics in place. `info`: what run.json says otherwise."""
+def record(
+    run: Path,
+    out: Path,
+    change: Callable[[Row], object] = lambda row: None,
+    *,
+    day: int = 1,
+    **info: Any,
+) -> Path:
+    """A copy of a run's tables as a night of its own. `change` alters a row of metrics in place.
+    `info`: what run.json says otherwise.
+    """
     out.mkdir(parents=True)
     for name in ("plan.parquet", "run.json"):
         shutil.copy(run / name, out / name)
@@ -33,12 +44,27 @@ def record(run: Path, out: Path, change: Callable[[Row], object] = lambda row: N
     return out
 
 
-def noisy(night: int, spread: float = 0.003, *, level: float = 0.8, metrics: tuple[str, ...] = ("image_auroc",)) -> Callable[[Row], None]:
-    """Sets metrics to `level` with a noise of their own for each night, method, category and seed."""
+def noisy(
+    night: int,
+    spread: float = 0.003,
+    *,
+    level: float = 0.8,
+    metrics: tuple[str, ...] = ("image_auroc",),
+) -> Callable[[Row], None]:
+    """Sets metrics to `level` with a noise of their own for each night, method, category and
+    seed.
+    """
 
     def change(row: Row) -> None:
         for index, metric in enumerate(metrics):
-            place = [night, index, row["seed"], row["shots"], *row["category"].encode(), *row["method"].encode()]
+            place = [
+                night,
+                index,
+                row["seed"],
+                row["shots"],
+                *row["category"].encode(),
+                *row["method"].encode(),
+            ]
             row[metric] = level + spread * float(np.random.default_rng(place).standard_normal())
 
     return change

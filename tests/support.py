@@ -13,19 +13,34 @@ from apc_bench.cli import cli, guarded
 
 def apc_bench(*arguments: object, code: int = 0) -> Result:
     """Runs the command as `apc-bench` does, in this process."""
-    result = CliRunner().invoke(_command, [str(argument) for argument in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(
+        _command, [str(argument) for argument in arguments], catch_exceptions=False
+    )
     assert result.exit_code == code, result.output
     return result
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+@click.command(
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": [],
+    }
+)
 @click.pass_context
 def _command(ctx):
     sys.exit(guarded(lambda: cli(ctx.args, standalone_mode=False)))
 
 
 def make_category(
-    root: Path, name: str = "part", *, train: int = 4, good: int = 3, defects: int = 4, masks: bool = True, size: int = 32
+    root: Path,
+    name: str = "part",
+    *,
+    train: int = 4,
+    good: int = 3,
+    defects: int = 4,
+    masks: bool = True,
+    size: int = 32,
 ) -> Path:
     """A small MVTec-layout category of noise, the anomalous ones with a bright square."""
     generator = np.random.default_rng(0)

@@ -1,4 +1,6 @@
-"""Damaged run folders: each damage is named, what is healthy stays as it is, the rest is done again to the same bits."""
+"""Damaged run folders: each damage is named, what is healthy stays as it is, the rest is done again
+to the same bits.
+"""
 
 import json
 import shutil
@@ -13,7 +15,20 @@ from support import apc_bench
 from apc_bench.store.files import write_table
 from apc_bench.store.schemas import SCHEMA_VERSION
 
-CHOSEN = ("--job", "tiny", "--executor", "serial", "--categories", "weave", "--shots", "1", "--seeds", "0", "--features", "bank")
+CHOSEN = (
+    "--job",
+    "tiny",
+    "--executor",
+    "serial",
+    "--categories",
+    "weave",
+    "--shots",
+    "1",
+    "--seeds",
+    "0",
+    "--features",
+    "bank",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +49,9 @@ def run(whole, tmp_path) -> Path:
 
 
 def sweep(run: Path, place: Path, code: int = 0) -> str:
-    return apc_bench("sweep", *CHOSEN, "--run", run, "--cache", place / "cache", code=code).output.replace("\n", "")
+    return apc_bench(
+        "sweep", *CHOSEN, "--run", run, "--cache", place / "cache", code=code
+    ).output.replace("\n", "")
 
 
 def results_of(run: Path) -> dict[str, pl.DataFrame]:
@@ -43,7 +60,10 @@ def results_of(run: Path) -> dict[str, pl.DataFrame]:
         for kind in ("scores", "maps", "features", "curves")
         for path in run.glob(f"{kind}/**/*.parquet")
     }
-    return {str(path.relative_to(run)): frame.drop("seconds", strict=False) for path, frame in found.items()}
+    return {
+        str(path.relative_to(run)): frame.drop("seconds", strict=False)
+        for path, frame in found.items()
+    }
 
 
 def flip(path: Path) -> None:
@@ -64,7 +84,10 @@ def of_version(version: int) -> Callable[[Path], None]:
             path.write_text(json.dumps({**json.loads(path.read_text()), "schema": version}))
             return
         table = pq.read_table(path, partitioning=None)
-        marks = {key.decode().removeprefix("apc_bench."): value.decode() for key, value in table.schema.metadata.items()}
+        marks = {
+            key.decode().removeprefix("apc_bench."): value.decode()
+            for key, value in table.schema.metadata.items()
+        }
         marks = {key: value for key, value in marks.items() if key not in ("seal", "schema")}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("apc_bench.store.files.SCHEMA_VERSION", version)
@@ -89,7 +112,10 @@ def empty(path: Path) -> None:
 TRIAL_FILES = ("scores", "maps", "features", "curves", "metrics")
 DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     **{f"{kind} truncated": (f"{kind}/**/*.parquet", truncate) for kind in TRIAL_FILES},
-    **{f"{kind} with a flipped bit": (f"{kind}/**/*.parquet", flip) for kind in ("scores", "maps", "features")},
+    **{
+        f"{kind} with a flipped bit": (f"{kind}/**/*.parquet", flip)
+        for kind in ("scores", "maps", "features")
+    },
     "scores empty": ("scores/**/*.parquet", empty),
     "metrics of another program": ("metrics/**/*.parquet", foreign),
     "scores of another program": ("scores/**/*.parquet", foreign),
@@ -112,8 +138,16 @@ def test_a_damage_is_named_and_undone_and_what_is_healthy_stays(whole, run, plac
     pattern, do = DAMAGES[damage]
     victim = sorted(run.glob(pattern))[0]
     do(victim)
-    healthy = {path: path.stat().st_mtime_ns for path in run.glob("*/**/*") if path.is_file() and victim.stem not in path.name}
-    healthy = {path: time for path, time in healthy.items() if path.relative_to(run).parts[0] in (*TRIAL_FILES, "extractors")}
+    healthy = {
+        path: path.stat().st_mtime_ns
+        for path in run.glob("*/**/*")
+        if path.is_file() and victim.stem not in path.name
+    }
+    healthy = {
+        path: time
+        for path, time in healthy.items()
+        if path.relative_to(run).parts[0] in (*TRIAL_FILES, "extractors")
+    }
     output = sweep(run, place)
     assert f"damaged: {victim}" in output
     again = 0 if victim.parent == run else 1
@@ -127,7 +161,9 @@ def test_a_damage_is_named_and_undone_and_what_is_healthy_stays(whole, run, plac
     assert "damaged" not in state
 
 
-@pytest.mark.parametrize("name", ["run.json", "plan.parquet", "metrics/**/*.parquet", "scores/**/*.parquet"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "plan.parquet", "metrics/**/*.parquet", "scores/**/*.parquet"]
+)
 def test_what_a_newer_version_wrote_is_named_and_never_overwritten(run, place, name):
     victim = sorted(run.glob(name))[0]
     of_version(SCHEMA_VERSION + 1)(victim)

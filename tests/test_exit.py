@@ -15,6 +15,12 @@ command.main()
 
 def test_an_interrupt_within_source_text_ends_with_130_and_not_by_the_signal(tmp_path):
     (tmp_path / "interrupted.py").write_text(IN_SOURCE_TEXT)
-    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 130
     assert done.stderr == "interrupted; run the same command again to go on\n"

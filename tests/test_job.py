@@ -1,13 +1,18 @@
-"""Job files: found by name or path, loaded safely, overridden by flags, wrong ones named in one line."""
+"""Job files: found by name or path, loaded safely, overridden by flags, wrong ones named in one
+line.
+"""
 
 from pathlib import Path
 
 import pytest
 
 from apc_bench.errors import UsageError
-from apc_bench.job import load_job, override, shipped_jobs, sweep_from
+from apc_bench.settings.job import load_job, override, shipped_jobs, sweep_from
 
-TWO = "methods: {a: {backbone: resnet50}, b: {detector: apc, backbone: resnet18}, c: {backbone: resnet18}}\n"
+TWO = (
+    "methods: {a: {backbone: resnet50}, b: {detector: apc, backbone: resnet18}, c: {backbone:"
+    " resnet18}}\n"
+)
 
 
 def write(path: Path, text: str) -> str:
@@ -58,13 +63,17 @@ def test_an_aliased_bomb_is_refused_without_being_written_out(tmp_path):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 9)]
     with pytest.raises(UsageError) as error:
-        sweep_from(write(tmp_path / "bomb.yaml", "\n".join(lines) + "\nimage_size: *a8\n" + TWO), {})
+        sweep_from(
+            write(tmp_path / "bomb.yaml", "\n".join(lines) + "\nimage_size: *a8\n" + TWO), {}
+        )
     assert len(str(error.value)) < 700
 
 
 def test_nothing_in_a_job_file_is_executed(tmp_path):
     job = write(
-        tmp_path / "mine.yaml", f"job: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{tmp_path}/canary']]"
+        tmp_path / "mine.yaml",
+        "job: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path"
+        f" ['{tmp_path}/canary']]",
     )
     with pytest.raises(UsageError, match="not valid YAML"):
         load_job(job)
@@ -93,7 +102,9 @@ def test_flags_win_and_those_not_given_change_nothing():
     job = {"shots": [1], "seeds": [0], "methods": {"a": {"backbone": "resnet50"}, "b": None}}
     assert override(job, {"shots": (5,), "seeds": None, "backbone": None}) == {**job, "shots": (5,)}
     changed = override(job, {"backbone": "builtin", "weights": Path("w")})
-    assert changed["methods"] == {name: {"backbone": "builtin", "weights": Path("w")} for name in ("a", "b")}
+    assert changed["methods"] == {
+        name: {"backbone": "builtin", "weights": Path("w")} for name in ("a", "b")
+    }
     assert "backbone" not in changed
     assert job["methods"]["a"] == {"backbone": "resnet50"}
 
@@ -107,15 +118,22 @@ def test_weights_of_one_network_are_not_given_to_several(tmp_path):
 
 
 def test_a_method_that_a_flag_made_the_same_stands_for_the_one_that_was_asked_for(tmp_path):
-    """`--methods c --backbone builtin`, where a and c are then one: it is a that runs, and not every method."""
-    sweep, lines = sweep_from(write(tmp_path / "mine.yaml", TWO), {"backbone": "builtin", "only": ("c",)})
+    """`--methods c --backbone builtin`, where a and c are then one: it is a that runs, and not
+    every method.
+    """
+    sweep, lines = sweep_from(
+        write(tmp_path / "mine.yaml", TWO), {"backbone": "builtin", "only": ("c",)}
+    )
     assert list(sweep.methods) == ["a", "b"]
     assert list(sweep.chosen) == ["a"]
     assert lines == ["method 'c' is now the same as 'a' and left out"]
 
 
 def test_methods_that_differ_in_weights_or_settings_are_both_kept(tmp_path):
-    text = "methods: {a: {}, b: {weights: w.pth}, c: {settings: {coreset_ratio: 0.2}}, d: {title: other}}"
+    text = (
+        "methods: {a: {}, b: {weights: w.pth}, c: {settings: {coreset_ratio: 0.2}}, d: {title:"
+        " other}}"
+    )
     sweep, lines = sweep_from(write(tmp_path / "mine.yaml", text), {})
     assert list(sweep.methods) == ["a", "b", "c"]
     assert len(lines) == 1

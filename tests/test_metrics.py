@@ -7,16 +7,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
-from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
-from apc_bench.metrics import PixelRanking, Ranking, at_threshold, calibrated_threshold, clopper_pearson
+from apc_bench.metrics.exact import (
+    PixelRanking,
+    Ranking,
+    at_threshold,
+    calibrated_threshold,
+    clopper_pearson,
+)
 
 
 @st.composite
 def scored(draw, *, both: bool = True):
     count = draw(st.integers(2, 60))
     levels = draw(st.sampled_from([1, 2, 5, 1000]))
-    scores = np.array(draw(st.lists(st.integers(0, levels), min_size=count, max_size=count)), np.float32) / 7
+    scores = (
+        np.array(draw(st.lists(st.integers(0, levels), min_size=count, max_size=count)), np.float32)
+        / 7
+    )
     labels = np.array(draw(st.lists(st.booleans(), min_size=count, max_size=count)))
     if both:
         labels[:2] = True, False
@@ -28,10 +43,14 @@ def test_auroc_ap_and_f1_are_those_of_scikit_learn(data):
     scores, labels = data
     ranking = Ranking.of(scores, labels)
     assert ranking.auroc().value == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    assert ranking.average_precision().value == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+    assert ranking.average_precision().value == pytest.approx(
+        average_precision_score(labels, scores), abs=1e-12
+    )
     precision, recall, _ = precision_recall_curve(labels, scores)
     best, threshold = ranking.f1_max()
-    assert best.value == pytest.approx((2 * precision * recall / np.maximum(precision + recall, 1e-300)).max(), abs=1e-12)
+    assert best.value == pytest.approx(
+        (2 * precision * recall / np.maximum(precision + recall, 1e-300)).max(), abs=1e-12
+    )
     assert f1_score(labels, scores >= threshold) == pytest.approx(best.value, abs=1e-12)
 
 
@@ -46,7 +65,9 @@ def test_the_order_of_images_changes_no_bit(data, random):
     assert one.f1_max() == two.f1_max()
 
 
-@pytest.mark.parametrize(("label", "reason"), [(True, "nothing normal"), (False, "nothing anomalous")])
+@pytest.mark.parametrize(
+    ("label", "reason"), [(True, "nothing normal"), (False, "nothing anomalous")]
+)
 def test_with_one_class_only_every_metric_is_null_with_its_reason(label, reason):
     scores, labels = np.arange(4.0), np.full(4, label)
     ranking = Ranking.of(scores, labels)
@@ -71,7 +92,12 @@ def test_scores_that_are_not_finite_are_refused(bad):
 def test_curve_points_are_vertices_of_the_exact_curve(data):
     scores, labels = data
     ranking = Ranking.of(scores, labels)
-    rates = set(zip(*(axis.round(9) for axis in roc_curve(labels, scores, drop_intermediate=False)[:2]), strict=True))
+    rates = set(
+        zip(
+            *(axis.round(9) for axis in roc_curve(labels, scores, drop_intermediate=False)[:2]),
+            strict=True,
+        )
+    )
     x, y, thresholds = ranking.roc()
     assert {(a, b) for a, b in zip(x.round(9), y.round(9), strict=True)} <= rates
     assert (np.diff(thresholds) < 0).all()
@@ -106,7 +132,12 @@ def plain_pro(maps, masks, limit):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([2, 4, 30, 10**6]), st.sampled_from([0.05, 0.3, 1.0]), st.integers(1, 4))
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([2, 4, 30, 10**6]),
+    st.sampled_from([0.05, 0.3, 1.0]),
+    st.integers(1, 4),
+)
 def test_au_pro_is_that_of_brute_force(seed, levels, limit, count):
     generator = np.random.default_rng(seed)
     shapes = [(int(generator.integers(2, 9)), int(generator.integers(2, 9))) for _ in range(count)]
@@ -123,7 +154,10 @@ def test_the_order_of_images_changes_no_bit_of_the_region_overlap(seed, levels):
     maps = [generator.integers(0, levels, (6, 7)).astype(np.float32) for _ in range(5)]
     masks = [generator.random((6, 7)) < 0.3 for _ in range(5)]
     order = generator.permutation(5)
-    one, two = PixelRanking.of(maps, masks), PixelRanking.of([maps[i] for i in order], [masks[i] for i in order])
+    one, two = (
+        PixelRanking.of(maps, masks),
+        PixelRanking.of([maps[i] for i in order], [masks[i] for i in order]),
+    )
     assert one.au_pro() == two.au_pro()
     assert all(np.array_equal(a, b) for a, b in zip(one.pro(), two.pro(), strict=True))
 
@@ -136,13 +170,23 @@ def test_regions_touching_at_a_corner_are_one():
 
 def test_pixels_of_all_images_are_ranked_together():
     generator = np.random.default_rng(0)
-    maps = [generator.normal(size=(5, 6)).astype(np.float32), generator.normal(size=(3, 3)).astype(np.float32)]
+    maps = [
+        generator.normal(size=(5, 6)).astype(np.float32),
+        generator.normal(size=(3, 3)).astype(np.float32),
+    ]
     masks = [generator.random((5, 6)) < 0.3, np.zeros((3, 3), bool)]
-    labels, scores = np.concatenate([m.ravel() for m in masks]), np.concatenate([m.ravel() for m in maps])
-    assert PixelRanking.of(maps, masks).pixels.auroc().value == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    labels, scores = (
+        np.concatenate([m.ravel() for m in masks]),
+        np.concatenate([m.ravel() for m in maps]),
+    )
+    assert PixelRanking.of(maps, masks).pixels.auroc().value == pytest.approx(
+        roc_auc_score(labels, scores), abs=1e-12
+    )
 
 
-@given(st.lists(st.integers(0, 20), min_size=1, max_size=200), st.sampled_from([0.01, 0.05, 0.1, 0.25]))
+@given(
+    st.lists(st.integers(0, 20), min_size=1, max_size=200), st.sampled_from([0.01, 0.05, 0.1, 0.25])
+)
 def test_the_calibrated_threshold_is_the_conformal_quantile(values, alpha):
     scores = np.array(values, np.float64)
     found = calibrated_threshold(scores, alpha=alpha)
@@ -158,7 +202,13 @@ def test_the_calibrated_threshold_is_the_conformal_quantile(values, alpha):
 def test_the_calibrated_threshold_keeps_its_promise_on_average():
     """Over many draws a new normal image exceeds it with at most alpha, and not with much less."""
     generator = np.random.default_rng(0)
-    rates = [(generator.normal(size=200) > calibrated_threshold(generator.normal(size=39), alpha=0.1).value).mean() for _ in range(2000)]
+    rates = [
+        (
+            generator.normal(size=200)
+            > calibrated_threshold(generator.normal(size=39), alpha=0.1).value
+        ).mean()
+        for _ in range(2000)
+    ]
     assert 0.095 < np.mean(rates) <= 0.1035
 
 
@@ -178,4 +228,6 @@ def test_figures_at_a_threshold_by_hand():
 def test_clopper_pearson_is_scipy_s_exact_interval(counts):
     successes, trials = counts
     expected = stats.binomtest(successes, trials).proportion_ci(0.95, "exact")
-    assert clopper_pearson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert clopper_pearson(successes, trials) == pytest.approx(
+        (expected.low, expected.high), abs=1e-9
+    )

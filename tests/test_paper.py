@@ -1,4 +1,6 @@
-"""The paper's path: its job on a tree with MVTec AD's counts, and one short step of each system at full size."""
+"""The paper's path: its job on a tree with MVTec AD's counts, and one short step of each system at
+full size.
+"""
 
 import io
 import itertools
@@ -28,9 +30,9 @@ def mvtec(tmp_path_factory) -> Path:
         for index in range(count):
             number += 1
             buffer = io.BytesIO()
-            Image.fromarray(np.array([[[number % 256, number // 256 % 256, number // 65536]]], np.uint8)).save(
-                buffer, "PNG", compress_level=0
-            )
+            Image.fromarray(
+                np.array([[[number % 256, number // 256 % 256, number // 65536]]], np.uint8)
+            ).save(buffer, "PNG", compress_level=0)
             (folder / f"{index:03}{ending}").write_bytes(buffer.getvalue())
 
     for category, (train, good, types) in MVTEC_AD_COUNTS.items():
@@ -43,7 +45,18 @@ def mvtec(tmp_path_factory) -> Path:
 
 
 def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
-    result = apc_bench("sweep", "--job", "paper", "--data", mvtec, "--dry-run", "--cache", tmp_path / "cache", "--device", "cpu")
+    result = apc_bench(
+        "sweep",
+        "--job",
+        "paper",
+        "--data",
+        mvtec,
+        "--dry-run",
+        "--cache",
+        tmp_path / "cache",
+        "--device",
+        "cpu",
+    )
     lines = result.output.splitlines()
     steps = [line for line in lines if line.startswith("would ")]
     expected = set()
@@ -51,7 +64,9 @@ def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
         for seed in range(5):
             for method in ("patchcore", "apc-frozen", "patchcore-wr50"):
                 expected.add(f"would score {method} · {category} · seed {seed}")
-            for method, shots in itertools.product(("apc", "prnet"), ("1 shot", "5 shots", "10 shots")):
+            for method, shots in itertools.product(
+                ("apc", "prnet"), ("1 shot", "5 shots", "10 shots")
+            ):
                 expected.add(f"would fine-tune {method} · {category} · {shots} · seed {seed}")
                 expected.add(f"would score {method} · {category} · {shots} · seed {seed}")
     assert set(steps) == expected
@@ -63,7 +78,9 @@ def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
     assert not (tmp_path / "cache" / "weights").exists()
 
 
-def test_a_folder_with_mvtec_counts_is_known_as_mvtec_ad_and_cropped_and_another_is_not(mvtec, tmp_path):
+def test_a_folder_with_mvtec_counts_is_known_as_mvtec_ad_and_cropped_and_another_is_not(
+    mvtec, tmp_path
+):
     options = (
         "--dry-run",
         "--cache",
@@ -84,22 +101,40 @@ def test_a_folder_with_mvtec_counts_is_known_as_mvtec_ad_and_cropped_and_another
 
 @pytest.mark.slow
 def test_one_short_step_of_each_system_at_full_size(tmp_path):
-    """ResNet-50 at 224 pixels, PatchCore and PRNet with torchvision's layout and APC with MoCo v3's, on weights that are made here."""
+    """ResNet-50 at 224 pixels, PatchCore and PRNet with torchvision's layout and APC with MoCo
+    v3's, on weights that are made here.
+    """
     torch.manual_seed(0)
     state = resnet50(weights=None).state_dict()
     torch.save(state, tmp_path / "imagenet.pth")
-    encoder = {f"module.base_encoder.{key}": value for key, value in state.items() if not key.startswith("fc.")}
+    encoder = {
+        f"module.base_encoder.{key}": value
+        for key, value in state.items()
+        if not key.startswith("fc.")
+    }
     torch.save({"state_dict": encoder, "epoch": 1000}, tmp_path / "moco.pth.tar")
     make_category(tmp_path / "data", train=3, good=1, defects=2, size=64)
     job = tmp_path / "short.yaml"
     job.write_text(
-        "image_size: 224\nresize: crop\nreserve: 1\nshots: [1]\nseeds: [0]\nmethods:\n"
-        f"  patchcore: {{backbone: resnet50, weights: '{tmp_path}/imagenet.pth', settings: {{coreset_ratio: 0.01}}}}\n"
-        f"  prnet: {{detector: prnet, backbone: resnet50, weights: '{tmp_path}/imagenet.pth', settings: {{steps: 1, batch: 2}}}}\n"
-        f"  apc: {{detector: apc, backbone: moco_v3_resnet50, weights: '{tmp_path}/moco.pth.tar', settings: {{steps: 1, batch: 2, coreset_ratio: 0.01}}}}\n"
+        "image_size: 224\nresize: crop\nreserve: 1\nshots: [1]\nseeds: [0]\nmethods:\n  patchcore:"
+        f" {{backbone: resnet50, weights: '{tmp_path}/imagenet.pth', settings: {{coreset_ratio:"
+        " 0.01}}\n  prnet: {detector: prnet, backbone: resnet50, weights:"
+        f" '{tmp_path}/imagenet.pth', settings: {{steps: 1, batch: 2}}}}\n  apc: {{detector: apc,"
+        f" backbone: moco_v3_resnet50, weights: '{tmp_path}/moco.pth.tar', settings: {{steps: 1,"
+        " batch: 2, coreset_ratio: 0.01}}\n"
     )
     apc_bench(
-        "sweep", "--job", job, "--data", tmp_path / "data", "--executor", "serial", "--run", tmp_path / "run", "--cache", tmp_path / "cache"
+        "sweep",
+        "--job",
+        job,
+        "--data",
+        tmp_path / "data",
+        "--executor",
+        "serial",
+        "--run",
+        tmp_path / "run",
+        "--cache",
+        tmp_path / "cache",
     )
     run = Run.open(tmp_path / "run")
     metrics = run.metrics().filter(pl.col("subset") == "test")

@@ -9,11 +9,11 @@ import pytest
 from apc_bench.datasets.counts import MVTEC_AD_COUNTS
 from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import make_split
-from apc_bench.detector_settings import ApcSettings
 from apc_bench.errors import UsageError
-from apc_bench.job import sweep_from
 from apc_bench.plan import EXTRACTOR, TRIAL, Planned, fingerprint, make_plan
-from apc_bench.settings import make_sweep
+from apc_bench.settings.detectors import ApcSettings
+from apc_bench.settings.job import sweep_from
+from apc_bench.settings.sweep import make_sweep
 
 ENVIRONMENT = {"torch": "2", "device": "cpu/x", "threads": "1"}
 
@@ -22,17 +22,33 @@ def category(name: str, folder: str = "somewhere") -> Category:
     train, good, types = MVTEC_AD_COUNTS[name]
     samples = [Sample(f"train/good/{i}.png", None, "good", True, f"t{i}") for i in range(train)]
     samples += [Sample(f"test/good/{i}.png", None, "good", False, f"g{i}") for i in range(good)]
-    samples += [Sample(f"test/{kind}/{i}.png", None, kind, False, f"{kind}{i}") for kind, count in types.items() for i in range(count)]
+    samples += [
+        Sample(f"test/{kind}/{i}.png", None, kind, False, f"{kind}{i}")
+        for kind, count in types.items()
+        for i in range(count)
+    ]
     return Category(name, Path(folder), tuple(samples))
 
 
 def planned(sweep, one: Category, fingerprint: str = "f") -> Planned:
     hashes = {sample.image: sample.image for sample in one.samples}
-    splits = {seed: make_split(one, hashes, dataset="mvtec_ad", seed=seed, reserve=sweep.reserve) for seed in sweep.seeds}
+    splits = {
+        seed: make_split(one, hashes, dataset="mvtec_ad", seed=seed, reserve=sweep.reserve)
+        for seed in sweep.seeds
+    }
     return Planned(one, fingerprint, splits)
 
 
-def plan(sweep, *, names=("bottle",), fingerprint="f", weights="w", environment=ENVIRONMENT, folder="somewhere", dataset="mvtec_ad"):
+def plan(
+    sweep,
+    *,
+    names=("bottle",),
+    fingerprint="f",
+    weights="w",
+    environment=ENVIRONMENT,
+    folder="somewhere",
+    dataset="mvtec_ad",
+):
     return make_plan(
         sweep,
         dataset,
@@ -71,11 +87,18 @@ def test_a_changed_setting_changes_every_trial_s_ids(change):
     sweep, _ = sweep_from("paper", {"seeds": (0,)})
     other, _ = sweep_from("paper", {"seeds": (0,), **change})
     one, two = plan(sweep), plan(other)
-    assert not {step.trial_id for step in one if step.kind == TRIAL} & {step.trial_id for step in two if step.kind == TRIAL}
-    assert not keys(step for step in one if step.kind == TRIAL) & keys(step for step in two if step.kind == TRIAL)
+    assert not {step.trial_id for step in one if step.kind == TRIAL} & {
+        step.trial_id for step in two if step.kind == TRIAL
+    }
+    assert not keys(step for step in one if step.kind == TRIAL) & keys(
+        step for step in two if step.kind == TRIAL
+    )
 
 
-@pytest.mark.parametrize("change", [{"fingerprint": "g"}, {"weights": "v"}, {"environment": {**ENVIRONMENT, "torch": "3"}}])
+@pytest.mark.parametrize(
+    "change",
+    [{"fingerprint": "g"}, {"weights": "v"}, {"environment": {**ENVIRONMENT, "torch": "3"}}],
+)
 def test_other_content_weights_or_versions_change_the_key_but_not_what_the_trial_is(change):
     sweep, _ = sweep_from("paper", {"seeds": (0,)})
     one, two = plan(sweep), plan(sweep, **change)
@@ -93,7 +116,14 @@ def test_places_and_added_seeds_change_no_key():
 def test_an_ablation_over_the_bank_fine_tunes_once_and_one_over_the_training_does_not():
     def sweep_of(**settings):
         base = {"detector": "apc", "backbone": "builtin"}
-        return make_sweep({"methods": {"a": base, "b": {**base, "settings": settings}}, "shots": [1], "seeds": [0]}, source="test")
+        return make_sweep(
+            {
+                "methods": {"a": base, "b": {**base, "settings": settings}},
+                "shots": [1],
+                "seeds": [0],
+            },
+            source="test",
+        )
 
     kinds = [step.kind for step in plan(sweep_of(coreset_ratio=0.2, layers=["layer1", "layer2"]))]
     assert kinds == [EXTRACTOR, TRIAL, TRIAL]
@@ -208,7 +238,10 @@ BANK_CHANGES = {
 
 
 def keys_by_kind(settings: dict) -> dict[str, str]:
-    sweep = make_sweep({"methods": {"a": {**TUNED, "settings": settings}}, "shots": [1], "seeds": [0]}, source="test")
+    sweep = make_sweep(
+        {"methods": {"a": {**TUNED, "settings": settings}}, "shots": [1], "seeds": [0]},
+        source="test",
+    )
     return {step.kind: step.result_key for step in plan(sweep)}
 
 
@@ -228,9 +261,20 @@ def test_every_setting_of_a_detector_is_in_the_trial_s_key_and_the_training_s_in
 
 def test_titles_places_of_weights_and_what_else_is_swept_are_in_no_key():
     one = {"methods": {"a": TUNED}, "shots": [1], "seeds": [0]}
-    other = {"methods": {"a": {**TUNED, "title": "A", "weights": "w.pth"}, "b": {}}, "only": ["a"], "shots": [1], "seeds": [0], "job": "j"}
-    assert plan(make_sweep(one, source="test"))[0].result_key == plan(make_sweep(other, source="test"))[0].result_key
-    assert keys(plan(make_sweep(one, source="test"))) == keys(plan(make_sweep(other, source="test")))
+    other = {
+        "methods": {"a": {**TUNED, "title": "A", "weights": "w.pth"}, "b": {}},
+        "only": ["a"],
+        "shots": [1],
+        "seeds": [0],
+        "job": "j",
+    }
+    assert (
+        plan(make_sweep(one, source="test"))[0].result_key
+        == plan(make_sweep(other, source="test"))[0].result_key
+    )
+    assert keys(plan(make_sweep(one, source="test"))) == keys(
+        plan(make_sweep(other, source="test"))
+    )
 
 
 @pytest.mark.parametrize("other", [{"dataset": "d2"}, {"names": ("capsule",)}])
@@ -244,7 +288,9 @@ def test_shots_and_seeds_are_other_trials_and_a_frozen_detector_has_one_for_all_
     steps = plan(sweep)
     assert len({step.trial_id for step in steps}) == len(steps)
     assert {step.shots for step in steps if step.method == "patchcore"} == {0}
-    assert {(step.shots, step.seed) for step in steps if step.method == "apc"} == {(shots, seed) for shots in (1, 5, 10) for seed in (0, 1)}
+    assert {(step.shots, step.seed) for step in steps if step.method == "apc"} == {
+        (shots, seed) for shots in (1, 5, 10) for seed in (0, 1)
+    }
 
 
 def test_the_order_of_categories_methods_and_settings_changes_no_step():
@@ -256,11 +302,22 @@ def test_the_order_of_categories_methods_and_settings_changes_no_step():
 
 
 def content(**changes: object) -> str:
-    sample = {"image": "test/crack/0.png", "mask": "m.png", "defect_type": "crack", "training": False, "group": "g", "part": None}
+    sample = {
+        "image": "test/crack/0.png",
+        "mask": "m.png",
+        "defect_type": "crack",
+        "training": False,
+        "group": "g",
+        "part": None,
+    }
     hashes = {"test/crack/0.png": "h1", "test/crack/1.png": "h1", "m.png": "h2", "n.png": "h2"}
     left_out = changes.pop("left_out", {})
     hashes.update(changes.pop("hashes", {}))
-    return fingerprint(Category("c", Path(str(changes.pop("folder", "f"))), (Sample(**{**sample, **changes}),)), hashes, left_out)
+    return fingerprint(
+        Category("c", Path(str(changes.pop("folder", "f"))), (Sample(**{**sample, **changes}),)),
+        hashes,
+        left_out,
+    )
 
 
 def test_a_fingerprint_is_of_content_masks_types_groups_and_what_was_left_out():
@@ -281,5 +338,7 @@ def test_a_fingerprint_is_of_content_masks_types_groups_and_what_was_left_out():
 
 def test_a_plan_loads_neither_torch_nor_any_reader_of_files():
     code = "import sys, apc_bench.plan; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    ).stdout.split()
     assert not {"torch", "ray", "numpy", "polars", "pyarrow", "PIL"} & set(loaded)

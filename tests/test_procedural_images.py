@@ -1,4 +1,6 @@
-"""The generator of the images that the `builtin` backbone learns from, and the weights that came of it."""
+"""The generator of the images that the `builtin` backbone learns from, and the weights that came of
+it.
+"""
 
 import importlib.util
 import json
@@ -120,7 +122,9 @@ def test_balancing_scales_features_and_changes_nothing_else() -> None:
 def test_the_shipped_weights_are_the_whole_network_in_float16_and_small() -> None:
     tensors = load_file(WEIGHTS)
     SmallResNet().load_state_dict(tensors, strict=True)
-    assert {tensor.dtype for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")} == {torch.float16}
+    assert {
+        tensor.dtype for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")
+    } == {torch.float16}
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
     assert WEIGHTS.stat().st_size <= 2_000_000
 

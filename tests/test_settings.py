@@ -1,4 +1,6 @@
-"""Settings are frozen and valid, or an error that names the setting, the value and what is allowed."""
+"""Settings are frozen and valid, or an error that names the setting, the value and what is
+allowed.
+"""
 
 import json
 import subprocess
@@ -9,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from apc_bench.detector_settings import ApcSettings, Losses, PatchCoreSettings
 from apc_bench.errors import UsageError, listed, unknown
-from apc_bench.settings import Method, Sweep, digest, make_sweep
+from apc_bench.settings.detectors import ApcSettings, Losses, PatchCoreSettings
+from apc_bench.settings.sweep import Method, Sweep, digest, make_sweep
 
 METHODS = {"a": {"detector": "patchcore", "backbone": "builtin"}}
 
@@ -47,13 +49,28 @@ def refusal(**values: object) -> str:
         ({"methods": {}}, ["methods", "at least one"]),
         ({"methods": {"a/b": {}}}, ["'a/b'", "letters"]),
         ({"methods": {"a\n": {}}}, [r"'a\n'", "letters"]),
-        ({"methods": {"a": {"detector": "patchcor"}}}, ["methods.a.detector", "did you mean 'patchcore'"]),
-        ({"methods": {"a": {"backbone": "resnet-50"}}}, ["methods.a.backbone", "did you mean 'resnet50'"]),
+        (
+            {"methods": {"a": {"detector": "patchcor"}}},
+            ["methods.a.detector", "did you mean 'patchcore'"],
+        ),
+        (
+            {"methods": {"a": {"backbone": "resnet-50"}}},
+            ["methods.a.backbone", "did you mean 'resnet50'"],
+        ),
         ({"methods": {"a": {"weight": "x"}}}, ["methods.a", "did you mean 'weights'"]),
-        ({"methods": {"a": {"settings": {"layers": ["layer3", "layer2"]}}}}, ["methods.a.settings.layers", "shallow first"]),
-        ({"methods": {"a": {"settings": {"layers": []}}}}, ["methods.a.settings.layers", "at least one"]),
+        (
+            {"methods": {"a": {"settings": {"layers": ["layer3", "layer2"]}}}},
+            ["methods.a.settings.layers", "shallow first"],
+        ),
+        (
+            {"methods": {"a": {"settings": {"layers": []}}}},
+            ["methods.a.settings.layers", "at least one"],
+        ),
         ({"methods": {"a": {"settings": [1]}}}, ["methods.a.settings", "[1]"]),
-        ({"methods": {"losses": {"detectr": "apc"}}}, ["methods.losses", "did you mean 'detector'"]),
+        (
+            {"methods": {"losses": {"detectr": "apc"}}},
+            ["methods.losses", "did you mean 'detector'"],
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(values, parts):
@@ -71,14 +88,23 @@ def test_the_nearest_setting_is_one_that_this_detector_has():
 
 def test_losses_must_not_all_be_off():
     assert "at least one of classification" in refusal(
-        methods={"a": {"detector": "apc", "settings": {"losses": dict.fromkeys(Losses.model_fields, 0)}}}
+        methods={
+            "a": {"detector": "apc", "settings": {"losses": dict.fromkeys(Losses.model_fields, 0)}}
+        }
     )
 
 
 def test_the_papers_weights_are_the_default():
     assert ApcSettings().losses == Losses(classification=10, segmentation=1, reconstruction=1)
     assert PatchCoreSettings().model_dump(
-        include={"layers", "neighbourhood", "coreset_ratio", "distance", "reweight_neighbours", "sigma"}
+        include={
+            "layers",
+            "neighbourhood",
+            "coreset_ratio",
+            "distance",
+            "reweight_neighbours",
+            "sigma",
+        }
     ) == {
         "layers": ("layer2", "layer3"),
         "neighbourhood": 3,
@@ -106,8 +132,17 @@ def test_a_method_takes_no_settings_of_another_detector():
 
 
 def test_what_is_written_to_a_run_folder_gives_the_same_sweep_again():
-    methods = {"apc": {"detector": "apc", "settings": {"steps": 7, "losses": {"reconstruction": 0}}, "weights": "w.pth"}, **METHODS}
-    sweep = make_sweep({"methods": methods, "synthetic": {"seed": 3}, "shots": [4, 2]}, source="test")
+    methods = {
+        "apc": {
+            "detector": "apc",
+            "settings": {"steps": 7, "losses": {"reconstruction": 0}},
+            "weights": "w.pth",
+        },
+        **METHODS,
+    }
+    sweep = make_sweep(
+        {"methods": methods, "synthetic": {"seed": 3}, "shots": [4, 2]}, source="test"
+    )
     stored = json.loads(json.dumps(sweep.model_dump(mode="json")))
     assert Sweep.model_validate(stored) == sweep
     assert sweep.shots == (2, 4)
@@ -115,14 +150,29 @@ def test_what_is_written_to_a_run_folder_gives_the_same_sweep_again():
 
 def test_what_a_fine_tuning_depends_on_leaves_the_memory_bank_out():
     plain = ApcSettings().training()
-    for bank in ({"coreset_ratio": 0.5}, {"sigma": 1}, {"layers": ("layer1", "layer2")}, {"bank_max": 9}, {"distance": "euclidean"}):
+    for bank in (
+        {"coreset_ratio": 0.5},
+        {"sigma": 1},
+        {"layers": ("layer1", "layer2")},
+        {"bank_max": 9},
+        {"distance": "euclidean"},
+    ):
         assert ApcSettings.model_validate(bank).training() == plain
-    for training in ({"steps": 1}, {"losses": {"segmentation": 0}}, {"layers": ("layer2", "layer4")}, {"flip": True}, {"skips": "none"}):
+    for training in (
+        {"steps": 1},
+        {"losses": {"segmentation": 0}},
+        {"layers": ("layer2", "layer4")},
+        {"flip": True},
+        {"skips": "none"},
+    ):
         assert ApcSettings.model_validate(training).training() != plain
 
 
 def test_whole_numbers_and_decimals_of_one_value_are_one_method():
-    one, two = (Method.model_validate({"settings": {"coreset_ratio": value, "sigma": value}}).identity() for value in (1, 1.0))
+    one, two = (
+        Method.model_validate({"settings": {"coreset_ratio": value, "sigma": value}}).identity()
+        for value in (1, 1.0)
+    )
     assert digest(one) == digest(two)
 
 
@@ -134,7 +184,11 @@ def test_seeds_shots_methods_and_categories_may_be_added_to_a_run_and_nothing_el
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -149,10 +203,17 @@ def test_a_digest_depends_on_the_value_and_not_on_the_order_of_its_names(value, 
 
 
 def test_a_digest_is_the_same_in_every_process():
-    code = "from apc_bench.settings import digest; print(digest({'b': [1, 2.5, None], 'a': 'é'}))"
+    code = (
+        "from apc_bench.settings.sweep import digest; print(digest({'b': [1, 2.5, None], 'a':"
+        " 'é'}))"
+    )
     got = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         for seed in ("0", "1")
     }
@@ -162,5 +223,8 @@ def test_a_digest_is_the_same_in_every_process():
 def test_messages_list_names_and_suggest_the_nearest():
     assert listed(["a", "b"]) == "a, b"
     assert listed((str(number) for number in range(11)), 3) == "0, 1, 2 … and 8 more"
-    assert unknown("category", "botle", ["cable", "bottle"]) == "unknown category 'botle' (known: bottle, cable); did you mean 'bottle'?"
+    assert (
+        unknown("category", "botle", ["cable", "bottle"])
+        == "unknown category 'botle' (known: bottle, cable); did you mean 'bottle'?"
+    )
     assert unknown("category", "zzz", ["cable"]) == "unknown category 'zzz' (known: cable)"

@@ -13,7 +13,18 @@ from support import apc_bench
 from apc_bench.store import attempts
 from apc_bench.store.run import Run
 
-CHOSEN = ("--job", "tiny", "--executor", "serial", "--categories", "weave", "--shots", "1", "--seeds", "0")
+CHOSEN = (
+    "--job",
+    "tiny",
+    "--executor",
+    "serial",
+    "--categories",
+    "weave",
+    "--shots",
+    "1",
+    "--seeds",
+    "0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,22 +60,43 @@ def test_what_a_dead_sweep_left_is_counted_and_listed(run):
 
 
 def test_a_sweep_at_work_shows_what_runs_how_fast_and_when_it_ends(run):
-    """Twelve steps, one every 36 s: a hundred an hour; the pause of a night between two of them does not count."""
+    """Twelve steps, one every 36 s: a hundred an hour; the pause of a night between two of them
+    does not count.
+    """
     now = time.time()
     with (run / "attempts" / "other-1.jsonl").open("w") as file:
         for number in range(12):
             then = now - 36 * (12 - number) - (30_000 if number < 6 else 0)
-            file.write(json.dumps({"event": "done", "result_key": f"k{number}", "time": then, "host": "other", "pid": 1}) + "\n")
+            file.write(
+                json.dumps(
+                    {
+                        "event": "done",
+                        "result_key": f"k{number}",
+                        "time": then,
+                        "host": "other",
+                        "pid": 1,
+                    }
+                )
+                + "\n"
+            )
     for path in run.glob("attempts/*.jsonl"):
         if path.name != "other-1.jsonl":
             path.unlink()
     row = Run.open(run).plan().filter(pl.col("method") == "patchcore").to_dicts()[0]
-    attempts.record(run / "attempts", attempts.START, result_key=row["result_key"], kind="trial", step="score patchcore")
+    attempts.record(
+        run / "attempts",
+        attempts.START,
+        result_key=row["result_key"],
+        kind="trial",
+        step="score patchcore",
+    )
     with Run(run).lock():
         found = state(run)
     assert found["running"] == ["score patchcore"]
     assert found["steps_an_hour"] == pytest.approx(100, rel=0.01)
-    assert (datetime.fromisoformat(found["ends"]) - datetime.now().astimezone()).total_seconds() == pytest.approx(36, abs=5)
+    assert (
+        datetime.fromisoformat(found["ends"]) - datetime.now().astimezone()
+    ).total_seconds() == pytest.approx(36, abs=5)
 
 
 def test_watch_ends_when_no_sweep_holds_the_folder(run):
@@ -72,9 +104,22 @@ def test_watch_ends_when_no_sweep_holds_the_folder(run):
 
 
 def test_like_repeats_a_run_to_the_same_bits_and_says_so(whole, place):
-    output = apc_bench("sweep", "--like", whole, "--run", place / "again", "--cache", place / "cache", "--executor", "serial").output
+    output = apc_bench(
+        "sweep",
+        "--like",
+        whole,
+        "--run",
+        place / "again",
+        "--cache",
+        place / "cache",
+        "--executor",
+        "serial",
+    ).output
     assert f"all that decides numbers is as in {whole}" in output.replace("\n", "")
-    then, now = (pl.read_parquet(f"{path}/scores/**/*.parquet").drop("seconds").sort(pl.all()) for path in (whole, place / "again"))
+    then, now = (
+        pl.read_parquet(f"{path}/scores/**/*.parquet").drop("seconds").sort(pl.all())
+        for path in (whole, place / "again")
+    )
     assert now.equals(then)
 
 
@@ -84,23 +129,38 @@ def test_like_says_what_is_not_as_it_was(whole, place, tmp_path):
     info["computing"]["torch"] = "2.0.0"
     info["fingerprints"]["weave"] = "0" * 16
     (changed / "run.json").write_text(json.dumps(info))
-    told = apc_bench("sweep", "--like", changed, "--run", tmp_path / "new", "--cache", place / "cache", "--dry-run").output.replace(
-        "\n", ""
-    )
+    told = apc_bench(
+        "sweep",
+        "--like",
+        changed,
+        "--run",
+        tmp_path / "new",
+        "--cache",
+        place / "cache",
+        "--dry-run",
+    ).output.replace("\n", "")
     assert "torch was '2.0.0'" in told
     assert "the content of category 'weave' changed" in told
 
 
 @pytest.mark.parametrize(
-    ("more", "reason"), [(("--run", "SELF"), "is the run that --like repeats"), (("--job", "tiny"), "leave --job out")]
+    ("more", "reason"),
+    [(("--run", "SELF"), "is the run that --like repeats"), (("--job", "tiny"), "leave --job out")],
 )
 def test_like_refuses_what_cannot_be_a_repetition(whole, more, reason):
     more = [whole if part == "SELF" else part for part in more]
-    assert reason in apc_bench("sweep", "--like", whole, *more, "--dry-run", code=2).output.replace("\n", "")
+    assert reason in apc_bench("sweep", "--like", whole, *more, "--dry-run", code=2).output.replace(
+        "\n", ""
+    )
 
 
 @pytest.mark.parametrize(
-    "flags", [("--address", "auto"), ("--step-timeout", "5"), ("--address", "auto", "--scale-up", "--executor", "ray")]
+    "flags",
+    [
+        ("--address", "auto"),
+        ("--step-timeout", "5"),
+        ("--address", "auto", "--scale-up", "--executor", "ray"),
+    ],
 )
 def test_what_only_a_cluster_can_do_is_refused_without_one(flags):
     assert "need" in apc_bench("sweep", *CHOSEN, *flags, "--dry-run", code=2).output
@@ -108,5 +168,7 @@ def test_what_only_a_cluster_can_do_is_refused_without_one(flags):
 
 def test_a_relative_run_folder_inside_a_ray_job_is_refused(place, monkeypatch):
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
-    told = apc_bench("sweep", *CHOSEN, "--run", "runs/here", "--cache", place / "cache", "--dry-run", code=2).output
+    told = apc_bench(
+        "sweep", *CHOSEN, "--run", "runs/here", "--cache", place / "cache", "--dry-run", code=2
+    ).output
     assert "give an absolute path on shared storage" in told.replace("\n", " ")

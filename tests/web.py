@@ -45,7 +45,11 @@ class Server:
                     self.send_response(server.status)
                     self.end_headers()
                     return
-                start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and server.ranges else 0
+                start = (
+                    int(wanted.removeprefix("bytes=").removesuffix("-"))
+                    if wanted and server.ranges
+                    else 0
+                )
                 if start and start >= len(server.payload):
                     self.send_response(416)
                     if server.total_in_416:
@@ -59,7 +63,10 @@ class Server:
                 self.send_response(206 if start else 200)
                 if start:
                     first = 1 if server.wrong_start else start
-                    self.send_header("Content-Range", f"bytes {first}-{len(server.payload) - 1}/{len(server.payload)}")
+                    self.send_header(
+                        "Content-Range",
+                        f"bytes {first}-{len(server.payload) - 1}/{len(server.payload)}",
+                    )
                 if server.chunked:
                     self.send_header("Transfer-Encoding", "chunked")
                 elif server.says_length:

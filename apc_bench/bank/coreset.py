@@ -1,4 +1,6 @@
-"""Greedy k-centre selection: which patch vectors the memory bank keeps (METHOD.md section 2)."""
+"""Greedy k-centre selection: which patch vectors the memory bank keeps (docs/method.md section
+2).
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -9,13 +11,19 @@ from torch import Generator, Tensor
 from apc_bench.bank.precision import full_precision
 
 TILE = {"cpu": (512, 2048), "cuda": (8192, 8192)}
-"""Rows and picks of one matrix product. On a CPU 4 MiB in float32, so that its result is reduced while it is in the cache; a GPU wants it large."""
+"""Rows and picks of one matrix product. On a CPU 4 MiB in float32, so that its result is reduced
+while it is in the cache; a GPU wants it large.
+"""
 
 CANDIDATES_PER_BLOCK = 16
-"""How many times `block` points are brought up to date at once: fewer cost more rounds, more cost needless products."""
+"""How many times `block` points are brought up to date at once: fewer cost more rounds, more cost
+needless products.
+"""
 
 CANCELLATION = {torch.float32: 2.0**-4, torch.float64: 2.0**-20}
-"""A squared distance below this share of the squared norm has lost digits in |x|² + |c|² - 2x·c and is computed more exactly."""
+"""A squared distance below this share of the squared norm has lost digits in |x|² + |c|² - 2x·c and
+is computed more exactly.
+"""
 
 
 def greedy_coreset(
@@ -28,29 +36,45 @@ def greedy_coreset(
     block: int = 512,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Vectors (n, d) -> int64 indices (min(count, n),) on the CPU, in the order of selection, each at most once.
+    """Vectors (n, d) -> int64 indices (min(count, n),) on the CPU, in the order of selection, each
+    at most once.
 
-    The approximate greedy coreset of patchcore-inspection: on a random projection to `projection_dim` dimensions (skipped where
-    the vectors have no more than that), every point starts with its mean Euclidean distance to `starting_points` random points;
-    then the farthest point is picked again and again, and every point keeps its distance to the nearest pick where that is smaller.
-    Ties go to the lowest index. `block` changes the speed alone. `progress(picked, total)` is called after each block.
+    The approximate greedy coreset of patchcore-inspection: on a random projection to
+    `projection_dim` dimensions (skipped where the vectors have no more than that), every point
+    starts with its mean Euclidean distance to `starting_points` random points; then the farthest
+    point is picked again and again, and every point keeps its distance to the nearest pick where
+    that is smaller. Ties go to the lowest index. `block` changes the speed alone. `progress(picked,
+    total)` is called after each block.
 
-    The order is the plain loop's. Distances to the picks only fall, so a stale one is an upper bound: of the points with the
-    largest bounds only are the distances brought up to date, with one matrix product for many picks, and among the `block`
-    farthest of these the loop goes on with their exact pairwise distances for as long as no other point can be farther.
+    The order is the plain loop's. Distances to the picks only fall, so a stale one is an upper
+    bound: of the points with the largest bounds only are the distances brought up to date, with one
+    matrix product for many picks, and among the `block` farthest of these the loop goes on with
+    their exact pairwise distances for as long as no other point can be farther.
 
-    Precision: the points are centred; products run in the features' own precision (half precision in float32) and are done again,
-    more exactly, where cancellation would show (`_to_nearest`); distances within a block are float64. For float64 features
-    the order is the exact one, for float32 near-ties may swap. Memory beyond the projection is bounded.
+    Precision: the points are centred; products run in the features' own precision (half precision
+    in float32) and are done again, more exactly, where cancellation would show (`_to_nearest`);
+    distances within a block are float64. For float64 features the order is the exact one, for
+    float32 near-ties may swap. Memory beyond the projection is bounded.
 
-    Raises ValueError for no features, a `count`, `starting_points` or `block` below 1, and non-finite features.
+    Raises ValueError for no features, a `count`, `starting_points` or `block` below 1, and
+    non-finite features.
     """
     if features.ndim != 2 or not len(features) or min(count, starting_points, block) < 1:
-        given = f"features {tuple(features.shape)}, count {count}, starting_points {starting_points}, block {block}"
-        raise ValueError(f"a coreset needs vectors (n, d) and at least one pick, starting point and row per block, got {given}")
+        given = (
+            f"features {tuple(features.shape)}, count {count}, starting_points {starting_points},"
+            f" block {block}"
+        )
+        raise ValueError(
+            "a coreset needs vectors (n, d) and at least one pick, starting point and row per"
+            f" block, got {given}"
+        )
     with torch.no_grad(), full_precision(features.device):
-        points = _centred(features if projection_dim is None else projection(features, projection_dim, seed=seed))
-        bounds = _mean_distance(points, start_indices(len(points), starting_points, seed=seed)).square()
+        points = _centred(
+            features if projection_dim is None else projection(features, projection_dim, seed=seed)
+        )
+        bounds = _mean_distance(
+            points, start_indices(len(points), starting_points, seed=seed)
+        ).square()
         if not bool(bounds.isfinite().all()):
             raise ValueError("features hold values that are not finite")
         bounds[_repeated(points)] = 0
@@ -80,12 +104,16 @@ def projection(features: Tensor, dim: int, *, seed: int) -> Tensor:
 
 
 def start_indices(total: int, count: int, *, seed: int) -> Tensor:
-    """`count` distinct random indices below `total` (all, if there are fewer), from `seed` alone."""
+    """`count` distinct random indices below `total` (all, if there are fewer), from `seed`
+    alone.
+    """
     return torch.randperm(total, generator=Generator().manual_seed(seed))[:count]
 
 
 class _Selection:
-    """The picks so far, and of each point an upper bound of its squared distance to them; a picked point has -1."""
+    """The picks so far, and of each point an upper bound of its squared distance to them; a picked
+    point has -1.
+    """
 
     def __init__(self, points: Tensor, bounds: Tensor, total: int) -> None:
         self.points, self.bounds, self.total = points, bounds, total
@@ -95,7 +123,9 @@ class _Selection:
         self.picked = 0
 
     def extend(self, block: int) -> None:
-        """Bring the farthest points up to date and pick among them; now and then only the former, where all came closer."""
+        """Bring the farthest points up to date and pick among them; now and then only the former,
+        where all came closer.
+        """
         floor = self._floor(CANDIDATES_PER_BLOCK * block)
         candidates = torch.nonzero(self.bounds >= floor)[:, 0]
         self._bring_up_to_date(candidates)
@@ -123,7 +153,9 @@ class _Selection:
         self.picked += len(indices)
 
     def _bring_up_to_date(self, candidates: Tensor) -> None:
-        """Make the candidates' bounds their distances to all picks. Sorted by the picks they have seen, so that rows share a product."""
+        """Make the candidates' bounds their distances to all picks. Sorted by the picks they have
+        seen, so that rows share a product.
+        """
         seen, order = torch.sort(self.accounted[candidates], stable=True)
         rows = candidates[order]
         height, width = TILE[rows.device.type]
@@ -137,11 +169,14 @@ class _Selection:
         self.accounted[candidates] = self.picked
 
 
-def _walk(bounds: Tensor, indices: Tensor, pairwise: Tensor, floor: float, rival: tuple[float, int]) -> list[int]:
+def _walk(
+    bounds: Tensor, indices: Tensor, pairwise: Tensor, floor: float, rival: tuple[float, int]
+) -> list[int]:
     """Greedy picks among a block (positions), until a point outside could be the next.
 
-    Outside are points below `floor`, and points no larger than the `rival`'s value, of which that one has the lowest index.
-    `indices` ascend, so that the first maximum is the one with the lowest index.
+    Outside are points below `floor`, and points no larger than the `rival`'s value, of which that
+    one has the lowest index. `indices` ascend, so that the first maximum is the one with the lowest
+    index.
     """
     values, distances = bounds.double().cpu().numpy(), pairwise.cpu().numpy()
     index = indices.tolist()
@@ -158,7 +193,9 @@ def _walk(bounds: Tensor, indices: Tensor, pairwise: Tensor, floor: float, rival
 
 
 def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
-    """Squared distance of each point to its nearest centre, sound where it is small beside the norms."""
+    """Squared distance of each point to its nearest centre, sound where it is small beside the
+    norms.
+    """
     norms = points.square().sum(1)
     squared = torch.addmm(centres.square().sum(1), points, centres.T, alpha=-2).amin(1).add_(norms)
     weak = squared < CANCELLATION[points.dtype] * norms
@@ -170,7 +207,9 @@ def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
 def _more_exactly(points: Tensor, centres: Tensor) -> Tensor:
     if points.dtype != torch.float64:
         return _to_nearest(points.double(), centres.double())
-    return torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").amin(1).square()
+    return (
+        torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").amin(1).square()
+    )
 
 
 def _pairwise(points: Tensor) -> Tensor:
@@ -186,22 +225,34 @@ def _pairwise(points: Tensor) -> Tensor:
 
 
 def _centred(points: Tensor) -> Tensor:
-    """The points minus the coordinate-wise median of at most 1024 of them: near the mean, and exact for values on a grid."""
+    """The points minus the coordinate-wise median of at most 1024 of them: near the mean, and exact
+    for values on a grid.
+    """
     sample = points[:: -(-len(points) // 1024)].to(_working(points.dtype))
-    middle = sample.sort(0).values[(len(sample) - 1) // 2]  # median() is refused where a GPU is to be deterministic
+    middle = sample.sort(0).values[
+        (len(sample) - 1) // 2
+    ]  # median() is refused where a GPU is to be deterministic
     return points.to(sample.dtype) - middle
 
 
 def _repeated(points: Tensor) -> Tensor:
-    """Indices of points that equal one of a lower index: never picked before it, and at distance 0 after.
+    """Indices of points that equal one of a lower index: never picked before it, and at distance 0
+    after.
 
-    Products of equal rows may differ in the last bit, so a tie of equal points must not be left to them.
+    Products of equal rows may differ in the last bit, so a tie of equal points must not be left to
+    them.
     """
-    weights = torch.rand(points.shape[1], generator=Generator().manual_seed(0), dtype=torch.float64).to(points.device)
-    sums, order = torch.sort(torch.cat([(points[rows] * weights).sum(1) for rows in _chunks(len(points))]), stable=True)
+    weights = torch.rand(
+        points.shape[1], generator=Generator().manual_seed(0), dtype=torch.float64
+    ).to(points.device)
+    sums, order = torch.sort(
+        torch.cat([(points[rows] * weights).sum(1) for rows in _chunks(len(points))]), stable=True
+    )
     neighbours = torch.nonzero(sums[1:] == sums[:-1])[:, 0]
     later, earlier = order[neighbours + 1], order[neighbours]
-    equal = [(points[later[pairs]] == points[earlier[pairs]]).all(1) for pairs in _chunks(len(later))]
+    equal = [
+        (points[later[pairs]] == points[earlier[pairs]]).all(1) for pairs in _chunks(len(later))
+    ]
     return later[torch.cat(equal)] if equal else later
 
 

@@ -1,4 +1,6 @@
-"""The memory bank: normal patch vectors, where each was seen, and the exact search for the nearest."""
+"""The memory bank: normal patch vectors, where each was seen, and the exact search for the
+nearest.
+"""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +13,9 @@ from apc_bench.bank.search import Index
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """Per query the nearest bank vectors, nearest first: squared L2 distance (q, k) float32, and index in the bank (q, k) int64."""
+    """Per query the nearest bank vectors, nearest first: squared L2 distance (q, k) float32, and
+    index in the bank (q, k) int64.
+    """
 
     distance: Tensor
     index: Tensor
@@ -19,7 +23,9 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryBank:
-    """Vectors (m, d) float32 and, for each, the training image (int32), the position in its patch grid (int16) and the group (int32)."""
+    """Vectors (m, d) float32 and, for each, the training image (int32), the position in its patch
+    grid (int16) and the group (int32).
+    """
 
     vectors: Tensor
     image: Tensor
@@ -29,13 +35,24 @@ class MemoryBank:
     index: Index = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        wanted = {"image": torch.int32, "row": torch.int16, "column": torch.int16, "group": torch.int32}
+        wanted = {
+            "image": torch.int32,
+            "row": torch.int16,
+            "column": torch.int16,
+            "group": torch.int32,
+        }
         if self.vectors.ndim != 2 or not len(self.vectors) or self.vectors.dtype != torch.float32:
-            raise ValueError(f"a memory bank needs vectors (m, d) in float32, got {tuple(self.vectors.shape)} in {self.vectors.dtype}")
+            raise ValueError(
+                f"a memory bank needs vectors (m, d) in float32, got {tuple(self.vectors.shape)} in"
+                f" {self.vectors.dtype}"
+            )
         for name, dtype in wanted.items():
             value: Tensor = getattr(self, name)
             if value.shape != (len(self),) or value.dtype != dtype:
-                raise ValueError(f"{name} must be {dtype} of shape ({len(self)},), got {value.dtype} of shape {tuple(value.shape)}")
+                raise ValueError(
+                    f"{name} must be {dtype} of shape ({len(self)},), got {value.dtype} of shape"
+                    f" {tuple(value.shape)}"
+                )
 
         object.__setattr__(self, "index", Index(self.vectors))
 
@@ -43,20 +60,26 @@ class MemoryBank:
         return len(self.vectors)
 
     def nearest(self, queries: Tensor, *, exclude_group: int | None = None, k: int = 1) -> Nearest:
-        """The k nearest bank vectors of each query (q, d), on the bank's device; without those of `exclude_group`, if given.
+        """The k nearest bank vectors of each query (q, d), on the bank's device; without those of
+        `exclude_group`, if given.
 
-        Exact (bank/search.py): all vectors that can be among the nearest are compared by the sum of squared differences in float64, and
-        ties go to the lowest index. So a distance does not depend on threads, device or batch. Memory beside the result is bounded,
-        however large the bank.
+        Exact (bank/search.py): all vectors that can be among the nearest are compared by the sum of
+        squared differences in float64, and ties go to the lowest index. So a distance does not
+        depend on threads, device or batch. Memory beside the result is bounded, however large the
+        bank.
 
-        Raises ValueError for queries of another width, for values that are not finite, and where fewer than k vectors are left.
+        Raises ValueError for queries of another width, for values that are not finite, and where
+        fewer than k vectors are left.
         """
         left_out = torch.zeros(len(self), dtype=torch.bool, device=self.vectors.device)
         if exclude_group is not None:
             left_out = (self.group == exclude_group).to(left_out.device)
         left = len(self) - int(left_out.sum())
         if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
-            raise ValueError(f"queries must be vectors of width {self.vectors.shape[1]}, got shape {tuple(queries.shape)}")
+            raise ValueError(
+                f"queries must be vectors of width {self.vectors.shape[1]}, got shape"
+                f" {tuple(queries.shape)}"
+            )
         if not 1 <= k <= left:
             raise ValueError(f"cannot find the {k} nearest of {left} bank vectors")
         with torch.no_grad(), full_precision(self.vectors.device):
@@ -65,21 +88,31 @@ class MemoryBank:
 
 
 def reweight(
-    scores: Tensor, patches: Tensor, nearest: Tensor, bank: MemoryBank, *, neighbours: int = 9, exclude_group: int | None = None
+    scores: Tensor,
+    patches: Tensor,
+    nearest: Tensor,
+    bank: MemoryBank,
+    *,
+    neighbours: int = 9,
+    exclude_group: int | None = None,
 ) -> Tensor:
-    """Image scores (n,) re-weighted by how usual the bank is around the nearest normal patch (PatchCore, equation 7).
+    """Image scores (n,) re-weighted by how usual the bank is around the nearest normal patch
+    (PatchCore, equation 7).
 
-    `patches` (n, d) are the images' worst patches, m_test; `nearest` (n,) int64 their nearest bank vectors, m*. As in anomalib:
-    N_b(m*) are the `neighbours` bank vectors nearest to m*, itself among them, and with Euclidean distances
-    weight = 1 - exp(|m_test - m*|) / sum over m in N_b(m*) of exp(|m_test - m|). With fewer than two neighbours, or a bank of
-    one vector, there is nothing to weigh by and the scores come back as they are.
+    `patches` (n, d) are the images' worst patches, m_test; `nearest` (n,) int64 their nearest bank
+    vectors, m*. As in anomalib: N_b(m*) are the `neighbours` bank vectors nearest to m*, itself
+    among them, and with Euclidean distances weight = 1 - exp(|m_test - m*|) / sum over m in N_b(m*)
+    of exp(|m_test - m|). With fewer than two neighbours, or a bank of one vector, there is nothing
+    to weigh by and the scores come back as they are.
     """
     left = len(bank) if exclude_group is None else int((bank.group != exclude_group).sum())
     neighbours = min(neighbours, left)
     if neighbours < 2 or not len(scores):
         return scores
     support = bank.nearest(bank.vectors[nearest], exclude_group=exclude_group, k=neighbours).index
-    to_support = torch.linalg.vector_norm(patches[:, None].double() - bank.vectors[support].double(), dim=2)
+    to_support = torch.linalg.vector_norm(
+        patches[:, None].double() - bank.vectors[support].double(), dim=2
+    )
     to_nearest = torch.linalg.vector_norm(patches.double() - bank.vectors[nearest].double(), dim=1)
     weight = 1 - torch.exp(to_nearest - torch.logsumexp(to_support, dim=1))
     return weight.to(scores.dtype) * scores

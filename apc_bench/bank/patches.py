@@ -1,4 +1,6 @@
-"""Patch features: the neighbourhoods of several feature maps, pooled to one vector per position of the first map."""
+"""Patch features: the neighbourhoods of several feature maps, pooled to one vector per position of
+the first map.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +13,19 @@ from torch.nn import functional as F
 from apc_bench.bank.precision import full_precision
 
 
-def patch_features(maps: Sequence[Tensor], *, neighbourhood: int, pretrain_dim: int, target_dim: int) -> Tensor:
-    """Feature maps (n, c_i, h_i, w_i), finest grid first -> patch vectors (n, h_0·w_0, target_dim), float32, positions row by row.
+def patch_features(
+    maps: Sequence[Tensor], *, neighbourhood: int, pretrain_dim: int, target_dim: int
+) -> Tensor:
+    """Feature maps (n, c_i, h_i, w_i), finest grid first -> patch vectors (n, h_0·w_0, target_dim),
+    float32, positions row by row.
 
-    METHOD.md section 2, after patchcore-inspection: each map's k×k neighbourhoods (zero padding) are flattened to c_i·k·k values,
-    brought to the first map's grid by bilinear interpolation (align_corners=False) and adaptive-average-pooled to
-    `pretrain_dim`; the maps' vectors are stacked and pooled again to `target_dim`. The steps are linear and the interpolation
-    acts on each channel alone, so here neighbourhood and pooling are one grouped convolution on each map's own grid,
-    and the interpolation comes last: the same numbers to float32 rounding, without the k·k-fold tensor.
+    docs/method.md section 2, after patchcore-inspection: each map's k×k neighbourhoods (zero
+    padding) are flattened to c_i·k·k values, brought to the first map's grid by bilinear
+    interpolation (align_corners=False) and adaptive-average-pooled to `pretrain_dim`; the maps'
+    vectors are stacked and pooled again to `target_dim`. The steps are linear and the interpolation
+    acts on each channel alone, so here neighbourhood and pooling are one grouped convolution on
+    each map's own grid, and the interpolation comes last: the same numbers to float32 rounding,
+    without the k·k-fold tensor.
 
     Raises ValueError for no map, an even neighbourhood, or maps of different batch sizes.
     """
@@ -28,7 +35,9 @@ def patch_features(maps: Sequence[Tensor], *, neighbourhood: int, pretrain_dim: 
     columns = pretrain_dim // merge
     features = maps[0].new_empty((images, height, width, len(maps) * columns), dtype=torch.float32)
     for i, fmap in enumerate(maps):
-        features[..., i * columns : (i + 1) * columns] = _pooled(fmap, neighbourhood, pretrain_dim, merge, (height, width))
+        features[..., i * columns : (i + 1) * columns] = _pooled(
+            fmap, neighbourhood, pretrain_dim, merge, (height, width)
+        )
     vectors = features.flatten(1, 2)
     return vectors if vectors.shape[2] == target_dim else F.adaptive_avg_pool1d(vectors, target_dim)
 
@@ -43,12 +52,16 @@ def _check(maps: Sequence[Tensor], neighbourhood: int) -> None:
 
 
 def _merge(maps: int, pretrain_dim: int, target_dim: int) -> int:
-    """How many neighbouring channels of one map the second pooling averages, where its bins keep to one map; 1 where they do not."""
+    """How many neighbouring channels of one map the second pooling averages, where its bins keep to
+    one map; 1 where they do not.
+    """
     ratio, rest = divmod(maps * pretrain_dim, target_dim)
     return ratio if rest == 0 and pretrain_dim % ratio == 0 else 1
 
 
-def _pooled(fmap: Tensor, neighbourhood: int, pretrain_dim: int, merge: int, grid: tuple[int, int]) -> Tensor:
+def _pooled(
+    fmap: Tensor, neighbourhood: int, pretrain_dim: int, merge: int, grid: tuple[int, int]
+) -> Tensor:
     """A map (n, c, h, w) -> its share of the vectors, (n, *grid, pretrain_dim / merge)."""
     weight, groups = _kernel(fmap.shape[1], neighbourhood, pretrain_dim, merge)
     with full_precision(fmap.device):
@@ -61,9 +74,11 @@ def _pooled(fmap: Tensor, neighbourhood: int, pretrain_dim: int, merge: int, gri
 
 @lru_cache(maxsize=16)
 def _kernel(channels: int, neighbourhood: int, pretrain_dim: int, merge: int) -> tuple[Tensor, int]:
-    """Both poolings of one map as a grouped convolution: weight (pretrain_dim / merge, channels / groups, k, k), and the groups.
+    """Both poolings of one map as a grouped convolution: weight (pretrain_dim / merge, channels /
+    groups, k, k), and the groups.
 
-    Bin edges meet channel edges at every multiple of the greatest common divisor, so no output reads outside its group.
+    Bin edges meet channel edges at every multiple of the greatest common divisor, so no output
+    reads outside its group.
     """
     outputs = pretrain_dim // merge
     groups = math.gcd(channels, outputs)

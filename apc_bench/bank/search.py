@@ -1,7 +1,8 @@
-"""The exact search for nearest vectors: a ranking with a bounded error says which can be nearest, and these are compared in float64.
+"""The exact search for nearest vectors: a ranking with a bounded error says which can be nearest,
+and these are compared in float64.
 
-The ranking is a matrix product, in int8 where the processor multiplies integers several times as fast (a quarter of the bytes, the same
-numbers), in float32 elsewhere.
+The ranking is a matrix product, in int8 where the processor multiplies integers several times as
+fast (a quarter of the bytes, the same numbers), in float32 elsewhere.
 """
 
 from dataclasses import dataclass
@@ -12,23 +13,33 @@ import torch
 from torch import Tensor
 
 PRODUCT_BYTES = {"cpu": 48 * 2**20, "cuda": 512 * 2**20}
-"""Size of one matrix product of a search; with a few temporaries beside it, all that a search needs, however large the bank.
+"""Size of one matrix product of a search; with a few temporaries beside it, all that a search
+needs, however large the bank.
 
-Large enough that the product reaches the machine's matrix rate; its memory is taken once for all products of a search.
+Large enough that the product reaches the machine's matrix rate; its memory is taken once for all
+products of a search.
 """
 
 BANK_ROWS = 16384
-"""Bank vectors of one product: most banks in one piece, so that few candidates beside the nearest are compared exactly."""
+"""Bank vectors of one product: most banks in one piece, so that few candidates beside the nearest
+are compared exactly.
+"""
 
 PAIRS = {"cpu": 256, "cuda": 16384}
-"""Pairs of vectors that are compared exactly at a time, in room taken once: on a CPU it stays in the cache."""
+"""Pairs of vectors that are compared exactly at a time, in room taken once: on a CPU it stays in
+the cache.
+"""
 
 CANDIDATES = 64
-"""Candidates of a query, on average, beyond which int8 was too coarse for its block and float32 ranks it again."""
+"""Candidates of a query, on average, beyond which int8 was too coarse for its block and float32
+ranks it again.
+"""
 
 
 class Ranking(Protocol):
-    """Values that order bank vectors nearly as their distances do. `beyond`: a value that only vectors that are left out exceed."""
+    """Values that order bank vectors nearly as their distances do. `beyond`: a value that only
+    vectors that are left out exceed.
+    """
 
     beyond: float
 
@@ -39,12 +50,16 @@ class Ranking(Protocol):
         """Values (q, rows of the part), in `room` (q, rows of the part) of 32 bits."""
 
     def limit(self, block: "Block", distance: Tensor) -> Tensor:
-        """The largest value (q,) that a vector within `distance` (q,) float64 of its query can have."""
+        """The largest value (q,) that a vector within `distance` (q,) float64 of its query can
+        have.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Queries as a ranking multiplies them (q, d), their squared lengths (q,) and how far off the ranking may be (q,), both float64."""
+    """Queries as a ranking multiplies them (q, d), their squared lengths (q,) and how far off the
+    ranking may be (q,), both float64.
+    """
 
     factors: Tensor
     squares: Tensor
@@ -52,18 +67,24 @@ class Block:
 
 
 class Index:
-    """Vectors (m, d) float32 made ready for many searches. Raises ValueError for values that are not finite."""
+    """Vectors (m, d) float32 made ready for many searches. Raises ValueError for values that are
+    not finite.
+    """
 
     def __init__(self, vectors: Tensor) -> None:
         _check_finite(vectors)
         self.vectors = vectors
         product = Products(vectors)
-        self.rankings: tuple[Ranking, ...] = (Integers(vectors), product) if _fast_integers(vectors.device) else (product,)
+        self.rankings: tuple[Ranking, ...] = (
+            (Integers(vectors), product) if _fast_integers(vectors.device) else (product,)
+        )
 
     def nearest(self, queries: Tensor, left_out: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k nearest of the vectors that are not `left_out` (m,) bool, of each query (q, d): squared distances (q, k) float64, and indices.
+        """The k nearest of the vectors that are not `left_out` (m,) bool, of each query (q, d):
+        squared distances (q, k) float64, and indices.
 
-        Ties go to the lowest index, so the result depends on nothing but the numbers. Raises ValueError for values that are not finite.
+        Ties go to the lowest index, so the result depends on nothing but the numbers. Raises
+        ValueError for values that are not finite.
         """
         queries = queries.float()
         _check_finite(queries)
@@ -72,33 +93,56 @@ class Index:
         room = torch.empty(rows * width, device=self.vectors.device)
         parts = (queries[start : start + rows] for start in range(0, max(len(queries), 1), rows))
         found = [self._search(part, left_out, k, room) for part in parts]
-        return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
+        return torch.cat([distance for distance, _ in found]), torch.cat(
+            [index for _, index in found]
+        )
 
-    def _search(self, queries: Tensor, left_out: Tensor, k: int, room: Tensor) -> tuple[Tensor, Tensor]:
+    def _search(
+        self, queries: Tensor, left_out: Tensor, k: int, room: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """A block's search by the first ranking that is fine enough; the last one always is."""
         *coarse, fine = self.rankings
         for ranking in coarse:
-            if (found := self._by(ranking, queries, left_out, k, room, at_most=CANDIDATES + k)) is not None:
+            if (
+                found := self._by(ranking, queries, left_out, k, room, at_most=CANDIDATES + k)
+            ) is not None:
                 return found
         found = self._by(fine, queries, left_out, k, room, at_most=len(self.vectors))
         assert found is not None
         return found
 
     def _by(
-        self, ranking: Ranking, queries: Tensor, left_out: Tensor, k: int, room: Tensor, *, at_most: int
+        self,
+        ranking: Ranking,
+        queries: Tensor,
+        left_out: Tensor,
+        k: int,
+        room: Tensor,
+        *,
+        at_most: int,
     ) -> tuple[Tensor, Tensor] | None:
-        """The search by one ranking; None where it leaves queries more than `at_most` candidates on average."""
+        """The search by one ranking; None where it leaves queries more than `at_most` candidates on
+        average.
+        """
         reach = torch.full((len(queries),), torch.inf, dtype=torch.float64, device=queries.device)
-        distance = torch.full((len(queries), k), torch.inf, dtype=torch.float64, device=queries.device)
+        distance = torch.full(
+            (len(queries), k), torch.inf, dtype=torch.float64, device=queries.device
+        )
         index = torch.full((len(queries), k), -1, device=queries.device)
         block = ranking.prepare(queries)
         for start in range(0, len(self.vectors), BANK_ROWS):
             part = slice(start, min(start + BANK_ROWS, len(self.vectors)))
             size = part.stop - start
-            values = ranking.rank(block, part, left_out[part], room[: len(queries) * size].view(-1, size))
+            values = ranking.rank(
+                block, part, left_out[part], room[: len(queries) * size].view(-1, size)
+            )
             if size >= k:
-                reach = torch.minimum(reach, _reached(ranking, values, queries, self.vectors[part], k))
-            query, column = torch.nonzero(values <= ranking.limit(block, reach)[:, None], as_tuple=True)
+                reach = torch.minimum(
+                    reach, _reached(ranking, values, queries, self.vectors[part], k)
+                )
+            query, column = torch.nonzero(
+                values <= ranking.limit(block, reach)[:, None], as_tuple=True
+            )
             if len(query) > at_most * len(queries):
                 return None
             squared = _squared_distances(queries, query, self.vectors, column + start)
@@ -117,9 +161,16 @@ class Products:
         self.longest = self.norms.max().sqrt()
 
     def prepare(self, queries: Tensor) -> Block:
-        """Rounding errors of a sum of d products grow with sqrt(d) (Higham and Mary, 2019); the factor leaves room for any order of summation."""
+        """Rounding errors of a sum of d products grow with sqrt(d) (Higham and Mary, 2019); the
+        factor leaves room for any order of summation.
+        """
         lengths = torch.linalg.vector_norm(queries, dim=1).double()
-        rounding = 4 * queries.shape[1] ** 0.5 * torch.finfo(torch.float32).eps * (lengths + self.longest).square()
+        rounding = (
+            4
+            * queries.shape[1] ** 0.5
+            * torch.finfo(torch.float32).eps
+            * (lengths + self.longest).square()
+        )
         return Block(queries, lengths.square(), rounding)
 
     def rank(self, block: Block, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
@@ -127,19 +178,25 @@ class Products:
         return torch.addmm(norms, block.factors, self.vectors[part].T, alpha=-2, out=room)
 
     def limit(self, block: Block, distance: Tensor) -> Tensor:
-        limit: Tensor = (distance.square() - block.squares + block.slack).clamp(max=self.beyond).float()
+        limit: Tensor = (
+            (distance.square() - block.squares + block.slack).clamp(max=self.beyond).float()
+        )
         return limit
 
 
 class Integers:
-    """Ranks by the distance between vectors rounded to multiples of one step, -127 to 127 of them, around the bank's mean.
+    """Ranks by the distance between vectors rounded to multiples of one step, -127 to 127 of them,
+    around the bank's mean.
 
-    The product of the rounded vectors is exact in int32. By the triangle inequality a vector within r of its query is rounded to within
-    r + (what rounding moved the query) + (what it moved the vector) of the rounded query, however coarse the step.
+    The product of the rounded vectors is exact in int32. By the triangle inequality a vector within
+    r of its query is rounded to within r + (what rounding moved the query) + (what it moved the
+    vector) of the rounded query, however coarse the step.
     """
 
     beyond = 2.0**29
-    """Above |b|² - 2q·b of any rounded vectors of at most 8,192 dimensions; those that are left out lie above it whatever the product."""
+    """Above |b|² - 2q·b of any rounded vectors of at most 8,192 dimensions; those that are left out
+    lie above it whatever the product.
+    """
 
     def __init__(self, vectors: Tensor) -> None:
         self.centre = vectors.mean(0)
@@ -153,17 +210,23 @@ class Integers:
         lost = 1e-6 * torch.linalg.vector_norm(centred, dim=1)  # more than float32 loses on the way
         moved = torch.linalg.vector_norm(centred.sub_(codes, alpha=self.step), dim=1) + lost
         # Sums of 256 such squares are exact in float32.
-        parts = [codes[:, start : start + 256].square().sum(1) for start in range(0, codes.shape[1], 256)]
+        parts = [
+            codes[:, start : start + 256].square().sum(1) for start in range(0, codes.shape[1], 256)
+        ]
         squares = torch.stack(parts, 1).sum(1, dtype=torch.float64)
         return Block(codes.to(torch.int8), squares, moved.double())
 
     def rank(self, block: Block, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
         products = torch._int_mm(block.factors, self.codes[part].T, out=room.view(torch.int32))
-        return torch.sub(self.norms[part].masked_fill(left_out, 2**30), products, alpha=2, out=products)
+        return torch.sub(
+            self.norms[part].masked_fill(left_out, 2**30), products, alpha=2, out=products
+        )
 
     def limit(self, block: Block, distance: Tensor) -> Tensor:
         reach = (distance + block.slack + self.moved) / self.step
-        limit: Tensor = (reach.square() * (1 + 1e-5) - block.squares + 1).clamp(max=self.beyond).ceil().int()
+        limit: Tensor = (
+            (reach.square() * (1 + 1e-5) - block.squares + 1).clamp(max=self.beyond).ceil().int()
+        )
         return limit
 
 
@@ -174,9 +237,11 @@ def _check_finite(vectors: Tensor) -> None:
 
 @cache
 def _fast_integers(device: torch.device) -> bool:
-    """Whether products of int8 run in the processor's own instructions for them, and come out right.
+    """Whether products of int8 run in the processor's own instructions for them, and come out
+    right.
 
-    Where oneDNN is held to older instructions (ONEDNN_MAX_CPU_ISA), torch's product saturates at 16 bits on the way, without a word.
+    Where oneDNN is held to older instructions (ONEDNN_MAX_CPU_ISA), torch's product saturates at 16
+    bits on the way, without a word.
     """
     if device.type != "cpu" or not torch.cpu._is_vnni_supported():
         return False
@@ -185,7 +250,9 @@ def _fast_integers(device: torch.device) -> bool:
 
 
 def _reached(ranking: Ranking, values: Tensor, queries: Tensor, vectors: Tensor, k: int) -> Tensor:
-    """A distance (q,) within which each query has k vectors: that of the farthest of the k that rank first."""
+    """A distance (q,) within which each query has k vectors: that of the farthest of the k that
+    rank first.
+    """
     first = values.min(1, keepdim=True) if k == 1 else values.topk(k, largest=False)
     query = torch.arange(len(queries), device=queries.device).repeat_interleave(k)
     squared = _squared_distances(queries, query, vectors, first.indices.flatten()).view(-1, k)
@@ -196,7 +263,10 @@ def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: 
     """Sums of squared differences of pairs (queries[query[i]], vectors[vector[i]]) in float64."""
     squared = torch.empty(len(query), dtype=torch.float64, device=query.device)
     at_once = PAIRS[query.device.type]
-    first, second = (torch.empty(min(len(query), at_once), queries.shape[1], device=query.device) for _ in range(2))
+    first, second = (
+        torch.empty(min(len(query), at_once), queries.shape[1], device=query.device)
+        for _ in range(2)
+    )
     exact = first.double()
     for start in range(0, len(query), at_once):
         pair = slice(start, start + at_once)
@@ -208,8 +278,12 @@ def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: 
     return squared
 
 
-def _merged(distance: Tensor, index: Tensor, query: Tensor, squared: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
-    """The k nearest of what was found before, (q, k), and of new pairs; equal distances by index."""
+def _merged(
+    distance: Tensor, index: Tensor, query: Tensor, squared: Tensor, vector: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The k nearest of what was found before, (q, k), and of new pairs; equal distances by
+    index.
+    """
     count, k = distance.shape
     rows = torch.arange(count, device=query.device)
     query = torch.cat([rows.repeat_interleave(k), query])

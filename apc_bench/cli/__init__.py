@@ -1,4 +1,6 @@
-"""The command line: parses, calls, prints. One file per family of commands; heavy imports stay inside the commands, so that --help answers at once."""
+"""The command line: parses, calls, prints. One file per family of commands; heavy imports stay
+inside the commands, so that --help answers at once.
+"""
 
 import os
 import signal
@@ -24,7 +26,9 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="apc-bench")
 def cli() -> None:
-    """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore, AnomalousPatchCore (APC) and PRNet."""
+    """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore,
+    AnomalousPatchCore (APC) and PRNet.
+    """
 
 
 for command in (sweep, status, report, export, compare, evaluate, gate, history, submit, data):
@@ -33,15 +37,19 @@ data.add_command(check)
 
 
 def main() -> NoReturn:
-    """Runs the command; a user's error is one line and its exit code, a bug shows its traceback. A scheduler's SIGTERM ends like Ctrl-C."""
+    """Runs the command; a user's error is one line and its exit code, a bug shows its traceback. A
+    scheduler's SIGTERM ends like Ctrl-C.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _leave(guarded(lambda: cli(standalone_mode=False)))
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process: where Ray was at work without destructors, since threads of its own outlive them and crash (Ray 2.60: up to one exit in seven).
+    """Ends the process: where Ray was at work without destructors, since threads of its own outlive
+    them and crash (Ray 2.60: up to one exit in seven).
 
-    So also after an interrupt: one that came within an exec() of source text, as of dataclasses, makes CPython die of SIGINT whatever the code.
+    So also after an interrupt: one that came within an exec() of source text, as of dataclasses,
+    makes CPython die of SIGINT whatever the code.
     """
     if "ray" not in sys.modules and code != INTERRUPTED:
         sys.exit(code)

@@ -13,25 +13,51 @@ from apc_bench.errors import StorageError, UsageError
 @click.command()
 @click.argument("root", type=FOLDER, metavar="DIR")
 @click.option(
-    "--image-size", type=click.IntRange(16, 4096), default=224, show_default=True, metavar="N", help="Of the sweep that is planned."
+    "--image-size",
+    type=click.IntRange(16, 4096),
+    default=224,
+    show_default=True,
+    metavar="N",
+    help="Of the sweep that is planned.",
 )
-@click.option("--resize", type=click.Choice(["square", "letterbox", "crop"]), default="square", show_default=True)
+@click.option(
+    "--resize",
+    type=click.Choice(["square", "letterbox", "crop"]),
+    default="square",
+    show_default=True,
+)
 @click.option("--reserve", type=click.IntRange(1), default=10, show_default=True, metavar="N")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object with every file, for programs.")
-@click.option("--groups", type=FOLDER, metavar="DIR", help="Write DIR/CATEGORY.csv, a groups.csv of the photos that look alike.")
-def check(root: Path, image_size: int, resize: str, reserve: int, as_json: bool, groups: Path | None) -> None:
-    """A health report of the dataset in DIR: every unreadable file, stray mask, leak and lookalike at once.
+@click.option(
+    "--json", "as_json", is_flag=True, help="As one JSON object with every file, for programs."
+)
+@click.option(
+    "--groups",
+    type=FOLDER,
+    metavar="DIR",
+    help="Write DIR/CATEGORY.csv, a groups.csv of the photos that look alike.",
+)
+def check(
+    root: Path, image_size: int, resize: str, reserve: int, as_json: bool, groups: Path | None
+) -> None:
+    """A health report of the dataset in DIR: every unreadable file, stray mask, leak and lookalike
+    at once.
 
     Exit code 0: fit for a sweep (warnings may stand). 2: not fit as it is.
     """
+    from apc_bench.datasets.check.findings import examine
+    from apc_bench.datasets.check.format import as_lines, as_object, failed, groups_csv
     from apc_bench.datasets.images import Geometry
-    from apc_bench.health.judge import examine
-    from apc_bench.health.text import as_lines, as_object, failed, groups_csv
 
     if groups is not None and groups.resolve().is_relative_to(root.resolve()):
-        raise UsageError(f"--groups {groups} is inside the dataset; look the groups through before they go there")
+        raise UsageError(
+            f"--groups {groups} is inside the dataset; look the groups through before they go there"
+        )
     categories, whole = examine(root, Geometry(image_size, resize), reserve)  # type: ignore[arg-type]
-    click.echo(json.dumps(as_object(categories, whole), indent=2) if as_json else "\n".join(as_lines(categories, whole)))
+    click.echo(
+        json.dumps(as_object(categories, whole), indent=2)
+        if as_json
+        else "\n".join(as_lines(categories, whole))
+    )
     if groups is not None:
         try:
             groups.mkdir(parents=True, exist_ok=True)

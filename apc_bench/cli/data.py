@@ -46,7 +46,13 @@ def list_(into: Path | None) -> None:
     table.add_column("Licence")
     for known in CATALOG.values():
         size = f"about {known.size / 1e9:.1f} GB" if known.size else "size not known"
-        here = "yes" if is_here(known, folder) else "archive" if archive_of(known, folder).is_file() else "no"
+        here = (
+            "yes"
+            if is_here(known, folder)
+            else "archive"
+            if archive_of(known, folder).is_file()
+            else "no"
+        )
         table.add_row(known.name, size, "download" if known.url else "by hand", here, known.licence)
     Console().print(table)
     click.echo(f"folder: {folder}")
@@ -55,15 +61,28 @@ def list_(into: Path | None) -> None:
 @data.command()
 @click.argument("name")
 @_INTO
-@click.option("--archive", type=FOLDER, metavar="FILE", help="The archive, where you have it already.")
-@click.option("--accept-licence", is_flag=True, help="You have read the licence and accept it (asked for on a terminal).")
+@click.option(
+    "--archive", type=FOLDER, metavar="FILE", help="The archive, where you have it already."
+)
+@click.option(
+    "--accept-licence",
+    is_flag=True,
+    help="You have read the licence and accept it (asked for on a terminal).",
+)
 def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bool) -> None:
     """Fetch dataset NAME, verify it, and make it a folder that a sweep reads.
 
-    The same command again goes on where a download broke off. Where a source cannot be fetched by a program, it says what to put where.
+    The same command again goes on where a download broke off. Where a source cannot be fetched by a
+    program, it says what to put where.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     from apc_bench.datasets.catalog import CATALOG
     from apc_bench.datasets.fetching import fetch as fetch_dataset
@@ -80,7 +99,12 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
             _ask(known.title)
         log = Console(stderr=True)
         with Progress(
-            BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=log, disable=not log.is_terminal
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=log,
+            disable=not log.is_terminal,
         ) as bar:
             task = bar.add_task(known.archive, visible=False)
             fetch_dataset(
@@ -88,7 +112,9 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
                 folder,
                 archive=archive,
                 say=lambda line: log.print(line, soft_wrap=True, highlight=False, markup=False),
-                progress=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
+                progress=lambda done, total: bar.update(
+                    task, completed=done, total=total, visible=True
+                ),
             )
     click.echo(f"ready: {place_of(known, folder)}")
     click.echo(f"images counted: {known.expected.known()}")
@@ -97,14 +123,44 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
 
 @data.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
-@click.option("--categories", type=Names(), metavar="A,B", help="Only these of weave, granite, washer and connector.")
-@click.option("--size", type=int, default=128, show_default=True, metavar="N", help="Pixels of a side.")
-@click.option("--train", type=int, default=48, show_default=True, metavar="N", help="Normal training images per category.")
-@click.option("--good", type=int, default=24, show_default=True, metavar="N", help="Normal test images per category.")
-@click.option("--per-type", type=int, default=12, show_default=True, metavar="N", help="Anomalous images per defect type.")
+@click.option(
+    "--categories",
+    type=Names(),
+    metavar="A,B",
+    help="Only these of weave, granite, washer and connector.",
+)
+@click.option(
+    "--size", type=int, default=128, show_default=True, metavar="N", help="Pixels of a side."
+)
+@click.option(
+    "--train",
+    type=int,
+    default=48,
+    show_default=True,
+    metavar="N",
+    help="Normal training images per category.",
+)
+@click.option(
+    "--good",
+    type=int,
+    default=24,
+    show_default=True,
+    metavar="N",
+    help="Normal test images per category.",
+)
+@click.option(
+    "--per-type",
+    type=int,
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="Anomalous images per defect type.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N")
 def synth(folder: Path, categories: tuple[str, ...] | None, **numbers: int) -> None:
-    """Make a synthetic dataset in the new folder DIR, in MVTec layout with masks: the same numbers give the same bytes."""
+    """Make a synthetic dataset in the new folder DIR, in MVTec layout with masks: the same numbers
+    give the same bytes.
+    """
     from apc_bench.datasets.synthetic import CATEGORIES, make_dataset
 
     make_dataset(folder, categories=categories or CATEGORIES, **numbers)
@@ -113,6 +169,8 @@ def synth(folder: Path, categories: tuple[str, ...] | None, **numbers: int) -> N
 
 def _ask(title: str) -> None:
     if not sys.stdin.isatty():
-        raise UsageError(f"the licence of {title} must be accepted: pass --accept-licence once you have read it")
+        raise UsageError(
+            f"the licence of {title} must be accepted: pass --accept-licence once you have read it"
+        )
     if not click.confirm("Do you accept this licence?"):
         raise UsageError("not accepted, so nothing was fetched")

@@ -11,11 +11,15 @@ from apc_bench.cli.options import FOLDER, Names, Pairs
 
 
 class Drops(click.ParamType[tuple[float, float]]):
-    """`0.5` or `0.5,3`: percentage points for the mean over categories and for a single category."""
+    """`0.5` or `0.5,3`: percentage points for the mean over categories and for a single
+    category.
+    """
 
     name = "points"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
         if isinstance(value, tuple):
             return value
         try:
@@ -23,7 +27,12 @@ class Drops(click.ParamType[tuple[float, float]]):
         except ValueError:
             drops = []
         if not 1 <= len(drops) <= 2 or not all(0 <= drop <= 100 for drop in drops):
-            self.fail(f"'{value}' must be percentage points from 0 to 100, such as 0.5, or 0.5,3 for the mean and a category", param, ctx)
+            self.fail(
+                f"'{value}' must be percentage points from 0 to 100, such as 0.5, or 0.5,3 for the"
+                " mean and a category",
+                param,
+                ctx,
+            )
         return drops[0], drops[-1]
 
 
@@ -33,7 +42,10 @@ class Drops(click.ParamType[tuple[float, float]]):
     "--against",
     required=True,
     metavar="RUN|DIR|NAME",
-    help="A run folder; a folder of nights: its newest whole one; published figures such as mvtec_ad:patchcore_code; or another tool's table.",
+    help=(
+        "A run folder; a folder of nights: its newest whole one; published figures such as"
+        " mvtec_ad:patchcore_code; or another tool's table."
+    ),
 )
 @click.option(
     "--metric",
@@ -46,10 +58,16 @@ class Drops(click.ParamType[tuple[float, float]]):
     "--max-drop",
     type=Drops(),
     metavar="POINTS[,POINTS]",
-    help="Drop that is put up with, of the mean and of a category. If given, too much noise to see it is exit code 4. [default: 0.5]",
+    help=(
+        "Drop that is put up with, of the mean and of a category. If given, too much noise to see"
+        " it is exit code 4. [default: 0.5]"
+    ),
 )
 @click.option(
-    "--slower", type=click.FloatRange(1.0), metavar="FACTOR", help="Judge time and memory too: more than FACTOR times is a regression."
+    "--slower",
+    type=click.FloatRange(1.0),
+    metavar="FACTOR",
+    help="Judge time and memory too: more than FACTOR times is a regression.",
 )
 @click.option(
     "--pair",
@@ -73,13 +91,15 @@ def gate(
 ) -> None:
     """Whether a run is worse than a recorded one, beyond tolerance and noise.
 
-    Pairs trials by category and seed, takes the noise of every category from recorded runs, and says which drop it would have found. Exit codes: 0 no
-    regression, 1 a regression, 3 something could not be judged (a first night, missing trials, other settings or images), 4 too few seeds for --max-drop.
+    Pairs trials by category and seed, takes the noise of every category from recorded runs, and
+    says which drop it would have found. Exit codes: 0 no regression, 1 a regression, 3 something
+    could not be judged (a first night, missing trials, other settings or images), 4 too few seeds
+    for --max-drop.
     """
-    from apc_bench.gate.gating import run_gate
+    from apc_bench.gate.format import as_lines, as_object
+    from apc_bench.gate.gate import run_gate
     from apc_bench.gate.junit import as_junit
-    from apc_bench.gate.text import as_lines, as_object
-    from apc_bench.gate.units import Asked
+    from apc_bench.gate.verdicts import Asked
     from apc_bench.store.files import write_atomically
 
     asked: dict[str, Any] = {"slower": slower, "pairs": pairs}
@@ -91,15 +111,20 @@ def gate(
     if junit:
         document = as_junit(found)
         write_atomically(junit, lambda path: path.write_text(document, encoding="utf-8"))
-    click.echo(json.dumps(as_object(found), ensure_ascii=False) if as_json else "\n".join(as_lines(found)))
+    click.echo(
+        json.dumps(as_object(found), ensure_ascii=False) if as_json else "\n".join(as_lines(found))
+    )
     sys.exit(found.exit_code)
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--out", type=FOLDER, metavar="FILE", help="Where the page goes. [default: DIR/history.html]")
+@click.option(
+    "--out", type=FOLDER, metavar="FILE", help="Where the page goes. [default: DIR/history.html]"
+)
 def history(folder: Path, out: Path | None) -> None:
-    """A trend page of a folder of nights: every metric and stage by night, and where they changed, with the code revisions between.
+    """A trend page of a folder of nights: every metric and stage by night, and where they changed,
+    with the code revisions between.
 
     Runs that are damaged or half-finished are named, here and on the page.
     """

@@ -13,13 +13,20 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
     name = "numbers"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in str(value).split(",")]
         for part in parts:
             if not (part.isascii() and part.isdigit() and int(part) <= COUNT_MAX):
-                self.fail(f"'{value}' must be whole numbers with commas between them, such as 1,5,10 (got '{part}')", param, ctx)
+                self.fail(
+                    f"'{value}' must be whole numbers with commas between them, such as 1,5,10 (got"
+                    f" '{part}')",
+                    param,
+                    ctx,
+                )
         return tuple(int(part) for part in parts)
 
 
@@ -28,7 +35,9 @@ class Names(click.ParamType[tuple[str, ...]]):
 
     name = "names"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in str(value).split(",")]
@@ -42,12 +51,18 @@ class Pairs(click.ParamType[tuple[str, str]]):
 
     name = "pair"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
         if isinstance(value, tuple):
             return value
         left, sign, right = (part.strip() for part in str(value).partition("="))
         if not (left and sign and right):
-            self.fail(f"'{value}' must be two systems with '=' between them, such as apc@10=APC", param, ctx)
+            self.fail(
+                f"'{value}' must be two systems with '=' between them, such as apc@10=APC",
+                param,
+                ctx,
+            )
         return left, right
 
 

@@ -15,14 +15,18 @@ WATCHED_EVERY = 10.0
 @click.command()
 @click.argument("run", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
-@click.option("--watch", is_flag=True, help="Again every ten seconds until no sweep holds the folder.")
+@click.option(
+    "--watch", is_flag=True, help="Again every ten seconds until no sweep holds the folder."
+)
 def status(run: Path, as_json: bool, watch: bool) -> None:
-    """What is done, running, failed and left in a run folder, how fast it goes and when it will end.
+    """What is done, running, failed and left in a run folder, how fast it goes and when it will
+    end.
 
-    Reads the folder's files alone, so it works from any machine that sees them, and after the sweep has died.
+    Reads the folder's files alone, so it works from any machine that sees them, and after the sweep
+    has died.
     """
-    from apc_bench.status import as_lines, as_object
-    from apc_bench.status import status as read_status
+    from apc_bench.results.status import as_lines, as_object
+    from apc_bench.results.status import status as read_status
     from apc_bench.store.run import Run
 
     while True:
@@ -35,9 +39,19 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option("--data", type=FOLDER, metavar="DIR", help="The dataset, for the pictures. [default: where the sweep found it]")
 @click.option(
-    "--without-images", is_flag=True, help="Names in the place of the dataset's images, to publish a report of images that are not yours."
+    "--data",
+    type=FOLDER,
+    metavar="DIR",
+    help="The dataset, for the pictures. [default: where the sweep found it]",
+)
+@click.option(
+    "--without-images",
+    is_flag=True,
+    help=(
+        "Names in the place of the dataset's images, to publish a report of images that are not"
+        " yours."
+    ),
 )
 @click.option("--out", type=FOLDER, metavar="DIR", help="Where to. [default: RUN/report]")
 def report(run: Path, data: Path | None, without_images: bool, out: Path | None) -> None:
@@ -49,12 +63,16 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     from apc_bench.store.run import Run
 
     if data is not None and not data.is_dir():
-        raise UsageError(f"no such folder: {data} (--data takes the dataset that the run was swept over)")
+        raise UsageError(
+            f"no such folder: {data} (--data takes the dataset that the run was swept over)"
+        )
     opened = Run.open(run)
     results = read_results(opened)
     found = root_of(data.resolve()) if data else Path(opened.info["data"])
     told = answers(results, opened)
-    page = write_report(opened, data=None if without_images else found, out=out, results=results, found=told)
+    page = write_report(
+        opened, data=None if without_images else found, out=out, results=results, found=told
+    )
     Console().print(terminal_table(results))
     for line in (line for answer in told for line in sentences(answer)):
         click.echo(line)

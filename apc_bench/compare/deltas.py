@@ -1,6 +1,8 @@
-"""Two sides against each other: systems in pairs, and for each metric the difference per category and of the mean, with an interval where there is one.
+"""Two sides against each other: systems in pairs, and for each metric the difference per category
+and of the mean, with an interval where there is one.
 
-Seeds are averaged first, over those that both sides have, and the unit of a mean is the category (METHOD.md section 5, "Statistics").
+Seeds are averaged first, over those that both sides have, and the unit of a mean is the category
+(docs/method.md section 5, "Statistics").
 """
 
 import math
@@ -9,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from apc_bench.compare.row import COSTS, Key, Side
+from apc_bench.compare.record import COSTS, Key, Side
 from apc_bench.errors import UsageError, listed
-from apc_bench.report.stats import deviation, holm, mean, paired_difference, t_interval
+from apc_bench.statistics.differences import deviation, holm, mean, paired_difference, t_interval
 from apc_bench.store.schemas import METRICS
 
 PAIRED = "paired seeds"
@@ -24,10 +26,12 @@ BySeed = Mapping[int | None, float]
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A − B of one pair of systems, one metric, in one category (None: the mean over `over` of them). Fractions of 1; costs in their units.
+    """A − B of one pair of systems, one metric, in one category (None: the mean over `over` of
+    them). Fractions of 1; costs in their units.
 
-    `low`, `high`: 95 % t interval, None where nothing tells a spread; `basis`: what it is over. `p`: Wilcoxon over categories, Holm-corrected over the
-    pairs of systems of a metric, None with the `reason`.
+    `low`, `high`: 95 % t interval, None where nothing tells a spread; `basis`: what it is over.
+    `p`: Wilcoxon over categories, Holm-corrected over the pairs of systems of a metric, None with
+    the `reason`.
     """
 
     a: Key
@@ -49,7 +53,8 @@ class Delta:
 
 
 def pair_systems(a: Side, b: Side, asked: Sequence[tuple[str, str]]) -> list[tuple[Key, Key]]:
-    """The pairs asked for by name; else the systems that both sides call the same; else those with the same shots, each with each.
+    """The pairs asked for by name; else the systems that both sides call the same; else those with
+    the same shots, each with each.
 
     Raises UsageError for a name that a side does not have.
     """
@@ -58,21 +63,34 @@ def pair_systems(a: Side, b: Side, asked: Sequence[tuple[str, str]]) -> list[tup
     same = [system for system in a.systems if system in b.systems]
     if same:
         return [(system, system) for system in same]
-    return [(one, other) for one in a.systems for other in b.systems if one[1] is not None and one[1] == other[1]]
+    return [
+        (one, other)
+        for one in a.systems
+        for other in b.systems
+        if one[1] is not None and one[1] == other[1]
+    ]
 
 
 def _named(side: Side, name: str) -> Key:
     """A system by its method's name or title, with `@SHOTS` where it has several."""
     method, _, shots = name.rpartition("@") if name.rpartition("@")[2].isdigit() else (name, "", "")
-    found = [system for system in side.systems if method in (system[0], side.title(system)) and shots in ("", str(system[1]))]
+    found = [
+        system
+        for system in side.systems
+        if method in (system[0], side.title(system)) and shots in ("", str(system[1]))
+    ]
     if len(found) != 1:
         said = f"{len(found)} systems are" if found else "no system is"
-        names = listed((f"{system[0]}{f'@{system[1]}' if system[1] else ''}" for system in side.systems), 20)
+        names = listed(
+            (f"{system[0]}{f'@{system[1]}' if system[1] else ''}" for system in side.systems), 20
+        )
         raise UsageError(f"{side.name}: {said} called '{name}' (it has: {names})")
     return found[0]
 
 
-def deltas(a: Side, b: Side, pairs: Sequence[tuple[Key, Key]], metrics: Sequence[str]) -> list[Delta]:
+def deltas(
+    a: Side, b: Side, pairs: Sequence[tuple[Key, Key]], metrics: Sequence[str]
+) -> list[Delta]:
     """Of every pair and metric that both have: the mean, then its categories."""
     found = []
     for metric in metrics:
@@ -80,7 +98,9 @@ def deltas(a: Side, b: Side, pairs: Sequence[tuple[Key, Key]], metrics: Sequence
         for one, other in pairs:
             left, right = values(a, one, metric, b.kind), values(b, other, metric, a.kind)
             by_category = [
-                _category(one, other, metric, name, left[name], right[name]) for name in left if name in right and name is not None
+                _category(one, other, metric, name, left[name], right[name])
+                for name in left
+                if name in right and name is not None
             ]
             rest += by_category
             if (whole := _mean(a, b, (one, other), metric, left, right, by_category)) is not None:
@@ -90,8 +110,12 @@ def deltas(a: Side, b: Side, pairs: Sequence[tuple[Key, Key]], metrics: Sequence
     return found
 
 
-def values(side: Side, system: Key, metric: str, against: str) -> dict[str | None, dict[int | None, float]]:
-    """Category -> seed -> figure. `against`: the other side's kind; beside what is no run, a run's figures on the full test set are used if it has them."""
+def values(
+    side: Side, system: Key, metric: str, against: str
+) -> dict[str | None, dict[int | None, float]]:
+    """Category -> seed -> figure. `against`: the other side's kind; beside what is no run, a run's
+    figures on the full test set are used if it has them.
+    """
     rows = [row for row in side.rows if row.system == system and row.metric == metric]
     subsets = {row.subset for row in rows}
     wanted = "full" if "full" in subsets and ("test" not in subsets or against != "run") else "test"
@@ -102,18 +126,38 @@ def values(side: Side, system: Key, metric: str, against: str) -> dict[str | Non
     return found
 
 
-def _category(one: Key, other: Key, metric: str, category: str, left: BySeed, right: BySeed) -> Delta:
+def _category(
+    one: Key, other: Key, metric: str, category: str, left: BySeed, right: BySeed
+) -> Delta:
     shared = sorted(seed for seed in left if seed in right and seed is not None)
     if shared:
         left, right = {seed: left[seed] for seed in shared}, {seed: right[seed] for seed in shared}
     ours, theirs = mean(list(left.values())), mean(list(right.values()))
-    interval, basis = _interval([left[seed] - right[seed] for seed in shared], list(left.values()), list(right.values()))
+    interval, basis = _interval(
+        [left[seed] - right[seed] for seed in shared], list(left.values()), list(right.values())
+    )
     low, high = interval or (None, None)
-    return Delta(one, other, metric, category, ours, theirs, ours - theirs, low, high, basis if interval else "", len(shared) or 1)
+    return Delta(
+        one,
+        other,
+        metric,
+        category,
+        ours,
+        theirs,
+        ours - theirs,
+        low,
+        high,
+        basis if interval else "",
+        len(shared) or 1,
+    )
 
 
-def _interval(paired: Sequence[float], left: Sequence[float], right: Sequence[float]) -> tuple[tuple[float, float] | None, str]:
-    """Over paired seeds, else Welch's of two sides with seeds of their own, else of the one that has several."""
+def _interval(
+    paired: Sequence[float], left: Sequence[float], right: Sequence[float]
+) -> tuple[tuple[float, float] | None, str]:
+    """Over paired seeds, else Welch's of two sides with seeds of their own, else of the one that
+    has several.
+    """
     if paired:
         return t_interval(paired), PAIRED
     if len(left) > 1 and len(right) > 1:
@@ -132,7 +176,9 @@ def _welch(left: Sequence[float], right: Sequence[float]) -> tuple[float, float]
     centre, error = mean(left) - mean(right), math.sqrt(sum(parts))
     if not error:
         return centre, centre
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True))
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True)
+    )
     reach = float(stats.t.ppf(0.975, freedom)) * error
     return centre - reach, centre + reach
 
@@ -146,10 +192,13 @@ def _mean(
     right: Mapping[str | None, BySeed],
     by_category: Sequence[Delta],
 ) -> Delta | None:
-    """The mean over shared categories; where a side prints only its mean, against the mean over the categories that it is of."""
+    """The mean over shared categories; where a side prints only its mean, against the mean over the
+    categories that it is of.
+    """
     if by_category:
         ours, theirs = (
-            {delta.category or "": value for delta, value in zip(by_category, column, strict=True)} for column in _columns(by_category)
+            {delta.category or "": value for delta, value in zip(by_category, column, strict=True)}
+            for column in _columns(by_category)
         )
         found = paired_difference(ours, theirs)
         if found is None or metric in COSTS:
@@ -178,7 +227,12 @@ def _mean(
     if not ours_by_seed or not theirs_by_seed or metric in COSTS:
         return None
     delta = _category(*pair, metric, "", ours_by_seed, theirs_by_seed)
-    return replace(delta, category=None, reason="means alone: no test", over=len(b.categories or a.categories or ()) or 1)
+    return replace(
+        delta,
+        category=None,
+        reason="means alone: no test",
+        over=len(b.categories or a.categories or ()) or 1,
+    )
 
 
 def _columns(by_category: Sequence[Delta]) -> tuple[list[float], list[float]]:
@@ -186,15 +240,24 @@ def _columns(by_category: Sequence[Delta]) -> tuple[list[float], list[float]]:
 
 
 def _printed(found: Mapping[str | None, BySeed], other: Side) -> BySeed:
-    """A side's mean by seed: as it prints it, or over the categories that the other side's mean is of, all of which it must have."""
+    """A side's mean by seed: as it prints it, or over the categories that the other side's mean is
+    of, all of which it must have.
+    """
     if None in found:
         return found[None]
-    wanted = other.categories if other.categories is not None else tuple(name for name in found if name is not None)
+    wanted = (
+        other.categories
+        if other.categories is not None
+        else tuple(name for name in found if name is not None)
+    )
     if not wanted or set(wanted) != set(found):
         return {}
     tables = [found[name] for name in wanted]
     seeds = set.intersection(*(set(table) for table in tables))
-    return {seed: mean([table[seed] for table in tables]) for seed in sorted(seeds, key=lambda seed: (seed is None, seed or 0))}
+    return {
+        seed: mean([table[seed] for table in tables])
+        for seed in sorted(seeds, key=lambda seed: (seed is None, seed or 0))
+    }
 
 
 def shared_metrics(a: Side, b: Side, pairs: Sequence[tuple[Key, Key]]) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""What each tool calls its figures, and how their definitions differ from ours (METHOD.md section 5): data alone.
+"""What each tool calls its figures, and how their definitions differ from ours (docs/method.md
+section 5): data alone.
 
 Names are as `plain` makes them.
 """
@@ -9,18 +10,31 @@ from dataclasses import dataclass, field
 
 LINES = "log lines"
 
-_THRESHOLD = "F1 at a threshold chosen on the validation set, by default the test set itself; ours is the largest F1 of the exact curve"
+_THRESHOLD = (
+    "F1 at a threshold chosen on the validation set, by default the test set itself; ours is the"
+    " largest F1 of the exact curve"
+)
 _OTHER_PRO = "per-region overlap without a stated limit of the false-positive rate; ours is to 0.3"
 _ANOMALOUS_ONLY = "over the anomalous images alone; ours is over all test images"
-_AUPR = "area under the precision-recall curve by trapezoids; ours is the step-wise average precision"
-_GRID_F1 = "largest F1 on a grid of 21 thresholds over min-max-scaled maps, which can only be lower than on the exact curve as here"
+_AUPR = (
+    "area under the precision-recall curve by trapezoids; ours is the step-wise average precision"
+)
+_GRID_F1 = (
+    "largest F1 on a grid of 21 thresholds over min-max-scaled maps, which can only be lower than"
+    " on the exact curve as here"
+)
 _PRO_STEPS = "to a false-positive rate of 0.3 as here, but on a grid of thresholds"
-_SHRUNK = "on maps and masks of 256 px, where a mask's pixel counts as anomalous at any value above 0 after the resize (128 of 255 here)"
+_SHRUNK = (
+    "on maps and masks of 256 px, where a mask's pixel counts as anomalous at any value above 0"
+    " after the resize (128 of 255 here)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One tool's table. `metrics`: its column -> ours. `apart`: its columns without a counterpart. `method`, `category`: columns that name them."""
+    """One tool's table. `metrics`: its column -> ours. `apart`: its columns without a counterpart.
+    `method`, `category`: columns that name them.
+    """
 
     tool: str
     metrics: Mapping[str, str]
@@ -47,8 +61,17 @@ PATCHCORE = Dialect(
     "patchcore-inspection",
     {"instance_auroc": "image_auroc", "full_pixel_auroc": "pixel_auroc"},
     category=("rownames", "dataset_name"),
-    apart={"anomaly_pixel_auroc": _ANOMALOUS_ONLY, "full_pro": _OTHER_PRO, "anomaly_pro": f"{_OTHER_PRO}, {_ANOMALOUS_ONLY}"},
-    notes=(f"patchcore-inspection: {_FULL}; scores and maps are scaled to 0 … 1 over the test set, which leaves ranks alone",),
+    apart={
+        "anomaly_pixel_auroc": _ANOMALOUS_ONLY,
+        "full_pro": _OTHER_PRO,
+        "anomaly_pro": f"{_OTHER_PRO}, {_ANOMALOUS_ONLY}",
+    },
+    notes=(
+        (
+            f"patchcore-inspection: {_FULL}; scores and maps are scaled to 0 … 1 over the test set,"
+            " which leaves ranks alone"
+        ),
+    ),
 )
 ANOMALIB = Dialect(
     "anomalib",
@@ -62,8 +85,16 @@ ANOMALIB = Dialect(
     },
     category=("data.init_args.category", "data.category", "dataset.category", "category"),
     method=("model.class_path", "model.name", "model_name", "model"),
-    cautions={"au_pro": _PRO_STEPS, "seconds_total": "of fit and test together; ours is a trial from features to metrics"},
-    apart={"image_f1score": _THRESHOLD, "pixel_f1score": _THRESHOLD, "image_aupr": _AUPR, "pixel_aupr": _AUPR},
+    cautions={
+        "au_pro": _PRO_STEPS,
+        "seconds_total": "of fit and test together; ours is a trial from features to metrics",
+    },
+    apart={
+        "image_f1score": _THRESHOLD,
+        "pixel_f1score": _THRESHOLD,
+        "image_aupr": _AUPR,
+        "pixel_aupr": _AUPR,
+    },
     notes=(f"anomalib: {_FULL}; half of the test set may be its validation set (val_split_mode)",),
 )
 ADER = Dialect(
@@ -93,7 +124,12 @@ ADER = Dialect(
         "miou_max_px": "intersection over union, which is not measured here",
         "mad": "a mean of seven metrics",
     },
-    notes=(f"ADer: one model for all categories; {_FULL}; columns '(Max)' are of the best epoch on the test set and left aside",),
+    notes=(
+        (
+            f"ADer: one model for all categories; {_FULL}; columns '(Max)' are of the best epoch on"
+            " the test set and left aside"
+        ),
+    ),
 )
 DINOMALY = Dialect(
     "Dinomaly or INP-Former",
@@ -110,7 +146,17 @@ DINOMALY = Dialect(
     },
     category=("name", "category", "item", "object", "class"),
     method=("method", "model"),
-    cautions={"pixel_auroc": _SHRUNK, "pixel_ap": _SHRUNK, "pixel_f1_max": _SHRUNK, "au_pro": f"{_PRO_STEPS}; {_SHRUNK}"},
-    notes=(f"Dinomaly or INP-Former: one seed, {_FULL}; of several evaluations in a log the last counts",),
+    cautions={
+        "pixel_auroc": _SHRUNK,
+        "pixel_ap": _SHRUNK,
+        "pixel_f1_max": _SHRUNK,
+        "au_pro": f"{_PRO_STEPS}; {_SHRUNK}",
+    },
+    notes=(
+        (
+            f"Dinomaly or INP-Former: one seed, {_FULL}; of several evaluations in a log the last"
+            " counts"
+        ),
+    ),
 )
 DIALECTS = (PATCHCORE, ANOMALIB, ADER, DINOMALY)

@@ -1,4 +1,6 @@
-"""Archives unpacked so that a hostile one does nothing: only plain files, only inside, only as many bytes as such an archive can hold."""
+"""Archives unpacked so that a hostile one does nothing: only plain files, only inside, only as many
+bytes as such an archive can hold.
+"""
 
 import gzip
 import lzma
@@ -17,7 +19,9 @@ from typing import IO
 from apc_bench.errors import DataError, StorageError
 
 RATIO_MAX = 30
-"""Images hardly compress: an archive that unpacks to more than this many times its size is a bomb."""
+"""Images hardly compress: an archive that unpacks to more than this many times its size is a
+bomb.
+"""
 
 SMALL = 64 << 20
 """Bytes that any archive may unpack to, however small it is."""
@@ -41,11 +45,13 @@ _Member = tuple[str, str | None, int, IO[bytes] | None]
 
 
 def extract(archive: Path, into: Path) -> None:
-    """Unpacks a tar (plain, gz, bz2, xz) or zip into the folder `into`, which must not exist yet. Times, modes and owners are not taken over.
+    """Unpacks a tar (plain, gz, bz2, xz) or zip into the folder `into`, which must not exist yet.
+    Times, modes and owners are not taken over.
 
-    Raises DataError that names the member: absolute, outside (`..`), a link or a device, twice, a name that no file can have or with
-    control characters, too deep, too many, or more bytes than RATIO_MAX allows; and where the archive is damaged. Raises StorageError when
-    a write fails. What was unpacked until then stays: the caller made a folder for it and deletes that.
+    Raises DataError that names the member: absolute, outside (`..`), a link or a device, twice, a
+    name that no file can have or with control characters, too deep, too many, or more bytes than
+    RATIO_MAX allows; and where the archive is damaged. Raises StorageError when a write fails. What
+    was unpacked until then stays: the caller made a folder for it and deletes that.
     """
     allowed = max(SMALL, RATIO_MAX * archive.stat().st_size)
     declared = count = 0
@@ -56,18 +62,24 @@ def extract(archive: Path, into: Path) -> None:
                 declared += size  # and no more than that is written: both readers stop there
                 fault = fault or _fault(name) or _too_much(count, declared, allowed)
                 if fault:
-                    raise DataError(f"archive {archive}: member {name!r} {fault}; nothing was taken over")
+                    raise DataError(
+                        f"archive {archive}: member {name!r} {fault}; nothing was taken over"
+                    )
                 if content is not None:
                     _write(content, into.joinpath(*PurePosixPath(name).parts), archive, name)
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise DataError(f"archive {archive}: damaged or of an unknown kind ({reason}); fetch it again") from None
+        raise DataError(
+            f"archive {archive}: damaged or of an unknown kind ({reason}); fetch it again"
+        ) from None
     if not count:
         raise DataError(f"archive {archive} is empty")
 
 
 def unpacked_size(archive: Path) -> int:
-    """Bytes that the archive says its files take where that is cheap to know (zip), else the size of the archive itself."""
+    """Bytes that the archive says its files take where that is cheap to know (zip), else the size
+    of the archive itself.
+    """
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
@@ -79,7 +91,9 @@ def unpacked_size(archive: Path) -> int:
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[_Member]]:
-    """(name, what is wrong with its kind, declared bytes, content; None for a folder) of each member, in the archive's order."""
+    """(name, what is wrong with its kind, declared bytes, content; None for a folder) of each
+    member, in the archive's order.
+    """
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             yield _of_zip(zipped)
@@ -131,7 +145,10 @@ def _too_much(count: int, declared: int, allowed: int) -> str | None:
     if count > MEMBERS_MAX:
         return f"is number {count}: more than {MEMBERS_MAX} files"
     if declared > allowed:
-        return f"would bring the unpacked size above {allowed / 1e6:.0f} MB, {RATIO_MAX} times the archive's own"
+        return (
+            f"would bring the unpacked size above {allowed / 1e6:.0f} MB, {RATIO_MAX} times the"
+            " archive's own"
+        )
     return None
 
 
@@ -142,9 +159,12 @@ def _write(content: IO[bytes], target: Path, archive: Path, name: str) -> None:
             shutil.copyfileobj(content, file, CHUNK)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise DataError(
-            f"archive {archive}: member {name!r} is there twice, or stands where a folder does; nothing was taken over"
+            f"archive {archive}: member {name!r} is there twice, or stands where a folder does;"
+            " nothing was taken over"
         ) from None
     except OSError as error:
         if isinstance(error, _BROKEN):
             raise
-        raise StorageError(f"cannot unpack {archive}: {target}: {error.strerror or error}") from None
+        raise StorageError(
+            f"cannot unpack {archive}: {target}: {error.strerror or error}"
+        ) from None

@@ -1,4 +1,6 @@
-"""Known datasets: where each comes from, under which licence, and what a real download must hold (METHOD.md section 7)."""
+"""Known datasets: where each comes from, under which licence, and what a real download must hold
+(docs/method.md section 7).
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +16,11 @@ MVTEC_AD = "mvtec_ad"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A dataset of the catalog. `url`: None where it must be fetched by hand, from `page`. `size`: of the archive in bytes, about, for messages;
-    None where it is not known. `sha256`: None where none is published: the sum of the first import is recorded then. `convert`: from the
-    unpacked archive to the folders that layouts.py reads. `note`: what a user must know of the conversion."""
+    """A dataset of the catalog. `url`: None where it must be fetched by hand, from `page`. `size`:
+    of the archive in bytes, about, for messages; None where it is not known. `sha256`: None where
+    none is published: the sum of the first import is recorded then. `convert`: from the unpacked
+    archive to the folders that layouts.py reads. `note`: what a user must know of the conversion.
+    """
 
     name: str
     title: str
@@ -50,7 +54,10 @@ def _visa(name: str, title: str, split: str, expected: Expected, note: str = "")
     )
 
 
-_POOL = "its training anomalies are the pool that shots are drawn from; the official test set is tested for all shots"
+_POOL = (
+    "its training anomalies are the pool that shots are drawn from; the official test set is tested"
+    " for all shots"
+)
 CATALOG: Mapping[str, Known] = {
     known.name: known
     for known in (
@@ -66,9 +73,23 @@ CATALOG: Mapping[str, Known] = {
             size=4_900_000_000,
             sha256="cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
         ),
-        _visa("visa", "VisA, one-class", "1cls", Expected(categories=12, normal=9621, anomalous=1200)),
-        _visa("visa_2cls_highshot", "VisA, two-class, high-shot", "2cls_highshot", Expected(categories=12), _POOL),
-        _visa("visa_2cls_fewshot", "VisA, two-class, few-shot", "2cls_fewshot", Expected(categories=12), _POOL),
+        _visa(
+            "visa", "VisA, one-class", "1cls", Expected(categories=12, normal=9621, anomalous=1200)
+        ),
+        _visa(
+            "visa_2cls_highshot",
+            "VisA, two-class, high-shot",
+            "2cls_highshot",
+            Expected(categories=12),
+            _POOL,
+        ),
+        _visa(
+            "visa_2cls_fewshot",
+            "VisA, two-class, few-shot",
+            "2cls_fewshot",
+            Expected(categories=12),
+            _POOL,
+        ),
         Known(
             "mvtec_loco",
             "MVTec LOCO",
@@ -79,12 +100,16 @@ CATALOG: Mapping[str, Known] = {
             Expected(categories=5),
             size=5_700_000_000,
             sha256="9e7c84dba550fd2e59d8e9e231c929c45ba737b6b6a6d3814100f54d63aae687",
-            note="image-level metrics only: its masks are for sPRO, which is not implemented; validation images are left aside",
+            note=(
+                "image-level metrics only: its masks are for sPRO, which is not implemented;"
+                " validation images are left aside"
+            ),
         ),
         Known(
             "btad",
             "BTAD",
-            "CC BY-SA by its own README, CC BY-NC-SA 4.0 by others: ask its authors before commercial use",
+            "CC BY-SA by its own README, CC BY-NC-SA 4.0 by others: ask its authors before"
+            " commercial use",
             "btad.zip",
             "https://avires.dimi.uniud.it/papers/btad/",
             converting.btad,
@@ -104,12 +129,16 @@ CATALOG: Mapping[str, Known] = {
         Known(
             "mtd",
             "Magnetic Tile Defects",
-            "none stated; its authors welcome use with a citation (Huang, Qiu, Yuan, The Visual Computer, 2020)",
+            "none stated; its authors welcome use with a citation (Huang, Qiu, Yuan, The Visual"
+            " Computer, 2020)",
             "Magnetic-tile-defect-datasets.-master.zip",
             "https://github.com/abin24/Magnetic-tile-defect-datasets.",
             converting.mtd,
             Expected(),
-            note="no official split: 80 % of the normal photos train, chosen by a hash of their names; tiles are not grouped (add a groups.csv)",
+            note=(
+                "no official split: 80 % of the normal photos train, chosen by a hash of their"
+                " names; tiles are not grouped (add a groups.csv)"
+            ),
         ),
     )
 }
@@ -117,4 +146,6 @@ CATALOG: Mapping[str, Known] = {
 
 def is_mvtec_ad(dataset: Dataset) -> bool:
     """Whether every category of the folder has MVTec AD's name and its exact counts."""
-    return all(MVTEC_AD_COUNTS.get(category.name) == counts_of(category) for category in dataset.categories)
+    return all(
+        MVTEC_AD_COUNTS.get(category.name) == counts_of(category) for category in dataset.categories
+    )

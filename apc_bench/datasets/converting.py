@@ -1,4 +1,6 @@
-"""From the layouts in which datasets are published to the one that layouts.py reads. Files are moved as they are; no pixel is touched."""
+"""From the layouts in which datasets are published to the one that layouts.py reads. Files are
+moved as they are; no pixel is touched.
+"""
 
 import csv
 import hashlib
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from apc_bench.datasets.layouts import GOOD
 from apc_bench.errors import DataError, listed
-from apc_bench.settings import NAME
+from apc_bench.settings.sweep import NAME
 
 MTD_TRAIN_SHARE = 0.8
 """Of MTD's normal groups, those that train: it has no official split [ours]."""
@@ -26,9 +28,16 @@ def mvtec_layout(source: Path, target: Path) -> None:
 
 
 def loco(source: Path, target: Path) -> None:
-    """MVTec LOCO: the validation images are left beside, unread; so are the masks, several an image, which its own metric sPRO needs."""
+    """MVTec LOCO: the validation images are left beside, unread; so are the masks, several an
+    image, which its own metric sPRO needs.
+    """
     for folder in _categories(source, ("train", "test")):
-        for part, name in (("train", "train"), ("test", "test"), ("validation", "validation"), ("ground_truth", "ground_truth_spro")):
+        for part, name in (
+            ("train", "train"),
+            ("test", "test"),
+            ("validation", "validation"),
+            ("ground_truth", "ground_truth_spro"),
+        ):
             if (folder / part).is_dir():
                 _move(folder / part, target / folder.name / name)
 
@@ -42,9 +51,11 @@ def btad(source: Path, target: Path) -> None:
 
 
 def visa(source: Path, target: Path, split: str) -> None:
-    """VisA, by `split_csv/SPLIT.csv` (object, split, label, image, mask). Training anomalies of a two-class split go to `train/anomaly`: the pool of draws.
+    """VisA, by `split_csv/SPLIT.csv` (object, split, label, image, mask). Training anomalies of a
+    two-class split go to `train/anomaly`: the pool of draws.
 
-    Masks hold ids, which images.read_mask understands. Raises DataError for a table that does not fit the files.
+    Masks hold ids, which images.read_mask understands. Raises DataError for a table that does not
+    fit the files.
     """
     table = next(iter(sorted(source.rglob(f"split_csv/{split}.csv"))), None)
     if table is None:
@@ -54,7 +65,11 @@ def visa(source: Path, target: Path, split: str) -> None:
         rows = list(csv.DictReader(file))
     for row in rows:
         missing = {"object", "split", "label", "image", "mask"} - row.keys()
-        if missing or row["split"] not in ("train", "test") or row["label"] not in ("normal", "anomaly"):
+        if (
+            missing
+            or row["split"] not in ("train", "test")
+            or row["label"] not in ("normal", "anomaly")
+        ):
             raise DataError(f"split_csv/{split}.csv: not VisA's table ({listed(row.values())})")
         if not re.fullmatch(NAME, row["object"]):
             raise DataError(f"split_csv/{split}.csv: {row['object']!r} cannot be an object's name")
@@ -63,31 +78,46 @@ def visa(source: Path, target: Path, split: str) -> None:
         place = target / row["object"]
         _move(image, place / row["split"] / kind / image.name)
         if row["mask"]:
-            _move(_inside(root, row["mask"]), place / "ground_truth" / kind / f"{image.stem}_mask.png")
+            _move(
+                _inside(root, row["mask"]), place / "ground_truth" / kind / f"{image.stem}_mask.png"
+            )
 
 
 def mtd(source: Path, target: Path) -> None:
-    """MTD: `MT_TYPE/Imgs/NAME.{jpg,png}`, photo and mask. One category; MTD_TRAIN_SHARE of the normal photos train, chosen by a hash of their names."""
+    """MTD: `MT_TYPE/Imgs/NAME.{jpg,png}`, photo and mask. One category; MTD_TRAIN_SHARE of the
+    normal photos train, chosen by a hash of their names.
+    """
     folders = sorted(folder for folder in source.rglob("MT_*") if (folder / "Imgs").is_dir())
     if not folders:
         raise DataError("no folder MT_*/Imgs in the archive: is it the magnetic tile dataset?")
     for folder in folders:
         kind = folder.name.removeprefix("MT_").lower()
         photos = sorted((folder / "Imgs").glob("*.jpg"))
-        order = sorted(photos, key=lambda path: hashlib.sha256(f"mtd\x1f{path.name}".encode()).digest())
+        order = sorted(
+            photos, key=lambda path: hashlib.sha256(f"mtd\x1f{path.name}".encode()).digest()
+        )
         training = set(order[: round(MTD_TRAIN_SHARE * len(order))]) if kind == "free" else set()
         for photo in photos:
-            part = f"train/{GOOD}" if photo in training else f"test/{GOOD if kind == 'free' else kind}"
+            part = (
+                f"train/{GOOD}" if photo in training else f"test/{GOOD if kind == 'free' else kind}"
+            )
             _move(photo, target / "magnetic_tile" / part / photo.name)
             if kind != "free":
                 mask = _inside(folder, f"Imgs/{photo.stem}.png")
-                _move(mask, target / "magnetic_tile" / "ground_truth" / kind / f"{photo.stem}_mask.png")
+                _move(
+                    mask,
+                    target / "magnetic_tile" / "ground_truth" / kind / f"{photo.stem}_mask.png",
+                )
 
 
 def _categories(source: Path, parts: Iterable[str]) -> list[Path]:
     """Folders that hold all the parts, at any depth."""
     first, *others = parts
-    found = sorted(path.parent for path in source.rglob(first) if path.is_dir() and all((path.parent / part).is_dir() for part in others))
+    found = sorted(
+        path.parent
+        for path in source.rglob(first)
+        if path.is_dir() and all((path.parent / part).is_dir() for part in others)
+    )
     if not found:
         raise DataError(f"no folder in the archive has {listed(parts)}: is it the right archive?")
     names = [folder.name for folder in found]
@@ -107,5 +137,7 @@ def _inside(root: Path, relative: str) -> Path:
 def _move(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        raise DataError(f"two files of the archive would become {target.name}: {path} is the second")
+        raise DataError(
+            f"two files of the archive would become {target.name}: {path} is the second"
+        )
     shutil.move(path, target)

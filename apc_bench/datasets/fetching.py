@@ -1,4 +1,6 @@
-"""From the catalog to a folder that a sweep reads: fetched or given, verified, unpacked, converted, counted; and under its name only when all that is done."""
+"""From the catalog to a folder that a sweep reads: fetched or given, verified, unpacked, converted,
+counted; and under its name only when all that is done.
+"""
 
 import json
 import shutil
@@ -36,12 +38,21 @@ def archive_of(known: Known, into: Path) -> Path:
     return into / ARCHIVES / known.archive
 
 
-def fetch(known: Known, into: Path, *, archive: Path | None, say: Callable[[str], None], progress: Progress | None = None) -> Path:
+def fetch(
+    known: Known,
+    into: Path,
+    *,
+    archive: Path | None,
+    say: Callable[[str], None],
+    progress: Progress | None = None,
+) -> Path:
     """Makes the dataset in `into` and returns its folder; what is there already is left as it is.
 
-    `archive`: a file at hand instead of a download. A broken download is resumed by the next call; unpacking starts anew, in a folder beside
-    that is deleted when anything fails. Raises DataError (another sum, a hostile or damaged archive, other counts than published; or a source
-    that must be fetched by hand: then it says from where and where to put it), StorageError (no room, a write that failed), ApcError.
+    `archive`: a file at hand instead of a download. A broken download is resumed by the next call;
+    unpacking starts anew, in a folder beside that is deleted when anything fails. Raises DataError
+    (another sum, a hostile or damaged archive, other counts than published; or a source that must
+    be fetched by hand: then it says from where and where to put it), StorageError (no room, a write
+    that failed), ApcError.
     """
     place = place_of(known, into)
     _make_folder(into / ARCHIVES)
@@ -49,7 +60,10 @@ def fetch(known: Known, into: Path, *, archive: Path | None, say: Callable[[str]
         if is_here(known, into):
             return place
         if place.exists():
-            raise DataError(f"{place} is there already and was not made by this command; move it, or name another folder with --into")
+            raise DataError(
+                f"{place} is there already and was not made by this command; move it, or name"
+                " another folder with --into"
+            )
         file, sha256 = _verified(known, into, archive, say, progress)
         _check_room(file, into)
         with _beside(place) as work:
@@ -64,8 +78,16 @@ def fetch(known: Known, into: Path, *, archive: Path | None, say: Callable[[str]
     return place
 
 
-def _verified(known: Known, into: Path, given: Path | None, say: Callable[[str], None], progress: Progress | None) -> tuple[Path, str]:
-    """The archive and its sum, which is the published one, or that of the first import, which is recorded."""
+def _verified(
+    known: Known,
+    into: Path,
+    given: Path | None,
+    say: Callable[[str], None],
+    progress: Progress | None,
+) -> tuple[Path, str]:
+    """The archive and its sum, which is the published one, or that of the first import, which is
+    recorded.
+    """
     path = given or archive_of(known, into)
     kept = archive_of(known, into)
     expected = known.sha256 or recorded_sum(kept)
@@ -76,9 +98,15 @@ def _verified(known: Known, into: Path, given: Path | None, say: Callable[[str],
         except StorageError:
             raise
         except ApcError as error:
-            raise DataError(f"{error}; addresses change: {known.page} has the present one") from None
+            raise DataError(
+                f"{error}; addresses change: {known.page} has the present one"
+            ) from None
     if not path.is_file():
-        raise DataError(_by_hand(known, path) if given is None else f"no such file: {given} (--archive takes {known.archive})")
+        raise DataError(
+            _by_hand(known, path)
+            if given is None
+            else f"no such file: {given} (--archive takes {known.archive})"
+        )
     say(f"verifying {path}")
     try:
         found = file_sha256(path)
@@ -94,14 +122,20 @@ def _verified(known: Known, into: Path, given: Path | None, say: Callable[[str],
 
 
 def _by_hand(known: Known, path: Path) -> str:
-    todo = f"download {known.archive} from {known.page}, put it at {path} or name it with --archive FILE, and call this again"
+    todo = (
+        f"download {known.archive} from {known.page}, put it at {path} or name it with --archive"
+        " FILE, and call this again"
+    )
     return f"{known.title} cannot be fetched by a program: {todo}"
 
 
 def _check_room(archive: Path, into: Path) -> None:
     needed, free = unpacked_size(archive), shutil.disk_usage(into).free
     if needed > free:
-        raise StorageError(f"unpacking {archive.name} needs about {needed / 1e9:.1f} GB in {into}, {free / 1e9:.1f} GB are free; make room")
+        raise StorageError(
+            f"unpacking {archive.name} needs about {needed / 1e9:.1f} GB in {into},"
+            f" {free / 1e9:.1f} GB are free; make room"
+        )
 
 
 @contextmanager

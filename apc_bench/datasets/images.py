@@ -14,15 +14,21 @@ from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.errors import DataError
 
 DECODE_VERSION = 2
-"""Raised whenever the same file would give other pixels, and RESULT_VERSION with it where scores change."""
+"""Raised whenever the same file would give other pixels, and RESULT_VERSION with it where scores
+change.
+"""
 
 PIXELS_MAX = 100_000_000
-"""Images larger than this are refused before they are decoded: a small file can otherwise ask for any amount of memory."""
+"""Images larger than this are refused before they are decoded: a small file can otherwise ask for
+any amount of memory.
+"""
 
-# Checked here instead: Pillow only warns from 89 to 179 million pixels, and warnings cannot be silenced in one thread alone.
+# Checked here instead: Pillow only warns from 89 to 179 million pixels, and warnings cannot be
+# silenced in one thread alone.
 Image.MAX_IMAGE_PIXELS = None
 
-# What may stand behind an image's ending. Other formats of Pillow call other programs (EPS) or hold what is no photo.
+# What may stand behind an image's ending. Other formats of Pillow call other programs (EPS) or hold
+# what is no photo.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 _ORIENTATION = 0x0112
@@ -34,7 +40,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an original image of `height` × `width` lies in the input: resized, then cropped (negative top, left) or padded."""
+    """Where an original image of `height` × `width` lies in the input: resized, then cropped
+    (negative top, left) or padded.
+    """
 
     height: int
     width: int
@@ -46,10 +54,11 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The resize to a square input of `image_size` pixels (METHOD.md section 2, "Input").
+    """The resize to a square input of `image_size` pixels (docs/method.md section 2, "Input").
 
-    square: both sides to `image_size`. letterbox: the longer side to it, black borders. crop: the shorter side to
-    `image_size` × 256/224, then the centre, rounded as the reference code's torchvision does.
+    square: both sides to `image_size`. letterbox: the longer side to it, black borders. crop: the
+    shorter side to `image_size` × 256/224, then the centre, rounded as the reference code's
+    torchvision does.
     """
 
     image_size: int
@@ -66,15 +75,21 @@ class Geometry:
             return Placement(height, width, tall, wide, (size - tall) // 2, (size - wide) // 2)
         short, shorter = min(height, width), round(size * 256 / 224)
         tall, wide = shorter * height // short, shorter * width // short
-        return Placement(height, width, tall, wide, -round((tall - size) / 2), -round((wide - size) / 2))
+        return Placement(
+            height, width, tall, wide, -round((tall - size) / 2), -round((wide - size) / 2)
+        )
 
     def apply(self, image: RGB) -> RGB:
         """(h, w, 3) uint8 -> (image_size, image_size, 3) uint8, bicubic."""
         return self._fit(Image.fromarray(image), Image.Resampling.BICUBIC)
 
     def apply_mask(self, mask: Mask) -> Mask:
-        """(h, w) bool -> (image_size, image_size) bool, nearest neighbour; outside the image nothing is anomalous."""
-        fitted: Mask = self._fit(Image.fromarray(mask.astype(np.uint8) * 255), Image.Resampling.NEAREST) > 0
+        """(h, w) bool -> (image_size, image_size) bool, nearest neighbour; outside the image
+        nothing is anomalous.
+        """
+        fitted: Mask = (
+            self._fit(Image.fromarray(mask.astype(np.uint8) * 255), Image.Resampling.NEAREST) > 0
+        )
         return fitted
 
     def _fit(self, image: Image.Image, how: Image.Resampling) -> NDArray[np.uint8]:
@@ -86,23 +101,37 @@ class Geometry:
 
 
 def read_image(path: Path) -> RGB:
-    """Decodes an image file to (h, w, 3) uint8. 16-bit values are rescaled, not clipped; alpha is composed on black; EXIF rotation is not
-    applied, so that image and mask agree. Raises DataError that names the file and says why."""
+    """Decodes an image file to (h, w, 3) uint8. 16-bit values are rescaled, not clipped; alpha is
+    composed on black; EXIF rotation is not applied, so that image and mask agree. Raises DataError
+    that names the file and says why.
+    """
     return np.asarray(_load(path, _to_rgb))
 
 
 def read_photo(path: Path) -> tuple[RGB, str, bool]:
-    """As `read_image`, with the mode of the file in Pillow's words, and whether its EXIF data asks to turn it."""
-    return _load(path, lambda image: (np.asarray(_to_rgb(image)), image.mode, image.getexif().get(_ORIENTATION, 1) != 1))
+    """As `read_image`, with the mode of the file in Pillow's words, and whether its EXIF data asks
+    to turn it.
+    """
+    return _load(
+        path,
+        lambda image: (
+            np.asarray(_to_rgb(image)),
+            image.mode,
+            image.getexif().get(_ORIENTATION, 1) != 1,
+        ),
+    )
 
 
 def read_levels(path: Path) -> NDArray[np.uint8]:
-    """Decodes a mask file to (h, w) uint8 as it is before it becomes binary. Raises DataError that names the file and says why."""
+    """Decodes a mask file to (h, w) uint8 as it is before it becomes binary. Raises DataError that
+    names the file and says why.
+    """
     return _load(path, _levels)
 
 
 def read_mask(path: Path) -> Mask:
-    """Decodes a mask file to (h, w) bool: 128 or more of 255 is anomalous; in a mask of small label ids, any id above 0 (METHOD.md section 5).
+    """Decodes a mask file to (h, w) bool: 128 or more of 255 is anomalous; in a mask of small label
+    ids, any id above 0 (docs/method.md section 5).
 
     Raises DataError that names the file and says why.
     """
@@ -126,9 +155,17 @@ def _load(path: Path, convert: Callable[[Image.Image], T]) -> T:
         raise DataError(f"{path}: {error}") from None
     except UnidentifiedImageError:
         size = path.stat().st_size
-        raise DataError(f"{path}: {'not an image that can be read' if size else 'empty file'}") from None
-    except Exception as error:  # decoders raise what they like on bytes that are not what they claim to be
-        why = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:160]
+        raise DataError(
+            f"{path}: {'not an image that can be read' if size else 'empty file'}"
+        ) from None
+    except (
+        Exception
+    ) as error:  # decoders raise what they like on bytes that are not what they claim to be
+        why = (
+            error.strerror
+            if isinstance(error, OSError) and error.strerror
+            else " ".join(str(error).split())[:160]
+        )
         raise DataError(f"{path}: cannot be decoded ({why or type(error).__name__})") from None
 
 
@@ -138,24 +175,34 @@ def _check(image: Image.Image) -> None:
     if getattr(image, "n_frames", 1) != 1:
         raise DataError("holds several frames; one image a file is needed")
     if image.mode == "F":
-        raise DataError("holds floating-point pixels, whose range cannot be known; save it with 8 or 16 bits")
+        raise DataError(
+            "holds floating-point pixels, whose range cannot be known; save it with 8 or 16 bits"
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-            raise DataError(f"holds values from {values.min()} to {values.max()}; save it with 8 or 16 bits")
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")  # 65535 / 257 = 255
+            raise DataError(
+                f"holds values from {values.min()} to {values.max()}; save it with 8 or 16 bits"
+            )
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert(
+            "RGB"
+        )  # 65535 / 257 = 255
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert(
+            "RGB"
+        )
     return image.convert("RGB")
 
 
 def _levels(image: Image.Image) -> NDArray[np.uint8]:
-    """A mask's values before binarisation, 255 for what is certainly anomalous. Palette indices are label ids, unless index 0 is no black:
-    some programs write black and white as a palette in either order, and there the colours count."""
+    """A mask's values before binarisation, 255 for what is certainly anomalous. Palette indices are
+    label ids, unless index 0 is no black: some programs write black and white as a palette in
+    either order, and there the colours count.
+    """
     if image.mode == "1":
         return np.asarray(image).astype(np.uint8) * 255
     if image.mode == "L" or (image.mode == "P" and not any((image.getpalette() or [0, 0, 0])[:3])):
@@ -165,7 +212,11 @@ def _levels(image: Image.Image) -> NDArray[np.uint8]:
         if values.max(initial=0) < 256:
             return values.astype(np.uint8)
         ids = values.max() < 128 * 257  # more than 8 bits and yet no mask in 16: label ids
-        return (values > 0).astype(np.uint8) * 255 if ids else (values // 257).clip(0, 255).astype(np.uint8)
+        return (
+            (values > 0).astype(np.uint8) * 255
+            if ids
+            else (values // 257).clip(0, 255).astype(np.uint8)
+        )
     brightest: NDArray[np.uint8] = np.asarray(image.convert("RGB")).max(axis=2)
     return brightest
 
@@ -174,8 +225,8 @@ def _levels(image: Image.Image) -> NDArray[np.uint8]:
 class Decoded:
     """A category's images at input size, in the order of its samples.
 
-    images (n, 3, s, s) uint8 RGB, masks (n, s, s) bool, placement (n, 6) int32 (the fields of Placement), mask_state (n,) of
-    'normal', 'present', 'none' and 'emptied'.
+    images (n, 3, s, s) uint8 RGB, masks (n, s, s) bool, placement (n, 6) int32 (the fields of
+    Placement), mask_state (n,) of 'normal', 'present', 'none' and 'emptied'.
     """
 
     images: NDArray[np.uint8]
@@ -187,9 +238,11 @@ class Decoded:
 def decode_into(
     category: Category, geometry: Geometry, images: NDArray[np.uint8], masks: Mask, *, threads: int
 ) -> tuple[NDArray[np.int32], NDArray[np.str_], dict[str, str]]:
-    """Decodes every sample into the rows of `images` (n, 3, s, s) and `masks` (n, s, s), which may be memory-mapped.
+    """Decodes every sample into the rows of `images` (n, 3, s, s) and `masks` (n, s, s), which may
+    be memory-mapped.
 
-    Returns the placements, the mask states, and {file: reason} for every file that could not be read.
+    Returns the placements, the mask states, and {file: reason} for every file that could not be
+    read.
     """
     placement = np.zeros((len(category.samples), 6), np.int32)
     state = np.full(len(category.samples), "normal", "<U8")
@@ -199,7 +252,14 @@ def decode_into(
         sample = category.samples[row]
         try:
             place, state[row] = _decode(category.folder, sample, geometry, images[row], masks[row])
-            placement[row] = (place.height, place.width, place.resized_height, place.resized_width, place.top, place.left)
+            placement[row] = (
+                place.height,
+                place.width,
+                place.resized_height,
+                place.resized_width,
+                place.top,
+                place.left,
+            )
         except DataError as error:
             bad[sample.image] = str(error)
 
@@ -208,13 +268,16 @@ def decode_into(
     return placement, state, dict(sorted(bad.items()))
 
 
-def _decode(folder: Path, sample: Sample, geometry: Geometry, image_row: NDArray[np.uint8], mask_row: Mask) -> tuple[Placement, str]:
+def _decode(
+    folder: Path, sample: Sample, geometry: Geometry, image_row: NDArray[np.uint8], mask_row: Mask
+) -> tuple[Placement, str]:
     image = read_image(folder / sample.image)
     height, width = image.shape[:2]
     place = geometry.place(height, width)
     if place.resized_height * place.resized_width > PIXELS_MAX:
         raise DataError(
-            f"{folder / sample.image}: {width} × {height} pixels are too narrow for '{geometry.resize}'; use --resize letterbox"
+            f"{folder / sample.image}: {width} × {height} pixels are too narrow for"
+            f" '{geometry.resize}'; use --resize letterbox"
         )
     image_row[:] = geometry.apply(image).transpose(2, 0, 1)
     mask_row[:] = False
@@ -222,6 +285,9 @@ def _decode(folder: Path, sample: Sample, geometry: Geometry, image_row: NDArray
         return place, "none" if sample.anomalous else "normal"
     mask = read_mask(folder / sample.mask)
     if mask.shape != (height, width):
-        raise DataError(f"{folder / sample.mask}: mask of {mask.shape[1]} × {mask.shape[0]} pixels for an image of {width} × {height}")
+        raise DataError(
+            f"{folder / sample.mask}: mask of {mask.shape[1]} × {mask.shape[0]} pixels for an image"
+            f" of {width} × {height}"
+        )
     mask_row[:] = geometry.apply_mask(mask)
     return place, "present" if mask_row.any() else "emptied"

@@ -1,14 +1,16 @@
-"""From a folder to a dataset: the MVTec layout, a plain folder of good and bad photos, groups, names. Reads names only, never pixels.
+"""From a folder to a dataset: the MVTec layout, a plain folder of good and bad photos, groups,
+names. Reads names only, never pixels.
 
-ROOT/CATEGORY/train/good/*          normal training images
-ROOT/CATEGORY/test/good/*           normal test images
-ROOT/CATEGORY/test/TYPE/*           anomalous images of a defect type
-ROOT/CATEGORY/train/TYPE/*          optional: anomalous images to train on (VisA's two-class splits); then shots are drawn from them alone
-ROOT/CATEGORY/ground_truth/TYPE/    masks, NAME_mask.png or NAME.png, paired by name
-ROOT/CATEGORY/groups.csv            optional: image, group and optionally part (METHOD.md section 5, "Groups")
+ROOT/CATEGORY/train/good/*          normal training images ROOT/CATEGORY/test/good/*
+normal test images ROOT/CATEGORY/test/TYPE/*           anomalous images of a defect type
+ROOT/CATEGORY/train/TYPE/*          optional: anomalous images to train on (VisA's two-class
+splits); then shots are drawn from them alone ROOT/CATEGORY/ground_truth/TYPE/    masks,
+NAME_mask.png or NAME.png, paired by name ROOT/CATEGORY/groups.csv            optional: image, group
+and optionally part (docs/method.md section 5, "Groups")
 
 PART/good/*, PART/bad/* or PART/bad/TYPE/*    a plain folder: photos of one part, of any names
-PART/masks/*, PART/masks/TYPE/*               optional masks, paired as above; PART/groups.csv as above
+PART/masks/*, PART/masks/TYPE/*               optional masks, paired as above; PART/groups.csv as
+above
 """
 
 import csv
@@ -23,7 +25,7 @@ from typing import TypeVar
 
 from apc_bench import plugins
 from apc_bench.errors import DataError, listed, unknown
-from apc_bench.settings import NAME
+from apc_bench.settings.sweep import NAME
 
 Owner = TypeVar("Owner")
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -37,7 +39,8 @@ PLAIN_TEST_SHARE = 0.3
 class Sample:
     """One image of a category. Paths are relative to the category's folder, with forward slashes.
 
-    `training`: a normal image to learn from, or an anomalous one of the pool that a dataset gives draws of its own.
+    `training`: a normal image to learn from, or an anomalous one of the pool that a dataset gives
+    draws of its own.
     """
 
     image: str
@@ -75,12 +78,16 @@ class Dataset:
     categories: tuple[Category, ...]
 
 
-def read_dataset(root: Path, *, name: str | None = None, categories: Sequence[str] | None = None) -> Dataset:
-    """Reads a folder in MVTec layout, or of plain ones: `good/` and `bad/` (or `bad/<type>/`); or one such plain folder, as a category.
+def read_dataset(
+    root: Path, *, name: str | None = None, categories: Sequence[str] | None = None
+) -> Dataset:
+    """Reads a folder in MVTec layout, or of plain ones: `good/` and `bad/` (or `bad/<type>/`); or
+    one such plain folder, as a category.
 
-    `categories`: only these. Raises DataError when there is no such folder or one that cannot be listed, no category in it, an unknown
-    category, a category without `train/good`, `test/good` or images there, masks that belong to no image or twice to one, a groups.csv
-    that does not fit, or a name that cannot become a folder name.
+    `categories`: only these. Raises DataError when there is no such folder or one that cannot be
+    listed, no category in it, an unknown category, a category without `train/good`, `test/good` or
+    images there, masks that belong to no image or twice to one, a groups.csv that does not fit, or
+    a name that cannot become a folder name.
     """
     try:
         return _read(root, name, categories)
@@ -90,30 +97,59 @@ def read_dataset(root: Path, *, name: str | None = None, categories: Sequence[st
 
 def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dataset:
     if not root.is_dir():
-        raise DataError(f"no such folder: {root} (--data takes a folder in MVTec layout: CATEGORY/train/good, CATEGORY/test/TYPE)")
+        raise DataError(
+            f"no such folder: {root} (--data takes a folder in MVTec layout: CATEGORY/train/good,"
+            " CATEGORY/test/TYPE)"
+        )
     if is_plain(root):
-        return _read(root.resolve().parent, name or dataset_name(root), categories or [root.resolve().name])
-    found = sorted(entry.name for entry in root.iterdir() if (entry / "train").is_dir() or (entry / "test").is_dir() or is_plain(entry))
+        return _read(
+            root.resolve().parent, name or dataset_name(root), categories or [root.resolve().name]
+        )
+    found = sorted(
+        entry.name
+        for entry in root.iterdir()
+        if (entry / "train").is_dir() or (entry / "test").is_dir() or is_plain(entry)
+    )
     foreign = None if found else _by_plugins(root, name or dataset_name(root))
     if foreign is not None:
         found = [category.name for category in foreign.categories]
     if not found:
-        hint = "; this folder is a category itself: give its parent" if (root / "train").is_dir() else ""
-        raise DataError(f"no category in {root}: none of its folders has train/good and test, or good and bad{hint}")
+        hint = (
+            "; this folder is a category itself: give its parent"
+            if (root / "train").is_dir()
+            else ""
+        )
+        raise DataError(
+            f"no category in {root}: none of its folders has train/good and test, or good and"
+            f" bad{hint}"
+        )
     for wanted in categories or ():
         if wanted not in found:
             raise DataError(f"{root}: {unknown('category', wanted, found)}")
     chosen = [category for category in found if not categories or category in categories]
     if foreign is not None:
-        return replace(foreign, categories=tuple(category for category in foreign.categories if category.name in chosen))
-    return Dataset(name or dataset_name(root), root, tuple(_read_category(root / category) for category in chosen))
+        return replace(
+            foreign,
+            categories=tuple(
+                category for category in foreign.categories if category.name in chosen
+            ),
+        )
+    return Dataset(
+        name or dataset_name(root),
+        root,
+        tuple(_read_category(root / category) for category in chosen),
+    )
 
 
 def _by_plugins(root: Path, name: str) -> Dataset | None:
-    """What a reader of another package makes of a folder that is of none of our layouts: `reader(root, name)` gives a Dataset, or None where
-    it does not know the folder. Each category's files must lie in `root`/category. Raises DataError for what does not fit, or is claimed twice."""
+    """What a reader of another package makes of a folder that is of none of our layouts:
+    `reader(root, name)` gives a Dataset, or None where it does not know the folder. Each category's
+    files must lie in `root`/category. Raises DataError for what does not fit, or is claimed twice.
+    """
     claims: dict[str, Dataset] = {}
-    for reader in (plugin for found in plugins.offered(plugins.READERS).values() for plugin in found):
+    for reader in (
+        plugin for found in plugins.offered(plugins.READERS).values() for plugin in found
+    ):
         dataset = _asked(reader, root, name)
         if dataset is not None:
             _check_read(dataset, root, str(reader))
@@ -131,7 +167,10 @@ def _asked(reader: plugins.Plugin, root: Path, name: str) -> Dataset | None:
         raise DataError(f"{reader}: {error}") from None
     except Exception as error:  # code that is not ours
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{reader} cannot read {root}: {type(error).__name__}: {reason}; mend the folder, or uninstall it") from error
+        raise DataError(
+            f"{reader} cannot read {root}: {type(error).__name__}: {reason}; mend the folder, or"
+            " uninstall it"
+        ) from error
     return dataset
 
 
@@ -141,11 +180,16 @@ def _check_read(dataset: Dataset, root: Path, reader: str) -> None:
     for category in dataset.categories:
         _check_name("category", category.name, root)
         if category.folder.resolve() != (root / category.name).resolve():
-            raise DataError(f"{reader}: category '{category.name}' must lie in {root / category.name}, got {category.folder}")
+            raise DataError(
+                f"{reader}: category '{category.name}' must lie in {root / category.name}, got"
+                f" {category.folder}"
+            )
         images = [sample.image for sample in category.samples]
         for path in [*images, *(sample.mask for sample in category.samples if sample.mask)]:
             if Path(path).is_absolute() or ".." in Path(path).parts:
-                raise DataError(f"{reader}: {path!r} of category '{category.name}' leads out of its folder")
+                raise DataError(
+                    f"{reader}: {path!r} of category '{category.name}' leads out of its folder"
+                )
         if len(set(images)) < len(images):
             raise DataError(f"{reader}: category '{category.name}' has an image twice")
         for sample in category.samples:
@@ -158,22 +202,33 @@ def is_plain(root: Path) -> bool:
 
 
 def root_of(folder: Path) -> Path:
-    """Where the folders of a dataset's categories lie: the folder itself, or what holds a plain one."""
+    """Where the folders of a dataset's categories lie: the folder itself, or what holds a plain
+    one.
+    """
     return folder.parent if is_plain(folder) else folder
 
 
 def _read_plain(folder: Path) -> Category:
-    """One category: PLAIN_TEST_SHARE of the normal groups, chosen by a hash of their names and so the same for every seed, are tested."""
+    """One category: PLAIN_TEST_SHARE of the normal groups, chosen by a hash of their names and so
+    the same for every seed, are tested.
+    """
     _check_name("folder", folder.name, folder.parent)
     types = [kind for kind in _folders(folder / BAD) if _image_files(folder / BAD / kind)]
     places = {BAD: f"{BAD}/"} | {kind: f"{BAD}/{kind}/" for kind in types}
-    samples = [Sample(f"{GOOD}/{name}", None, GOOD, True, f"{GOOD}/{name}") for name in _image_files(folder / GOOD)]
+    samples = [
+        Sample(f"{GOOD}/{name}", None, GOOD, True, f"{GOOD}/{name}")
+        for name in _image_files(folder / GOOD)
+    ]
     if len(samples) < 2:
         raise DataError(
-            f"{folder / GOOD} holds {len(samples)} image(s) ({ENDINGS}): put normal photos there, some to learn from and some to test on"
+            f"{folder / GOOD} holds {len(samples)} image(s) ({ENDINGS}): put normal photos there,"
+            " some to learn from and some to test on"
         )
     if GOOD in types:
-        raise DataError(f"{folder / BAD / GOOD}: photos of defects cannot be of the type '{GOOD}'; rename the folder")
+        raise DataError(
+            f"{folder / BAD / GOOD}: photos of defects cannot be of the type '{GOOD}'; rename the"
+            " folder"
+        )
     for kind in types:
         _check_name("defect type", kind, folder / BAD)
     for kind, place in places.items():
@@ -181,30 +236,51 @@ def _read_plain(folder: Path) -> Category:
         masks = _paired(folder, f"masks/{'' if kind == BAD else kind + '/'}", images)
         samples += [Sample(image, masks.get(image), kind, False, image) for image in images]
     if not any(sample.anomalous for sample in samples):
-        raise DataError(f"{folder / BAD} holds no image ({ENDINGS}): put photos of defects there, or in {BAD}/<defect type>")
+        raise DataError(
+            f"{folder / BAD} holds no image ({ENDINGS}): put photos of defects there, or in"
+            f" {BAD}/<defect type>"
+        )
     samples = _with_groups(folder, samples)
     groups = sorted(
-        {sample.group for sample in samples if sample.training}, key=lambda group: sha256(f"plain\x1f{group}".encode()).digest()
+        {sample.group for sample in samples if sample.training},
+        key=lambda group: sha256(f"plain\x1f{group}".encode()).digest(),
     )
     tested = set(groups[: max(1, round(PLAIN_TEST_SHARE * len(groups)))])
     if len(groups) < 2:
-        raise DataError(f"{folder}: all photos in {GOOD} are of one group, so none could be tested; see groups.csv")
-    samples = [replace(sample, training=sample.training and sample.group not in tested) for sample in samples]
+        raise DataError(
+            f"{folder}: all photos in {GOOD} are of one group, so none could be tested; see"
+            " groups.csv"
+        )
+    samples = [
+        replace(sample, training=sample.training and sample.group not in tested)
+        for sample in samples
+    ]
     return Category(folder.name, folder, tuple(sorted(samples, key=lambda sample: sample.image)))
 
 
 def of_part(dataset: Dataset, part: str) -> Dataset:
-    """The dataset with all its training images, but of the test images only those that groups.csv puts in `part`.
+    """The dataset with all its training images, but of the test images only those that groups.csv
+    puts in `part`.
 
     Raises DataError where a category has no test image there.
     """
     categories = []
     for category in dataset.categories:
-        kept = tuple(sample for sample in category.samples if sample.training or sample.part == part)
+        kept = tuple(
+            sample for sample in category.samples if sample.training or sample.part == part
+        )
         if all(sample.training for sample in kept):
-            known = sorted({sample.part for sample in category.samples if sample.part and not sample.training})
-            there = f"its groups.csv has {listed(known)}" if known else "it has no groups.csv with a column part"
-            raise DataError(f"category '{category.name}': no test image is in part '{part}'; {there}")
+            known = sorted(
+                {sample.part for sample in category.samples if sample.part and not sample.training}
+            )
+            there = (
+                f"its groups.csv has {listed(known)}"
+                if known
+                else "it has no groups.csv with a column part"
+            )
+            raise DataError(
+                f"category '{category.name}': no test image is in part '{part}'; {there}"
+            )
         categories.append(replace(category, samples=kept))
     return replace(dataset, categories=tuple(categories))
 
@@ -221,7 +297,8 @@ def _read_category(folder: Path) -> Category:
     normal = _images(folder, "train", GOOD)
     if not normal:
         raise DataError(
-            f"category '{folder.name}' has no images ({ENDINGS}) in {folder / 'train' / GOOD}: PatchCore learns from normal images there"
+            f"category '{folder.name}' has no images ({ENDINGS}) in {folder / 'train' / GOOD}:"
+            " PatchCore learns from normal images there"
         )
     test = folder / "test"
     types = _folders(test)
@@ -229,11 +306,16 @@ def _read_category(folder: Path) -> Category:
     images = {kind: names for kind, names in images.items() if names}
     if GOOD not in images:
         raise DataError(
-            f"category '{folder.name}' has no images ({ENDINGS}) in {test / GOOD}: without normal test images no metric is defined"
+            f"category '{folder.name}' has no images ({ENDINGS}) in {test / GOOD}: without normal"
+            " test images no metric is defined"
         )
     if len(images) == 1:
-        raise DataError(f"category '{folder.name}' has no anomalous image: put them in {test}/<defect type>")
-    pool = {kind: _images(folder, "train", kind) for kind in _folders(folder / "train") if kind != GOOD}
+        raise DataError(
+            f"category '{folder.name}' has no anomalous image: put them in {test}/<defect type>"
+        )
+    pool = {
+        kind: _images(folder, "train", kind) for kind in _folders(folder / "train") if kind != GOOD
+    }
     samples = [Sample(image, None, GOOD, True, image) for image in normal]
     for kind in sorted({*images, *(kind for kind, names in pool.items() if names)}):
         _check_name("defect type", kind, test)
@@ -249,19 +331,41 @@ def _read_category(folder: Path) -> Category:
 
 def _check_name(kind: str, name: str, where: Path) -> None:
     if not re.fullmatch(NAME, name):
-        raise DataError(f"{kind} {name!r} in {where} cannot be used: letters, digits, '.', '_' and '-' only, at most 64; rename the folder")
+        raise DataError(
+            f"{kind} {name!r} in {where} cannot be used: letters, digits, '.', '_' and '-' only, at"
+            " most 64; rename the folder"
+        )
 
 
 def _folders(place: Path) -> list[str]:
-    return sorted(entry.name for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith(".")) if place.is_dir() else []
+    return (
+        sorted(
+            entry.name
+            for entry in place.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        )
+        if place.is_dir()
+        else []
+    )
 
 
 def _image_files(place: Path) -> list[str]:
-    """Names of the image files in a folder, sorted; anything else and hidden files are passed over."""
-    names = [entry.name for entry in place.iterdir() if entry.suffix.lower() in IMAGE_ENDINGS and not entry.name.startswith(".")]
+    """Names of the image files in a folder, sorted; anything else and hidden files are passed
+    over.
+    """
+    names = [
+        entry.name
+        for entry in place.iterdir()
+        if entry.suffix.lower() in IMAGE_ENDINGS and not entry.name.startswith(".")
+    ]
     for name in names:
-        if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):  # Cs: how Python shows bytes that are no UTF-8
-            raise DataError(f"file name {name!r} in {place} holds control characters or is not valid UTF-8; rename it")
+        if any(
+            unicodedata.category(sign) in ("Cc", "Cs") for sign in name
+        ):  # Cs: how Python shows bytes that are no UTF-8
+            raise DataError(
+                f"file name {name!r} in {place} holds control characters or is not valid UTF-8;"
+                " rename it"
+            )
     return sorted(names)
 
 
@@ -282,7 +386,9 @@ def owner_of(mask: str, by_stem: Mapping[str, Owner]) -> Owner | None:
 
 
 def _paired(folder: Path, at: str, images: list[str]) -> dict[str, str]:
-    """Image path -> mask path, paired by name. Two images of one stem, or a mask of no image, are errors: a shifted pairing is a wrong number."""
+    """Image path -> mask path, paired by name. Two images of one stem, or a mask of no image, are
+    errors: a shifted pairing is a wrong number.
+    """
     place = folder / at
     if not place.is_dir():
         return {}
@@ -290,7 +396,10 @@ def _paired(folder: Path, at: str, images: list[str]) -> dict[str, str]:
     for image in images:
         stem = Path(image).stem
         if stem in by_stem:
-            raise DataError(f"{folder}: {by_stem[stem]} and {image} share one name, so their masks cannot be told apart; rename one")
+            raise DataError(
+                f"{folder}: {by_stem[stem]} and {image} share one name, so their masks cannot be"
+                " told apart; rename one"
+            )
         by_stem[stem] = image
     pairs: dict[str, str] = {}
     strays = []
@@ -299,18 +408,23 @@ def _paired(folder: Path, at: str, images: list[str]) -> dict[str, str]:
         if owner is None:
             strays.append(name)
         elif owner in pairs:
-            raise DataError(f"{folder}: {owner} has two masks, {pairs[owner]} and {name}; remove one")
+            raise DataError(
+                f"{folder}: {owner} has two masks, {pairs[owner]} and {name}; remove one"
+            )
         else:
             pairs[owner] = at + name
     if strays:
         raise DataError(
-            f"{place}: masks that belong to no image: {listed(strays)}; a mask is called NAME_mask.png or NAME.png after its image"
+            f"{place}: masks that belong to no image: {listed(strays)}; a mask is called"
+            " NAME_mask.png or NAME.png after its image"
         )
     return pairs
 
 
 def _with_groups(folder: Path, samples: list[Sample]) -> list[Sample]:
-    """Samples with the groups and parts of groups.csv; an image that it does not list is a group of its own."""
+    """Samples with the groups and parts of groups.csv; an image that it does not list is a group of
+    its own.
+    """
     path = folder / "groups.csv"
     if not path.is_file():
         return samples
@@ -318,24 +432,42 @@ def _with_groups(folder: Path, samples: list[Sample]) -> list[Sample]:
     known = {sample.image for sample in samples}
     strays = sorted(set(rows) - known)
     if strays:
-        raise DataError(f"{path}: names images that do not exist: {listed(strays)}; paths are such as test/TYPE/NAME.png")
+        raise DataError(
+            f"{path}: names images that do not exist: {listed(strays)}; paths are such as"
+            " test/TYPE/NAME.png"
+        )
     return [
-        replace(sample, group=rows[sample.image][0], part=rows[sample.image][1]) if sample.image in rows else sample for sample in samples
+        (
+            replace(sample, group=rows[sample.image][0], part=rows[sample.image][1])
+            if sample.image in rows
+            else sample
+        )
+        for sample in samples
     ]
 
 
 def _read_groups(path: Path) -> dict[str, tuple[str, str | None]]:
-    """Image -> group and part. Raises DataError for a missing column, an empty group, or an image that is listed twice."""
+    """Image -> group and part. Raises DataError for a missing column, an empty group, or an image
+    that is listed twice.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"image", "group"} <= set(reader.fieldnames or ()):
-                raise DataError(f"{path}: needs the columns image and group (got {listed(reader.fieldnames or ())})")
-            listing = [[(row.get(name) or "").strip() for name in ("image", "group", "part")] for row in reader]
+                raise DataError(
+                    f"{path}: needs the columns image and group (got"
+                    f" {listed(reader.fieldnames or ())})"
+                )
+            listing = [
+                [(row.get(name) or "").strip() for name in ("image", "group", "part")]
+                for row in reader
+            ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
     if empty := [image for image, group, _ in listing if not group]:
         raise DataError(f"{path}: the group of {listed(empty)} is empty")
-    if twice := [image for image, number in Counter(image for image, _, _ in listing).items() if number > 1]:
+    if twice := [
+        image for image, number in Counter(image for image, _, _ in listing).items() if number > 1
+    ]:
         raise DataError(f"{path}: lists {listed(twice)} more than once")
     return {image: (group, part or None) for image, group, part in listing}

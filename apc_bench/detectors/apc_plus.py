@@ -1,4 +1,6 @@
-"""APC+ (this project's own): PatchCore's localisation kept, and what a few anomalous images teach added beside it, part by part."""
+"""APC+ (this project's own): PatchCore's localisation kept, and what a few anomalous images teach
+added beside it, part by part.
+"""
 
 import copy
 import dataclasses
@@ -15,18 +17,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from apc_bench.bank.memory_bank import MemoryBank
-from apc_bench.detector_settings import ApcPlusSettings
 from apc_bench.detectors.apc import STORED_AT_LEAST, Apc
-from apc_bench.detectors.examples import examples
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.fusion import Part, Standard, fuse
-from apc_bench.detectors.halves import for_bank, for_tuning
+from apc_bench.detectors.normal_split import for_bank, for_tuning
 from apc_bench.detectors.patchcore import FittedPatchCore
 from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
+from apc_bench.detectors.training_tensors import examples
 from apc_bench.networks.backbones import Backbone, normalise
 from apc_bench.networks.finetune import finetune
 from apc_bench.networks.patch_classifier import PatchClassifier, train_classifier
 from apc_bench.networks.unet import UNet
+from apc_bench.settings.detectors import ApcPlusSettings
 from apc_bench.store.schemas import TRAINING
 
 NORMAL_PATCHES = 200_000
@@ -37,7 +39,9 @@ Maps = NDArray[np.float32]
 
 
 class ApcPlus(Apc):
-    """Trains a patch classifier on frozen features, and the fine-tuned network where a part needs it; maps are standardised and added."""
+    """Trains a patch classifier on frozen features, and the fine-tuned network where a part needs
+    it; maps are standardised and added.
+    """
 
     settings: ApcPlusSettings
 
@@ -49,26 +53,51 @@ class ApcPlus(Apc):
         notes: tuple[str, ...] = ()
         if self.settings.classifies and data.masked.any():
             started = time.perf_counter()
-            classifier, losses = train_classifier(*self._patches(data), self.settings, seed=data.seed)
-            tensors |= {CLASSIFIER + name: tensor for name, tensor in classifier.state_dict().items()}
+            classifier, losses = train_classifier(
+                *self._patches(data), self.settings, seed=data.seed
+            )
+            tensors |= {
+                CLASSIFIER + name: tensor for name, tensor in classifier.state_dict().items()
+            }
             seconds = (time.perf_counter() - started) / len(losses)
-            names = ("step", "loss", "classification", "segmentation", "reconstruction", "rate", "seconds")
-            rows = [(step, loss, loss, None, None, self.settings.classifier_rate, seconds * (step + 1)) for step, loss in enumerate(losses)]
+            names = (
+                "step",
+                "loss",
+                "classification",
+                "segmentation",
+                "reconstruction",
+                "rate",
+                "seconds",
+            )
+            rows = [
+                (step, loss, loss, None, None, self.settings.classifier_rate, seconds * (step + 1))
+                for step, loss in enumerate(losses)
+            ]
             lines = [dict(zip(names, row, strict=True)) for row in rows]
         elif self.settings.classifies:
             notes = ("no drawn image has a usable mask: the patch classifier is off",)
         if self.settings.tunes:
             settings, more = self._without_masks(data)
             backbone = self.backbone.to(data.device)
-            network, curves = finetune(backbone, examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision)
+            network, curves = finetune(
+                backbone,
+                examples(data),
+                settings,
+                seed=data.seed,
+                mixed_precision=data.mixed_precision,
+            )
             notes += more
             tensors |= {TUNED + name: tensor for name, tensor in network.state_dict().items()}
             lines = [dataclasses.asdict(step) for step in curves]
-        kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()} or {"nothing": torch.zeros(1)}
+        kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()} or {
+            "nothing": torch.zeros(1)
+        }
         return Trained(safetensors.torch.save(kept), pa.Table.from_pylist(lines, TRAINING), notes)
 
     def fit(self, data: Training, trained: Path | None) -> "FittedApcPlus":
-        """Builds the memory bank, and the other parts beside it, each standardised on the held-out normal images."""
+        """Builds the memory bank, and the other parts beside it, each standardised on the held-out
+        normal images.
+        """
         assert trained is not None
         normal, data = data.normal, for_bank(data, self.settings.normals)
         state = safetensors.torch.load_file(trained)
@@ -77,7 +106,12 @@ class ApcPlus(Apc):
         if self.settings.interpolation:
             assert network is not None
             self._interpolate(network.backbone)
-        inner = self._fit(data, self.backbone, remembered=None if self.settings.interpolation else self.sha256, among=normal)
+        inner = self._fit(
+            data,
+            self.backbone,
+            remembered=None if self.settings.interpolation else self.sha256,
+            among=normal,
+        )
         parts: dict[str, Callable[[Images], Maps]] = {}
         masked = int(data.masked.sum())
         belief = masked / (masked + 1)
@@ -85,27 +119,45 @@ class ApcPlus(Apc):
         if CLASSIFIER + "mean" in state:
             source = inner.source if not self.settings.interpolation else self._source(frozen, data)
             parts["classifier"] = _classified(self._classifier(state, data.device), source)
-            weights["classifier"] = (belief * self.settings.classifier, belief * self.settings.classifier_image)
+            weights["classifier"] = (
+                belief * self.settings.classifier,
+                belief * self.settings.classifier_image,
+            )
         if self.settings.frozen_bank:
             beside = self._fit(data, frozen, remembered=self.sha256, among=normal)
-            parts["frozen bank"] = lambda images: _logs(beside.score(images).maps, self._scale(beside))
+            parts["frozen bank"] = lambda images: _logs(
+                beside.score(images).maps, self._scale(beside)
+            )
             weights["frozen bank"] = (self.settings.frozen_bank,) * 2
         if self.settings.segmentation:
             assert network is not None
-            parts["segmentation"] = _segmented(network.to(data.device).eval(), inner.source, data.device)
+            parts["segmentation"] = _segmented(
+                network.to(data.device).eval(), inner.source, data.device
+            )
             weights["segmentation"] = (belief * self.settings.segmentation,) * 2
-        return FittedApcPlus(inner, self._scale(inner), parts, weights, data, only_adds=self.settings.only_adds)
+        return FittedApcPlus(
+            inner, self._scale(inner), parts, weights, data, only_adds=self.settings.only_adds
+        )
 
     def _patches(self, data: Training) -> tuple[Tensor, Tensor]:
-        """Features of normal patches, at most about NORMAL_PATCHES of them at random, with the clean ones of the drawn images; and of
-        anomalous ones: from `classifier_share` of their area on; the fullest one where none is as full. Half-empty patches teach it the normal."""
+        """Features of normal patches, at most about NORMAL_PATCHES of them at random, with the
+        clean ones of the drawn images; and of anomalous ones: from `classifier_share` of their area
+        on; the fullest one where none is as full. Half-empty patches teach it the normal.
+        """
         source = self._source(self.backbone, data)
         generator = torch.Generator().manual_seed(data.seed)
         normal, drawn, shares = [], [], []
         for part in data.normal.batches(BATCH):
             flat = source(data.normal, part).flatten(0, 1)
-            count = max(1, min(len(flat), NORMAL_PATCHES * (part.stop - part.start) // max(1, len(data.normal))))
-            normal.append(flat[torch.randperm(len(flat), generator=generator)[:count].to(flat.device)])
+            count = max(
+                1,
+                min(
+                    len(flat), NORMAL_PATCHES * (part.stop - part.start) // max(1, len(data.normal))
+                ),
+            )
+            normal.append(
+                flat[torch.randperm(len(flat), generator=generator)[:count].to(flat.device)]
+            )
         for position in np.flatnonzero(data.masked):
             one = source(data.anomalous, slice(int(position), int(position) + 1))[0]
             mask = torch.from_numpy(data.masks[position]).float()[None, None]
@@ -113,15 +165,24 @@ class ApcPlus(Apc):
             drawn.append(one)
             normal.append(one[shares[-1] == 0])
         share = torch.cat(shares)
-        return torch.cat(normal), torch.cat(drawn)[share >= min(self.settings.classifier_share, float(share.max()))]
+        return (
+            torch.cat(normal),
+            torch.cat(drawn)[share >= min(self.settings.classifier_share, float(share.max()))],
+        )
 
     def _source(self, backbone: Backbone, data: Training) -> FeatureSource:
         """Features of the frozen backbone, remembered for the whole category."""
-        return FeatureSource(backbone, self.settings, device=data.device, memo=data.memo, remembered=self.sha256)
+        return FeatureSource(
+            backbone, self.settings, device=data.device, memo=data.memo, remembered=self.sha256
+        )
 
     def _tuned(self, state: Mapping[str, Tensor]) -> UNet | None:
         """The fine-tuned network with its decoder, or None where nothing was fine-tuned."""
-        own = {name.removeprefix(TUNED): tensor for name, tensor in state.items() if name.startswith(TUNED)}
+        own = {
+            name.removeprefix(TUNED): tensor
+            for name, tensor in state.items()
+            if name.startswith(TUNED)
+        }
         if not own:
             return None
         network = UNet(copy.deepcopy(self.backbone), skips=self.settings.skips)
@@ -129,18 +190,28 @@ class ApcPlus(Apc):
         return network
 
     def _interpolate(self, tuned: Backbone) -> None:
-        """Weights between frozen and fine-tuned, as far as the bank needs them (Wortsman et al., CVPR 2022, for fine-tuning in general)."""
+        """Weights between frozen and fine-tuned, as far as the bank needs them (Wortsman et al.,
+        CVPR 2022, for fine-tuning in general).
+        """
         deepest = max(STORED_AT_LEAST, *self.settings.layers)
         self.backbone.truncate(deepest)
         other = tuned.state_dict()
         mixed = {
-            name: torch.lerp(tensor, other[name].to(tensor), self.settings.interpolation) if tensor.is_floating_point() else tensor
+            name: (
+                torch.lerp(tensor, other[name].to(tensor), self.settings.interpolation)
+                if tensor.is_floating_point()
+                else tensor
+            )
             for name, tensor in self.backbone.state_dict().items()
         }
         self.backbone.load_state_dict(mixed)
 
     def _classifier(self, state: Mapping[str, Tensor], device: str) -> PatchClassifier:
-        own = {name.removeprefix(CLASSIFIER): tensor for name, tensor in state.items() if name.startswith(CLASSIFIER)}
+        own = {
+            name.removeprefix(CLASSIFIER): tensor
+            for name, tensor in state.items()
+            if name.startswith(CLASSIFIER)
+        }
         classifier = PatchClassifier(len(own["mean"]), self.settings.classifier_width)
         classifier.load_state_dict(own)
         return classifier.to(device).eval()
@@ -152,7 +223,9 @@ class ApcPlus(Apc):
 
 
 def _logs(distances: Maps, scale: float) -> Maps:
-    """Logarithms of distances: their spread over normal patches is long-tailed. The offset keeps a distance of 0 finite."""
+    """Logarithms of distances: their spread over normal patches is long-tailed. The offset keeps a
+    distance of 0 finite.
+    """
     logs: Maps = np.log(distances / np.float32(scale) + np.float32(LOG_OFFSET))
     return logs
 
@@ -160,7 +233,10 @@ def _logs(distances: Maps, scale: float) -> Maps:
 def _classified(classifier: PatchClassifier, source: FeatureSource) -> Callable[[Images], Maps]:
     @torch.inference_mode()
     def maps(images: Images) -> Maps:
-        found = [classifier(source(images, part)).reshape(-1, *source.grid).cpu().numpy() for part in images.batches(BATCH)]
+        found = [
+            classifier(source(images, part)).reshape(-1, *source.grid).cpu().numpy()
+            for part in images.batches(BATCH)
+        ]
         return np.concatenate(found) if found else np.zeros((0, *source.grid), np.float32)
 
     return maps
@@ -174,7 +250,11 @@ def _segmented(network: UNet, source: FeatureSource, device: str) -> Callable[[I
         found = []
         for part in images.batches(BATCH):
             batch = normalise(torch.from_numpy(images.array[images.rows[part]]).to(device))
-            found.append(F.adaptive_avg_pool2d(network(batch).masks.float()[:, None], source.grid)[:, 0].cpu().numpy())
+            found.append(
+                F.adaptive_avg_pool2d(network(batch).masks.float()[:, None], source.grid)[:, 0]
+                .cpu()
+                .numpy()
+            )
         return np.concatenate(found) if found else np.zeros((0, *source.grid), np.float32)
 
     return maps
@@ -183,7 +263,8 @@ def _segmented(network: UNet, source: FeatureSource, device: str) -> Callable[[I
 class FittedApcPlus:
     """The bank's map and the other parts', standardised on the held-out normal images and added.
 
-    `worst` and `nearest` are the bank's: the patch farthest from what is normal, and the normal patch that it was compared with.
+    `worst` and `nearest` are the bank's: the patch farthest from what is normal, and the normal
+    patch that it was compared with.
     """
 
     unit = "standard score"

@@ -1,4 +1,6 @@
-"""Patch features of images through a backbone: computed in batches, or remembered once per category for frozen weights."""
+"""Patch features of images through a backbone: computed in batches, or remembered once per category
+for frozen weights.
+"""
 
 import time
 from collections.abc import Sequence
@@ -10,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apc_bench.bank.patches import patch_features
-from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.detectors.protocol import Images, Memo
 from apc_bench.networks.backbones import Backbone, normalise
-from apc_bench.settings import digest
+from apc_bench.settings.detectors import PatchCoreSettings
+from apc_bench.settings.sweep import digest
 from apc_bench.store.decoded import release
 
 BATCH = 16
@@ -24,16 +26,33 @@ RELEASED_EVERY = 64
 class FeatureSource:
     """Patch features (n, patches, dimension) float32 of images; `grid` is their (rows, columns).
 
-    `remembered`: the key of frozen weights. Then the features of the whole category are computed once, in fixed batches, and kept by `memo`;
-    where it has no room, the same batches are computed again, so that the numbers are the same.
+    `remembered`: the key of frozen weights. Then the features of the whole category are computed
+    once, in fixed batches, and kept by `memo`; where it has no room, the same batches are computed
+    again, so that the numbers are the same.
     """
 
-    def __init__(self, backbone: Backbone, settings: PatchCoreSettings, *, device: str, memo: Memo, remembered: str | None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: PatchCoreSettings,
+        *,
+        device: str,
+        memo: Memo,
+        remembered: str | None,
+    ) -> None:
         self.backbone = backbone.to(device).to(memory_format=torch.channels_last).eval()
         self.settings = settings
         self.device = device
         self.memo = memo
-        self.key = remembered and digest([remembered, settings.layers, settings.neighbourhood, settings.pretrain_dim, settings.target_dim])
+        self.key = remembered and digest(
+            [
+                remembered,
+                settings.layers,
+                settings.neighbourhood,
+                settings.pretrain_dim,
+                settings.target_dim,
+            ]
+        )
         self.seconds = 0.0
         self.grid = (0, 0)
         self._stored: NDArray[np.float32] | None = None
@@ -43,7 +62,9 @@ class FeatureSource:
         """Features of the images at `positions`, on the device."""
         started = time.perf_counter()
         rows = images.rows[positions]
-        features = self._remembered(images.array, rows) if self.key else self._compute(images.array, rows)
+        features = (
+            self._remembered(images.array, rows) if self.key else self._compute(images.array, rows)
+        )
         self.seconds += time.perf_counter() - started
         self._let_go(images.array, self._stored)
         return features
@@ -63,7 +84,9 @@ class FeatureSource:
         if self._stored is not None:
             return torch.from_numpy(self._stored[rows]).to(self.device)
         parts = {
-            block: self._compute(array, np.arange(block * BATCH, min((block + 1) * BATCH, len(array))))
+            block: self._compute(
+                array, np.arange(block * BATCH, min((block + 1) * BATCH, len(array)))
+            )
             for block in sorted({int(row) // BATCH for row in rows})
         }
         return torch.stack([parts[int(row) // BATCH][int(row) % BATCH] for row in rows])
@@ -78,7 +101,9 @@ class FeatureSource:
     def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(array[rows])).to(self.device)
         layers: Sequence[str] = self.settings.layers
-        stages = self.backbone(normalise(batch).contiguous(memory_format=torch.channels_last), last=layers[-1])
+        stages = self.backbone(
+            normalise(batch).contiguous(memory_format=torch.channels_last), last=layers[-1]
+        )
         height, width = stages[layers[0]].shape[-2:]
         self.grid = (int(height), int(width))
         settings = self.settings

@@ -1,4 +1,6 @@
-"""Adding the evidence of several anomaly maps: each standardised on normal images that took no part, then weighted (METHOD.md section 5)."""
+"""Adding the evidence of several anomaly maps: each standardised on normal images that took no
+part, then weighted (docs/method.md section 5).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +10,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 FLOOR = 0.1
-"""Maxima of few images may hardly differ: their deviation counts as at least this share of the patches' own."""
+"""Maxima of few images may hardly differ: their deviation counts as at least this share of the
+patches' own.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """Location and scale of a map's patches, and of its images' largest patches, over calibration images."""
+    """Location and scale of a map's patches, and of its images' largest patches, over calibration
+    images.
+    """
 
     mean: float
     deviation: float
@@ -25,13 +31,20 @@ class Standard:
         """maps (n, rows, columns) of at least one normal image."""
         tops = maps.reshape(len(maps), -1).max(axis=1).astype(np.float64)
         deviation = max(float(maps.std(dtype=np.float64)), 1e-12)
-        return cls(float(maps.mean(dtype=np.float64)), deviation, float(tops.mean()), max(float(tops.std()), FLOOR * deviation))
+        return cls(
+            float(maps.mean(dtype=np.float64)),
+            deviation,
+            float(tops.mean()),
+            max(float(tops.std()), FLOOR * deviation),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One source of evidence: its standard, its weight in the map and in the image score. `only_adds`: what lies below the normal mean
-    counts as the mean, so that a part that knows few defects never speaks against the others."""
+    """One source of evidence: its standard, its weight in the map and in the image score.
+    `only_adds`: what lies below the normal mean counts as the mean, so that a part that knows few
+    defects never speaks against the others.
+    """
 
     standard: Standard
     weight: float
@@ -40,8 +53,9 @@ class Part:
 
 
 def fuse(maps: Sequence[Array], parts: Sequence[Part]) -> tuple[Array, Array]:
-    """One map array (n, rows, columns) per part -> the weighted sum of the standardised maps, and image scores (n,): the weighted sum of
-    each part's largest patch, standardised over images."""
+    """One map array (n, rows, columns) per part -> the weighted sum of the standardised maps, and
+    image scores (n,): the weighted sum of each part's largest patch, standardised over images.
+    """
     fused = np.zeros(maps[0].shape, np.float64)
     scores = np.zeros(len(maps[0]), np.float64)
     for one, part in zip(maps, parts, strict=True):

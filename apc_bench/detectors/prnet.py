@@ -1,4 +1,6 @@
-"""PRNet (METHOD.md section 4): prototypes of normal maps, residuals to them, and a decoder that is trained to draw the anomaly's mask."""
+"""PRNet (docs/method.md section 4): prototypes of normal maps, residuals to them, and a decoder
+that is trained to draw the anomaly's mask.
+"""
 
 import dataclasses
 import time
@@ -10,21 +12,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from apc_bench.detector_settings import PRNetSettings
-from apc_bench.detectors.examples import examples
 from apc_bench.detectors.features import BATCH
 from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
+from apc_bench.detectors.training_tensors import examples
 from apc_bench.networks.backbones import Backbone, load_backbone
 from apc_bench.networks.prnet import PRNet
 from apc_bench.networks.prnet_training import frozen_stages, train_prnet
-from apc_bench.settings import Method
+from apc_bench.settings.detectors import PRNetSettings
+from apc_bench.settings.sweep import Method
 from apc_bench.store.schemas import TRAINING
 
 CENTRES = "centres_"
 
 
 class PRNetDetector:
-    """Trains on drawn and generated anomalies; the backbone stays frozen. Maps are logits, at half the input's size."""
+    """Trains on drawn and generated anomalies; the backbone stays frozen. Maps are logits, at half
+    the input's size.
+    """
 
     def __init__(self, method: Method, weights: Path, sha256: str) -> None:
         assert isinstance(method.settings, PRNetSettings)
@@ -34,15 +38,28 @@ class PRNetDetector:
             self.backbone.require(layer)
 
     def train(self, data: Training) -> Trained:
-        """Trains on `data.normal` (without the held-out images), the drawn images whose mask is known, and generated anomalies."""
+        """Trains on `data.normal` (without the held-out images), the drawn images whose mask is
+        known, and generated anomalies.
+        """
         known = int(data.masked.sum())
         notes = (
             ()
             if known == len(data.masked)
-            else (f"{len(data.masked) - known} of {len(data.masked)} drawn images have no usable mask and take no part",)
+            else (
+                (
+                    f"{len(data.masked) - known} of {len(data.masked)} drawn images have no usable"
+                    " mask and take no part"
+                ),
+            )
         )
         backbone = self.backbone.to(data.device)
-        network, curves = train_prnet(backbone, examples(data), self.settings, seed=data.seed, mixed_precision=data.mixed_precision)
+        network, curves = train_prnet(
+            backbone,
+            examples(data),
+            self.settings,
+            seed=data.seed,
+            mixed_precision=data.mixed_precision,
+        )
         tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
         table = pa.Table.from_pylist([dataclasses.asdict(step) for step in curves], TRAINING)
         return Trained(safetensors.torch.save(tensors), table, notes)
@@ -52,23 +69,49 @@ class PRNetDetector:
         assert trained is not None
         started = time.perf_counter()
         state = safetensors.torch.load_file(trained)
-        centres: dict[str, Tensor] = {layer: state[CENTRES + layer] for layer in self.settings.layers}
-        network = PRNet(self.backbone.channels, centres, self.settings, deepest=self.backbone.stages[-1])
+        centres: dict[str, Tensor] = {
+            layer: state[CENTRES + layer] for layer in self.settings.layers
+        }
+        network = PRNet(
+            self.backbone.channels, centres, self.settings, deepest=self.backbone.stages[-1]
+        )
         network.load_state_dict(state)
         stages = Stages(time.perf_counter() - started)
-        return FittedPRNet(self.backbone.to(data.device), network.to(data.device).eval(), self.settings, data, stages, tuple(self.messages))
+        return FittedPRNet(
+            self.backbone.to(data.device),
+            network.to(data.device).eval(),
+            self.settings,
+            data,
+            stages,
+            tuple(self.messages),
+        )
 
 
 class FittedPRNet:
-    """A trained PRNet: the image score is the mean of the `top_pixels` largest logits. It keeps no memory bank, so no nearest patch."""
+    """A trained PRNet: the image score is the mean of the `top_pixels` largest logits. It keeps no
+    memory bank, so no nearest patch.
+    """
 
     unit = "logit"
     bank = None
 
     def __init__(
-        self, backbone: Backbone, network: PRNet, settings: PRNetSettings, data: Training, stages: Stages, notes: tuple[str, ...]
+        self,
+        backbone: Backbone,
+        network: PRNet,
+        settings: PRNetSettings,
+        data: Training,
+        stages: Stages,
+        notes: tuple[str, ...],
     ) -> None:
-        self.backbone, self.network, self.settings, self.data, self.stages, self.notes = backbone, network, settings, data, stages, notes
+        self.backbone, self.network, self.settings, self.data, self.stages, self.notes = (
+            backbone,
+            network,
+            settings,
+            data,
+            stages,
+            notes,
+        )
         self.sigma = settings.sigma
 
     def score(self, images: Images) -> Scored:
@@ -84,7 +127,11 @@ class FittedPRNet:
     def _score(self, images: Images, part: slice) -> Scored:
         batch = torch.from_numpy(images.array[images.rows[part]]).to(self.data.device)
         logits = self.network(frozen_stages(self.backbone, batch.float()), batch.shape[-2:]).float()
-        scores = logits.flatten(1).topk(min(self.settings.top_pixels, logits[0].numel()), dim=1).values.mean(dim=1)
+        scores = (
+            logits.flatten(1)
+            .topk(min(self.settings.top_pixels, logits[0].numel()), dim=1)
+            .values.mean(dim=1)
+        )
         maps = F.avg_pool2d(logits[:, None], 2, ceil_mode=True)[:, 0]
         worst = maps.flatten(1).argmax(dim=1)
         place = torch.stack([worst // maps.shape[2], worst % maps.shape[2]], dim=1)

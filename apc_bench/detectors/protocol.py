@@ -1,4 +1,6 @@
-"""What a detector is: trained or frozen, fitted to normal images, then asked for scores. It never sees labels of what it scores."""
+"""What a detector is: trained or frozen, fitted to normal images, then asked for scores. It never
+sees labels of what it scores.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,15 +12,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from apc_bench.bank.memory_bank import MemoryBank
-from apc_bench.settings import Method
+from apc_bench.settings.sweep import Method
 
-Memo = Callable[[str, tuple[int, ...], Callable[[NDArray[np.float32]], None]], NDArray[np.float32] | None]
-"""`memo(key, shape, fill)`: a float32 array that `fill` has filled once for this category and environment, memory-mapped; None: no room for it."""
+Memo = Callable[
+    [str, tuple[int, ...], Callable[[NDArray[np.float32]], None]], NDArray[np.float32] | None
+]
+"""`memo(key, shape, fill)`: a float32 array that `fill` has filled once for this category and
+environment, memory-mapped; None: no room for it.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """Some images of a category: `rows` of its decoded array (n, 3, s, s) uint8, which may be memory-mapped. `names`, `groups`: of these rows."""
+    """Some images of a category: `rows` of its decoded array (n, 3, s, s) uint8, which may be
+    memory-mapped. `names`, `groups`: of these rows.
+    """
 
     array: NDArray[np.uint8]
     rows: NDArray[np.int64]
@@ -36,8 +44,10 @@ class Images:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """All that a detector may learn from. `calibration`: normal images held out for the threshold; None for a frozen detector, which
-    calibrates on `normal`, each image against the others' groups. `masks` (k, s, s) bool and `masked` (k,) bool belong to `anomalous`."""
+    """All that a detector may learn from. `calibration`: normal images held out for the threshold;
+    None for a frozen detector, which calibrates on `normal`, each image against the others' groups.
+    `masks` (k, s, s) bool and `masked` (k,) bool belong to `anomalous`.
+    """
 
     normal: Images
     calibration: Images | None
@@ -52,7 +62,9 @@ class Training:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A fine-tuned extractor: its weights as safetensors bytes, its training curves (schemas.TRAINING) and what a reader must know."""
+    """A fine-tuned extractor: its weights as safetensors bytes, its training curves
+    (schemas.TRAINING) and what a reader must know.
+    """
 
     weights: bytes
     curves: pa.Table
@@ -61,8 +73,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Of n images: anomaly maps (n, rows, columns) float32 on the detector's grid, image scores (n,) float32, the worst patch
-    (n, 2) int row and column, and the index (n,) of its nearest bank vector with the squared distance (n,); None without a bank."""
+    """Of n images: anomaly maps (n, rows, columns) float32 on the detector's grid, image scores
+    (n,) float32, the worst patch (n, 2) int row and column, and the index (n,) of its nearest bank
+    vector with the squared distance (n,); None without a bank.
+    """
 
     maps: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -93,7 +107,9 @@ class Stages:
 
 
 class Fitted(Protocol):
-    """A detector that is ready to score. `unit`: of the maps, 'squared distance', 'distance', 'logit' or 'standard score'."""
+    """A detector that is ready to score. `unit`: of the maps, 'squared distance', 'distance',
+    'logit' or 'standard score'.
+    """
 
     @property
     def unit(self) -> str: ...
@@ -110,11 +126,15 @@ class Fitted(Protocol):
         """Scores images that took no part in the training."""
 
     def calibrate(self) -> tuple[Images, Scored]:
-        """Scores normal images as if they had taken no part: the calibration images, or each training image without its own group."""
+        """Scores normal images as if they had taken no part: the calibration images, or each
+        training image without its own group.
+        """
 
 
 class Detector(Protocol):
-    """One system. Built from its method and the file of its backbone's weights (with the file's sha256)."""
+    """One system. Built from its method and the file of its backbone's weights (with the file's
+    sha256).
+    """
 
     def __init__(self, method: Method, weights: Path, sha256: str) -> None: ...
 
@@ -122,4 +142,6 @@ class Detector(Protocol):
         """Fine-tunes; only called where the settings say `fine_tuned`."""
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
-        """Fits to normal images; `trained`: the safetensors file that `train` gave, None for a frozen detector."""
+        """Fits to normal images; `trained`: the safetensors file that `train` gave, None for a
+        frozen detector.
+        """

@@ -2,24 +2,34 @@
 
 from collections.abc import Mapping
 
-from apc_bench.detector_settings import plugged, settings_class
 from apc_bench.detectors.apc import Apc
 from apc_bench.detectors.apc_plus import ApcPlus
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.prnet import PRNetDetector
 from apc_bench.detectors.protocol import Detector
 from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.detectors import plugged, settings_class
 
-OWN: Mapping[str, type[Detector]] = {"patchcore": PatchCore, "apc": Apc, "apc+": ApcPlus, "prnet": PRNetDetector}
+OWN: Mapping[str, type[Detector]] = {
+    "patchcore": PatchCore,
+    "apc": Apc,
+    "apc+": ApcPlus,
+    "prnet": PRNetDetector,
+}
 """detector_settings.DETECTORS has their settings under the same names."""
 
 
 def detector_class(name: str) -> type[Detector]:
-    """The class of a detector. Raises UsageError for an unknown name, and for a plugin that does not fit the protocol."""
+    """The class of a detector. Raises UsageError for an unknown name, and for a plugin that does
+    not fit the protocol.
+    """
     found = plugged(name)
     if found is None:
         if name not in OWN:
-            raise UsageError(f"{unknown('detector', name, OWN)}; is the package that offers it installed on this machine?")
+            raise UsageError(
+                f"{unknown('detector', name, OWN)}; is the package that offers it installed on this"
+                " machine?"
+            )
         return OWN[name]
     settings_class(name)
     kind: type[Detector] = found.load()

@@ -1,21 +1,29 @@
-"""The gate's finding as JUnit XML, which Jenkins, GitLab and GitHub's report actions show: one suite a system, one case a verdict."""
+"""The gate's finding as JUnit XML, which Jenkins, GitLab and GitHub's report actions show: one
+suite a system, one case a verdict.
+"""
 
 from xml.etree import ElementTree as Xml
 
 from apc_bench.gate.costs import COSTS
-from apc_bench.gate.gating import Gate
-from apc_bench.gate.text import as_lines, headline, where
-from apc_bench.gate.units import BLIND, REGRESSION, RISE, Unit
-from apc_bench.report.comparisons import points
+from apc_bench.gate.format import as_lines, headline, where
+from apc_bench.gate.gate import Gate
+from apc_bench.gate.verdicts import BLIND, REGRESSION, RISE, Unit
+from apc_bench.tables.comparisons import points
 
 
 def as_junit(gate: Gate) -> str:
-    """The XML document. A regression is a failure, what could not be judged an error; a rise passes, with a word of it in its output."""
+    """The XML document. A regression is a failure, what could not be judged an error; a rise
+    passes, with a word of it in its output.
+    """
     suites: dict[str, Xml.Element] = {}
 
     def case(system: str, name: str) -> Xml.Element:
         suite = suites.setdefault(system, Xml.Element("testsuite", {"name": clean(system)}))
-        return Xml.SubElement(suite, "testcase", {"classname": clean(f"apc-bench.{system}"), "name": clean(name), "time": "0"})
+        return Xml.SubElement(
+            suite,
+            "testcase",
+            {"classname": clean(f"apc-bench.{system}"), "name": clean(name), "time": "0"},
+        )
 
     for unit in gate.units:
         _judge(case(unit.system, f"{unit.metric} {where(unit)}"), unit)
@@ -24,7 +32,9 @@ def as_junit(gate: Gate) -> str:
         if cost.slower:
             _say(found, "failure", "regression", f"{cost.ratio:.2f} × as before")
     for one in gate.missing:
-        trial = " ".join(part for part in (one.category, "" if one.seed is None else f"seed {one.seed}") if part)
+        trial = " ".join(
+            part for part in (one.category, "" if one.seed is None else f"seed {one.seed}") if part
+        )
         _say(case(one.system or "run", trial or "all trials"), "error", "unjudged", one.reason)
     for reason in gate.reasons:
         _say(case("run", "comparison"), "error", "unjudged", reason)
@@ -55,9 +65,13 @@ def _document(gate: Gate, suites: list[Xml.Element]) -> str:
         root.append(suite)
     _count(root, root)
     if suites:
-        Xml.SubElement(suites[0], "system-out").text = clean("\n".join([headline(gate), *as_lines(gate)]))
+        Xml.SubElement(suites[0], "system-out").text = clean(
+            "\n".join([headline(gate), *as_lines(gate)])
+        )
     Xml.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
+    )
 
 
 def _count(element: Xml.Element, within: Xml.Element) -> None:

@@ -1,4 +1,6 @@
-"""Series as drawings of plain numbers, which the page's template writes as SVG: lines with bands, ticks, changes, and a word for every night."""
+"""Series as drawings of plain numbers, which the page's template writes as SVG: lines with bands,
+ticks, changes, and a word for every night.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apc_bench.gate.nights import Night
 from apc_bench.history.series import COSTS, Series
-from apc_bench.history.steps import Array
-from apc_bench.report.tables import HEADINGS
+from apc_bench.results.recorded_runs import Night
+from apc_bench.statistics.change_points import Array
+from apc_bench.tables.accuracy import HEADINGS
 
 WIDTH, HEIGHT = 440, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 24
@@ -26,7 +28,9 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One system: its class of colour, polylines and band polygons as SVG points (parted at gaps), and lone nights as (x, y)."""
+    """One system: its class of colour, polylines and band polygons as SVG points (parted at gaps),
+    and lone nights as (x, y).
+    """
 
     colour: int
     dashed: bool
@@ -37,7 +41,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One panel. `ticks`: (y, label); `dates`: (x, label, anchor); `changes`: (x, what); `nights`: (x, width, what a pointer is told)."""
+    """One panel. `ticks`: (y, label); `dates`: (x, label, anchor); `changes`: (x, what); `nights`:
+    (x, width, what a pointer is told).
+    """
 
     title: str
     lines: tuple[Line, ...]
@@ -56,14 +62,29 @@ def title_of(column: str) -> str:
 
 def value_text(column: str, value: float) -> str:
     """As in the tables: percent with two decimals; seconds with three digits."""
-    return f"{100 * value:.2f}" if column in HEADINGS else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    return (
+        f"{100 * value:.2f}"
+        if column in HEADINGS
+        else f"{value:.3g}"
+        if value < 1000
+        else f"{value:.0f}"
+    )
 
 
-def chart(series: Sequence[Series], nights: Sequence[Night], colours: dict[str, int], title: str | None = None) -> Chart:
+def chart(
+    series: Sequence[Series],
+    nights: Sequence[Night],
+    colours: dict[str, int],
+    title: str | None = None,
+) -> Chart:
     """One panel of the same column for several systems."""
     column = series[0].column
     scale = 100.0 if series[0].is_metric else 1.0
-    edges = [scale * (one.values + sign * np.nan_to_num(one.spread)) for one in series for sign in (-1, 1)]
+    edges = [
+        scale * (one.values + sign * np.nan_to_num(one.spread))
+        for one in series
+        for sign in (-1, 1)
+    ]
     low, high, marks = _range(np.concatenate(edges), floor=column in COSTS)
     x = _places(len(nights))
 
@@ -73,19 +94,34 @@ def chart(series: Sequence[Series], nights: Sequence[Night], colours: dict[str, 
     lines = tuple(_line(one, x, y, colours[one.system]) for one in series)
     ticks = tuple((float(y(np.array(mark / scale))), f"{mark:g}") for mark in marks)
     changes = tuple(
-        (float(x[step.night]) - _step(len(nights)) / 2, change_text(one, step.before, step.after)) for one in series for step in one.steps
+        (float(x[step.night]) - _step(len(nights)) / 2, change_text(one, step.before, step.after))
+        for one in series
+        for step in one.steps
     )
-    return Chart(title or title_of(column), lines, ticks, _dates(nights, x), changes, _told(series, nights, x))
+    return Chart(
+        title or title_of(column),
+        lines,
+        ticks,
+        _dates(nights, x),
+        changes,
+        _told(series, nights, x),
+    )
 
 
 def change_text(series: Series, before: float, after: float) -> str:
     """`APC, 5 shots: 97.20 → 95.10`."""
-    return f"{series.system}: {value_text(series.column, before)} → {value_text(series.column, after)}"
+    return (
+        f"{series.system}: {value_text(series.column, before)} → {value_text(series.column, after)}"
+    )
 
 
 def _places(count: int) -> Array:
     inner = WIDTH - LEFT - RIGHT
-    return np.array([LEFT + inner / 2]) if count == 1 else LEFT + 6 + (inner - 12) * np.arange(count) / (count - 1)
+    return (
+        np.array([LEFT + inner / 2])
+        if count == 1
+        else LEFT + 6 + (inner - 12) * np.arange(count) / (count - 1)
+    )
 
 
 def _step(count: int) -> float:
@@ -93,18 +129,29 @@ def _step(count: int) -> float:
 
 
 def _range(values: Array, *, floor: bool) -> tuple[float, float, list[float]]:
-    """Lower and upper end of the axis and its marks: three to seven round numbers around what is finite; `floor`: never below 0."""
+    """Lower and upper end of the axis and its marks: three to seven round numbers around what is
+    finite; `floor`: never below 0.
+    """
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     room = max((high - low) * 0.08, abs(high) * 1e-3, 1e-6)
     low, high = (max(low - room, 0.0) if floor else low - room), high + room
     step = 10 ** math.floor(math.log10((high - low) / 2))
     step *= next(times for times in (1, 2, 5, 10) if (high - low) / (step * times) <= 5)
-    return low, high, [round(step * index, 12) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return (
+        low,
+        high,
+        [
+            round(step * index, 12)
+            for index in range(math.ceil(low / step), math.floor(high / step) + 1)
+        ],
+    )
 
 
 def _line(series: Series, x: Array, y, colour: int) -> Line:  # type: ignore[no-untyped-def]
-    middle, upper, lower = (y(series.values + sign * np.nan_to_num(series.spread)) for sign in (0, 1, -1))
+    middle, upper, lower = (
+        y(series.values + sign * np.nan_to_num(series.spread)) for sign in (0, 1, -1)
+    )
     runs = _runs(np.isfinite(series.values))
     paths = tuple(_points(x[run], middle[run]) for run in runs if len(run) > 1)
     bands = tuple(
@@ -113,7 +160,12 @@ def _line(series: Series, x: Array, y, colour: int) -> Line:  # type: ignore[no-
         if len(run) > 1 and np.isfinite(series.spread[run]).any()
     )
     few = len(x) <= 40
-    dots = tuple((round(float(x[night]), 1), round(float(middle[night]), 1)) for run in runs for night in run if few or len(run) == 1)
+    dots = tuple(
+        (round(float(x[night]), 1), round(float(middle[night]), 1))
+        for run in runs
+        for night in run
+        if few or len(run) == 1
+    )
     return Line(colour % COLOURS, colour >= COLOURS, paths, bands, dots)
 
 
@@ -132,13 +184,22 @@ def _dates(nights: Sequence[Night], x: Array) -> tuple[tuple[float, str, str], .
     count = len(nights)
     shown = [0] if count == 1 else [0, count - 1] if count < 5 else [0, count // 2, count - 1]
     anchors = {0: "start", count - 1: "end"} if count > 1 else {}
-    return tuple((float(x[index]), nights[index].created[:10], anchors.get(index, "middle")) for index in shown)
+    return tuple(
+        (float(x[index]), nights[index].created[:10], anchors.get(index, "middle"))
+        for index in shown
+    )
 
 
-def _told(series: Sequence[Series], nights: Sequence[Night], x: Array) -> tuple[tuple[float, float, str], ...]:
+def _told(
+    series: Sequence[Series], nights: Sequence[Night], x: Array
+) -> tuple[tuple[float, float, str], ...]:
     width = _step(len(nights))
     return tuple(
-        (float(x[index]) - width / 2, width, "\n".join([night.said, *(_said(one, index) for one in series)]))
+        (
+            float(x[index]) - width / 2,
+            width,
+            "\n".join([night.said, *(_said(one, index) for one in series)]),
+        )
         for index, night in enumerate(nights)
     )
 
@@ -146,5 +207,9 @@ def _told(series: Sequence[Series], nights: Sequence[Night], x: Array) -> tuple[
 def _said(series: Series, night: int) -> str:
     if not np.isfinite(series.values[night]):
         return f"{series.system}: missing"
-    spread = f" ± {value_text(series.column, float(series.spread[night]))}" if np.isfinite(series.spread[night]) else ""
+    spread = (
+        f" ± {value_text(series.column, float(series.spread[night]))}"
+        if np.isfinite(series.spread[night])
+        else ""
+    )
     return f"{series.system}: {value_text(series.column, float(series.values[night]))}{spread}"

@@ -1,4 +1,6 @@
-"""Nights as series: every metric and every stage's time by night, with the spread over seeds and the changes of level."""
+"""Nights as series: every metric and every stage's time by night, with the spread over seeds and
+the changes of level.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,27 +9,43 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from apc_bench.gate.gating import what_differs
-from apc_bench.gate.nights import Night
-from apc_bench.gate.noise import night_noise
-from apc_bench.gate.pairing import Pair, figures
-from apc_bench.history.steps import Array, Spread, Step, find_steps, spread_of, without_spikes
-from apc_bench.report.aggregate import System
+from apc_bench.gate.gate import what_differs
+from apc_bench.results.aggregate import System
+from apc_bench.results.pairing import Pair, figures
+from apc_bench.results.recorded_runs import Night
+from apc_bench.statistics.change_points import (
+    Array,
+    Spread,
+    Step,
+    find_steps,
+    spread_of,
+    without_spikes,
+)
+from apc_bench.statistics.variance import night_noise
 from apc_bench.store.schemas import METRICS, STAGES
 
 Name = TypeVar("Name", str, int)
-COSTS = (*(f"seconds_{stage}" for stage in STAGES), "seconds_finetune", "peak_memory_mib", "peak_gpu_memory_mib")
+COSTS = (
+    *(f"seconds_{stage}" for stage in STAGES),
+    "seconds_finetune",
+    "peak_memory_mib",
+    "peak_gpu_memory_mib",
+)
 LEAST_METRIC, LEAST_COST = 1e-4, 0.02
-"""The least noise that is believed: a hundredth of a percentage point, and two percent of time or memory."""
+"""The least noise that is believed: a hundredth of a percentage point, and two percent of time or
+memory.
+"""
 SHORTEST_COST = 3
 """Nights that a level of time or memory lasts; a machine may be busy for one or two."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One figure of one system by night: `values` (nights,), NaN where a night lacks it, and `spread`: the standard deviation over seeds (ddof 1).
+    """One figure of one system by night: `values` (nights,), NaN where a night lacks it, and
+    `spread`: the standard deviation over seeds (ddof 1).
 
-    `column`: of the metrics table; `category` None: mean over the categories that all nights planned. `steps`: changes of level, nights counted as in `values`.
+    `column`: of the metrics table; `category` None: mean over the categories that all nights
+    planned. `steps`: changes of level, nights counted as in `values`.
     """
 
     system: str
@@ -44,7 +62,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A system's figures on all nights, (nights, categories, seeds): what every night planned, NaN where a trial is missing."""
+    """A system's figures on all nights, (nights, categories, seeds): what every night planned, NaN
+    where a trial is missing.
+    """
 
     system: str
     categories: tuple[str, ...]
@@ -52,36 +72,58 @@ class Table:
 
 
 def history_of(nights: Sequence[Night]) -> list[Series]:
-    """All series of the nights: per system the mean of every metric, stage and memory, and every metric of each category."""
+    """All series of the nights: per system the mean of every metric, stage and memory, and every
+    metric of each category.
+    """
     tables = _tables(nights)
     wanted = [
         (table, column, row)
         for table in tables
         for column in table.columns
-        for row in ([None, *range(len(table.categories))] if column in METRICS and len(table.categories) > 1 else [None])
+        for row in (
+            [None, *range(len(table.categories))]
+            if column in METRICS and len(table.categories) > 1
+            else [None]
+        )
     ]
     return [_series(table, column, row, len(wanted)) for table, column, row in wanted]
 
 
 def _tables(nights: Sequence[Night]) -> list[Table]:
-    keys = dict.fromkeys((system.method, system.shots) for night in reversed(nights) for system in night.results.systems)
+    keys = dict.fromkeys(
+        (system.method, system.shots)
+        for night in reversed(nights)
+        for system in night.results.systems
+    )
     return [_table(nights, key) for key in keys]
 
 
 def _table(nights: Sequence[Night], key: tuple[str, int]) -> Table:
-    systems = [next((one for one in night.results.systems if (one.method, one.shots) == key), None) for night in nights]
-    there = [(night, system) for night, system in zip(nights, systems, strict=True) if system is not None]
+    systems = [
+        next((one for one in night.results.systems if (one.method, one.shots) == key), None)
+        for night in nights
+    ]
+    there = [
+        (night, system) for night, system in zip(nights, systems, strict=True) if system is not None
+    ]
     categories = _common([night.results.categories for night, _ in there])
     seeds = _common([system.seeds for _, system in there])
     pair = _everywhere(there[-1][1], categories, seeds)
     empty = np.full((len(categories), len(seeds)), np.nan)
     columns = {
         column: np.stack(
-            [figures(night.results, system, pair, column) if system else empty for night, system in zip(nights, systems, strict=True)]
+            [
+                figures(night.results, system, pair, column) if system else empty
+                for night, system in zip(nights, systems, strict=True)
+            ]
         )
         for column in (*METRICS, *COSTS)
     }
-    return Table(there[-1][1].label, categories, {column: values for column, values in columns.items() if np.isfinite(values).any()})
+    return Table(
+        there[-1][1].label,
+        categories,
+        {column: values for column, values in columns.items() if np.isfinite(values).any()},
+    )
 
 
 def _common(planned: Sequence[tuple[Name, ...]]) -> tuple[Name, ...]:
@@ -92,7 +134,12 @@ def _common(planned: Sequence[tuple[Name, ...]]) -> tuple[Name, ...]:
 
 def _everywhere(system: System, categories: tuple[str, ...], seeds: tuple[int, ...]) -> Pair:
     return Pair(
-        system, system, categories, seeds, frozenset((category, seed) for category in categories for seed in seeds), len(categories)
+        system,
+        system,
+        categories,
+        seeds,
+        frozenset((category, seed) for category in categories for seed in seeds),
+        len(categories),
     )
 
 
@@ -102,7 +149,14 @@ def _series(table: Table, column: str, row: int | None, count: int) -> Series:
     found = by_seed.mean(axis=-1)
     spread = by_seed.std(axis=-1, ddof=1) if by_seed.shape[-1] > 1 else np.full(len(found), np.nan)
     steps = _steps(found, values, column, count)
-    return Series(table.system, column, None if row is None else table.categories[row], found, spread, tuple(steps))
+    return Series(
+        table.system,
+        column,
+        None if row is None else table.categories[row],
+        found,
+        spread,
+        tuple(steps),
+    )
 
 
 def _steps(found: Array, values: Array, column: str, count: int) -> list[Step]:
@@ -115,13 +169,20 @@ def _steps(found: Array, values: Array, column: str, count: int) -> list[Step]:
     else:
         logs = np.log(np.maximum(found[there], 1e-9))
         spread = spread_of(logs, LEAST_COST)
-        steps = find_steps(without_spikes(logs, spread), spread, series=count, shortest=SHORTEST_COST)
-        steps = [Step(step.night, float(np.exp(step.before)), float(np.exp(step.after))) for step in steps]
+        steps = find_steps(
+            without_spikes(logs, spread), spread, series=count, shortest=SHORTEST_COST
+        )
+        steps = [
+            Step(step.night, float(np.exp(step.before)), float(np.exp(step.after)))
+            for step in steps
+        ]
     return [Step(int(there[step.night]), step.before, step.after) for step in steps]
 
 
 def _metric_spread(found: Array, values: Array) -> Spread:
-    """From what night and seed leave unexplained, as in the gate; from successive nights where there is one seed."""
+    """From what night and seed leave unexplained, as in the gate; from successive nights where
+    there is one seed.
+    """
     noise = night_noise(values)
     if not noise.freedom.all():
         return spread_of(found, LEAST_METRIC)
@@ -137,12 +198,20 @@ def between(before: Night, after: Night) -> tuple[str, ...]:
 
 def _settings(before: Night, after: Night) -> Iterable[str]:
     prints = before.info.get("fingerprints", {}), after.info.get("fingerprints", {})
-    changed = sorted(name for name in prints[1] if prints[0].get(name, prints[1][name]) != prints[1][name])
+    changed = sorted(
+        name for name in prints[1] if prints[0].get(name, prints[1][name]) != prints[1][name]
+    )
     if changed:
         yield f"the images of {', '.join(changed)}"
     old, new = before.results.settings, after.results.settings
     yield from (
-        f"{name} {old.get(name)} → {new.get(name)}" for name in sorted({*old, *new} - {"methods"}) if old.get(name) != new.get(name)
+        f"{name} {old.get(name)} → {new.get(name)}"
+        for name in sorted({*old, *new} - {"methods"})
+        if old.get(name) != new.get(name)
     )
     methods = old.get("methods", {}), new.get("methods", {})
-    yield from (f"the settings of {name}" for name in sorted({*methods[0]} & {*methods[1]}) if methods[0][name] != methods[1][name])
+    yield from (
+        f"the settings of {name}"
+        for name in sorted({*methods[0]} & {*methods[1]})
+        if methods[0][name] != methods[1][name]
+    )

@@ -1,4 +1,6 @@
-"""Light augmentation of a whole batch on its device: colour jitter, small shift and rotation, flips only on request (METHOD.md section 3)."""
+"""Light augmentation of a whole batch on its device: colour jitter, small shift and rotation, flips
+only on request (docs/method.md section 3).
+"""
 
 import math
 from typing import NamedTuple
@@ -7,34 +9,51 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from apc_bench.detector_settings import BatchSettings
+from apc_bench.settings.detectors import BatchSettings
 
 
 class Draws(NamedTuple):
-    """How n images are changed. factors (n, 5): brightness, contrast and a balance for each channel, or (n, 0): none;
-    matrices (n, 2, 3): for affine_grid, in its units (the image spans -1 to 1), or (n, 0, 3): none."""
+    """How n images are changed. factors (n, 5): brightness, contrast and a balance for each
+    channel, or (n, 0): none; matrices (n, 2, 3): for affine_grid, in its units (the image spans -1
+    to 1), or (n, 0, 3): none.
+    """
 
     factors: Tensor
     matrices: Tensor
 
 
 def draw(count: int, settings: BatchSettings, generator: torch.Generator) -> Draws:
-    """Random changes for `count` images, from a CPU generator, so that they do not depend on the device."""
-    factors = 1 + settings.jitter * _uniform((count, 5), generator) if settings.jitter else torch.ones(count, 0)
+    """Random changes for `count` images, from a CPU generator, so that they do not depend on the
+    device.
+    """
+    factors = (
+        1 + settings.jitter * _uniform((count, 5), generator)
+        if settings.jitter
+        else torch.ones(count, 0)
+    )
     moved = settings.shift or settings.rotation or settings.flip
-    return Draws(factors, _affine(count, settings, generator) if moved else torch.zeros(count, 0, 3))
+    return Draws(
+        factors, _affine(count, settings, generator) if moved else torch.zeros(count, 0, 3)
+    )
 
 
 def augment(images: Tensor, masks: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """images (n, 3, h, w) float in 0..255 and masks (n, h, w) float in {0, 1} -> the same, moved and recoloured alike."""
+    """images (n, 3, h, w) float in 0..255 and masks (n, h, w) float in {0, 1} -> the same, moved
+    and recoloured alike.
+    """
     if draws.factors.shape[1]:
         images = _recoloured(images, draws.factors)
     if not draws.matrices.shape[1]:
         return images, masks
     grid = F.affine_grid(draws.matrices, list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    # A defect that a shift mirrors in at the border is one in the picture too, so masks are padded as images are.
-    masks = F.grid_sample(masks[:, None], grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0]
+    images = F.grid_sample(
+        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    # A defect that a shift mirrors in at the border is one in the picture too, so masks are padded
+    # as images are.
+    masks = F.grid_sample(
+        masks[:, None], grid, mode="nearest", padding_mode="reflection", align_corners=False
+    )[:, 0]
     return images, masks
 
 
@@ -42,7 +61,9 @@ def _recoloured(images: Tensor, factors: Tensor) -> Tensor:
     """Brightness and contrast per image, balance per channel: a third as strong."""
     brightness, contrast, balance = factors[:, 0], factors[:, 1], 1 + (factors[:, 2:] - 1) / 3
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    recoloured = ((images - mean) * contrast[:, None, None, None] + mean) * (brightness[:, None] * balance)[:, :, None, None]
+    recoloured = ((images - mean) * contrast[:, None, None, None] + mean) * (
+        brightness[:, None] * balance
+    )[:, :, None, None]
     return recoloured.clamp_(0, 255)
 
 
@@ -50,7 +71,11 @@ def _affine(count: int, settings: BatchSettings, generator: torch.Generator) -> 
     draws = _uniform((count, 3), generator)
     angle = draws[:, 0] * settings.rotation * math.pi / 180
     shift = draws[:, 1:] * settings.shift * 2
-    sign = torch.where(_uniform((count, 2), generator) < 0, -1.0, 1.0) if settings.flip else torch.ones(count, 2)
+    sign = (
+        torch.where(_uniform((count, 2), generator) < 0, -1.0, 1.0)
+        if settings.flip
+        else torch.ones(count, 2)
+    )
     cos, sin = angle.cos(), angle.sin()
     rows = [
         torch.stack([cos * sign[:, 0], -sin * sign[:, 1], shift[:, 0]], 1),

@@ -1,4 +1,6 @@
-"""Fine-tuning an extractor with a few anomalous images and three auxiliary tasks (METHOD.md section 3). Fixed length: no selection of any kind."""
+"""Fine-tuning an extractor with a few anomalous images and three auxiliary tasks (docs/method.md
+section 3). Fixed length: no selection of any kind.
+"""
 
 import math
 import time
@@ -7,20 +9,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from apc_bench.detector_settings import ApcSettings
 from apc_bench.errors import TrainingError
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
 from apc_bench.networks.losses import TASKS, task_losses, total_loss
 from apc_bench.networks.replay import Replayed
 from apc_bench.networks.unet import UNet
+from apc_bench.settings.detectors import ApcSettings
 
 CHECKED_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """One line of the training curves: unweighted losses (None: the task is off), the extractor's learning rate, seconds since the start."""
+    """One line of the training curves: unweighted losses (None: the task is off), the extractor's
+    learning rate, seconds since the start.
+    """
 
     step: int
     loss: float
@@ -32,13 +36,19 @@ class TrainingStep:
 
 
 def finetune(
-    backbone: Backbone, examples: Examples, settings: ApcSettings, *, seed: int, mixed_precision: bool
+    backbone: Backbone,
+    examples: Examples,
+    settings: ApcSettings,
+    *,
+    seed: int,
+    mixed_precision: bool,
 ) -> tuple[UNet, list[TrainingStep]]:
-    """Fine-tunes `backbone` in place; returns it with its decoder and heads, and the training curves.
+    """Fine-tunes `backbone` in place; returns it with its decoder and heads, and the training
+    curves.
 
-    AdamW with its own rates for extractor and heads, cosine schedule, a fixed share of anomalous images in each batch.
-    `mixed_precision`: forward pass in bfloat16. Deterministic for a seed, a device class and a number of threads.
-    Raises TrainingError when the loss stops being finite.
+    AdamW with its own rates for extractor and heads, cosine schedule, a fixed share of anomalous
+    images in each batch. `mixed_precision`: forward pass in bfloat16. Deterministic for a seed, a
+    device class and a number of threads. Raises TrainingError when the loss stops being finite.
     """
     device = examples.normal.device
     choices = draw_choices(examples, settings, seed=seed)
@@ -63,10 +73,19 @@ def finetune(
 
 
 class _Learner:
-    """One step of training, in place: a batch of `choice` forward and back, and the optimiser. Everything that it reads is on the device."""
+    """One step of training, in place: a batch of `choice` forward and back, and the optimiser.
+    Everything that it reads is on the device.
+    """
 
-    def __init__(self, network: UNet, examples: Examples, settings: ApcSettings, mixed_precision: bool) -> None:
-        self.network, self.examples, self.settings, self.mixed_precision = network, examples, settings, mixed_precision
+    def __init__(
+        self, network: UNet, examples: Examples, settings: ApcSettings, mixed_precision: bool
+    ) -> None:
+        self.network, self.examples, self.settings, self.mixed_precision = (
+            network,
+            examples,
+            settings,
+            mixed_precision,
+        )
         self.device = examples.normal.device
         self.weight = _positive_weight(examples, settings)
         self.optimiser, self.rates = _optimiser(network, settings, self.device)
@@ -77,7 +96,9 @@ class _Learner:
         images, masks, anomalous, masked = make_batch(self.examples, Choice(*choice))
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
             predicted = self.network(images)
-        losses = task_losses(predicted, images, masks, anomalous, masked, self.settings, self.weight)
+        losses = task_losses(
+            predicted, images, masks, anomalous, masked, self.settings, self.weight
+        )
         loss = total_loss(losses, self.settings)
         self.tasks = tuple(losses)
         self.optimiser.zero_grad(set_to_none=True)
@@ -86,7 +107,9 @@ class _Learner:
         return torch.stack([*losses.values(), loss]).detach()
 
     def set_rates(self, share: float) -> None:
-        """Learning rates as a share of those at the start; on a GPU in place, where a recorded step finds them."""
+        """Learning rates as a share of those at the start; on a GPU in place, where a recorded step
+        finds them.
+        """
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate * share)
@@ -99,20 +122,31 @@ def _share_of_rate(step: int, settings: ApcSettings) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
-def _curves(losses: Tensor, seconds: list[float], tasks: tuple[str, ...], settings: ApcSettings) -> list[TrainingStep]:
+def _curves(
+    losses: Tensor, seconds: list[float], tasks: tuple[str, ...], settings: ApcSettings
+) -> list[TrainingStep]:
     """losses (steps, tasks + 1) -> the lines of the training curves."""
     lines = []
     for step, (*parts, total) in enumerate(losses.tolist()):
         each: dict[str, float | None] = dict.fromkeys(TASKS) | dict(zip(tasks, parts, strict=True))
         lines.append(
-            TrainingStep(step, total, **each, rate=settings.rate_extractor * _share_of_rate(step, settings), seconds=seconds[step])
+            TrainingStep(
+                step,
+                total,
+                **each,
+                rate=settings.rate_extractor * _share_of_rate(step, settings),
+                seconds=seconds[step],
+            )
         )
     return lines
 
 
 def _check_finite(loss: Tensor, steps: int) -> None:
     if not torch.isfinite(loss):
-        raise TrainingError(f"fine-tuning diverged: the loss is {loss.item()} after {steps} steps; lower rate_extractor or rate_heads")
+        raise TrainingError(
+            f"fine-tuning diverged: the loss is {loss.item()} after {steps} steps; lower"
+            " rate_extractor or rate_heads"
+        )
 
 
 def _freeze_batch_norm(backbone: nn.Module) -> None:
@@ -122,19 +156,31 @@ def _freeze_batch_norm(backbone: nn.Module) -> None:
             module.eval()
 
 
-def _optimiser(network: UNet, settings: ApcSettings, device: torch.device) -> tuple[torch.optim.AdamW, tuple[float, float]]:
-    """AdamW and the rates at the start. On a GPU it is one kernel, which keeps its state and rates there."""
+def _optimiser(
+    network: UNet, settings: ApcSettings, device: torch.device
+) -> tuple[torch.optim.AdamW, tuple[float, float]]:
+    """AdamW and the rates at the start. On a GPU it is one kernel, which keeps its state and rates
+    there.
+    """
     rates = (settings.rate_extractor, settings.rate_heads)
     parameters = (list(network.backbone.parameters()), network.head_parameters())
     on_gpu = device.type == "cuda"
     groups = [
-        {"params": own, "lr": torch.tensor(rate, device=device) if on_gpu else rate} for own, rate in zip(parameters, rates, strict=True)
+        {"params": own, "lr": torch.tensor(rate, device=device) if on_gpu else rate}
+        for own, rate in zip(parameters, rates, strict=True)
     ]
-    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=on_gpu or None, capturable=on_gpu), rates
+    return (
+        torch.optim.AdamW(
+            groups, weight_decay=settings.weight_decay, fused=on_gpu or None, capturable=on_gpu
+        ),
+        rates,
+    )
 
 
 def _positive_weight(examples: Examples, settings: ApcSettings) -> float:
-    """Normal over anomalous pixels of an average batch, clipped to 1 … positive_weight_max; from training images alone."""
+    """Normal over anomalous pixels of an average batch, clipped to 1 … positive_weight_max; from
+    training images alone.
+    """
     if not examples.masked.any():
         return 1.0
     share = settings.anomalous_share * examples.masks[examples.masked].float().mean().item()

@@ -1,4 +1,5 @@
-"""Generated anomalies for PRNet (METHOD.md section 4): noise-shaped pastes of textures, and perturbations that stay in the distribution.
+"""Generated anomalies for PRNet (docs/method.md section 4): noise-shaped pastes of textures, and
+perturbations that stay in the distribution.
 
 Everything is drawn and made on the CPU, so that a training sees the same pictures on every device.
 """
@@ -18,11 +19,14 @@ AREA = (0.005, 0.12)
 OPACITY = (0.3, 1.0)
 
 
-def generate(images: Tensor, generator: Generator, textures: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """images (n, 3, s, s) float in 0..255 -> the same with an anomaly each, and their masks (n, s, s) float in {0, 1}.
+def generate(
+    images: Tensor, generator: Generator, textures: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """images (n, 3, s, s) float in 0..255 -> the same with an anomaly each, and their masks (n, s,
+    s) float in {0, 1}.
 
-    Half are pastes of a texture (of `textures` (m, 3, s, s), or procedural), half perturbations: another place of the same image,
-    mirrored and shifted, which only its position gives away.
+    Half are pastes of a texture (of `textures` (m, 3, s, s), or procedural), half perturbations:
+    another place of the same image, mirrored and shifted, which only its position gives away.
     """
     changed, masks = [], []
     for image in images:
@@ -33,7 +37,9 @@ def generate(images: Tensor, generator: Generator, textures: Tensor | None = Non
         elif textures is None:
             source = procedural_texture(size, generator)
         else:
-            source = _moved(textures[int(torch.randint(len(textures), (), generator=generator))], generator)
+            source = _moved(
+                textures[int(torch.randint(len(textures), (), generator=generator))], generator
+            )
         weight = mask * _uniform(generator, *OPACITY)
         changed.append(image + weight * (source - image))
         masks.append(mask)
@@ -41,8 +47,12 @@ def generate(images: Tensor, generator: Generator, textures: Tensor | None = Non
 
 
 def noise_shape(size: int, generator: Generator) -> Tensor:
-    """A mask (size, size) float in {0, 1}: where fractal noise under a round window is highest, AREA of the picture."""
-    noise = fractal_noise(size, generator, cells=2 ** int(torch.randint(1, 6, (), generator=generator)))
+    """A mask (size, size) float in {0, 1}: where fractal noise under a round window is highest,
+    AREA of the picture.
+    """
+    noise = fractal_noise(
+        size, generator, cells=2 ** int(torch.randint(1, 6, (), generator=generator))
+    )
     axis = (torch.arange(size) + 0.5) / size
     row, column = _uniform(generator, 0.1, 0.9), _uniform(generator, 0.1, 0.9)
     reach = _uniform(generator, 0.1, 0.35)
@@ -53,18 +63,27 @@ def noise_shape(size: int, generator: Generator) -> Tensor:
 
 
 def fractal_noise(size: int, generator: Generator, *, cells: int, octaves: int = 3) -> Tensor:
-    """Noise (size, size) of mean about 0 and deviation about 1: octaves of a random lattice, each interpolated by cubics."""
+    """Noise (size, size) of mean about 0 and deviation about 1: octaves of a random lattice, each
+    interpolated by cubics.
+    """
     total = torch.zeros(size, size)
     for octave in range(octaves):
-        lattice = torch.randn((1, 1, cells * 2**octave + 1, cells * 2**octave + 1), generator=generator)
-        total += 0.5**octave * F.interpolate(lattice, size=(size, size), mode="bicubic", align_corners=True)[0, 0]
+        lattice = torch.randn(
+            (1, 1, cells * 2**octave + 1, cells * 2**octave + 1), generator=generator
+        )
+        total += (
+            0.5**octave
+            * F.interpolate(lattice, size=(size, size), mode="bicubic", align_corners=True)[0, 0]
+        )
     return total / total.std().clamp(min=1e-6)
 
 
 def procedural_texture(size: int, generator: Generator) -> Tensor:
     """A texture (3, size, size) in 0..255: clouds, stripes or spots between two random colours."""
     kind = int(torch.randint(3, (), generator=generator))
-    noise = fractal_noise(size, generator, cells=2 ** int(torch.randint(2, 6, (), generator=generator)))
+    noise = fractal_noise(
+        size, generator, cells=2 ** int(torch.randint(2, 6, (), generator=generator))
+    )
     axis = torch.arange(size) / size
     if kind == 0:
         level = torch.sigmoid(1.5 * noise)
@@ -81,23 +100,39 @@ def procedural_texture(size: int, generator: Generator) -> Tensor:
 def read_textures(folder: Path, size: int) -> Tensor:
     """The folder's images (m, 3, size, size) float in 0..255, in the order of their names.
 
-    Raises UsageError where there is no such folder or no image in it, DataError for a file that cannot be read.
+    Raises UsageError where there is no such folder or no image in it, DataError for a file that
+    cannot be read.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
+    paths = (
+        sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+        if folder.is_dir()
+        else []
+    )
     if not paths:
-        raise UsageError(f"textures: no image in {folder}; give a folder of PNG or JPEG files, or leave the setting out")
+        raise UsageError(
+            f"textures: no image in {folder}; give a folder of PNG or JPEG files, or leave the"
+            " setting out"
+        )
     pictures = []
     for path in paths:
         try:
-            picture = torch.from_numpy(np.asarray(read_image(path)).copy()).permute(2, 0, 1)[None].float()
+            picture = (
+                torch.from_numpy(np.asarray(read_image(path)).copy()).permute(2, 0, 1)[None].float()
+            )
         except DataError as error:
             raise DataError(f"textures: {error}") from None
-        pictures.append(F.interpolate(picture, size=(size, size), mode="bilinear", antialias=True, align_corners=False)[0])
+        pictures.append(
+            F.interpolate(
+                picture, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+            )[0]
+        )
     return torch.stack(pictures)
 
 
 def _moved(image: Tensor, generator: Generator) -> Tensor:
-    """Rolled by a third to two thirds of its size, mirrored at random and a little brighter or darker."""
+    """Rolled by a third to two thirds of its size, mirrored at random and a little brighter or
+    darker.
+    """
     size = image.shape[-1]
     shift = [round(size * _uniform(generator, 1 / 3, 2 / 3)) for _ in range(2)]
     turned = image.roll(shift, dims=(1, 2))

@@ -1,4 +1,4 @@
-"""The three auxiliary losses, L = 10·L_cls + L_segm + L_recon (METHOD.md section 3)."""
+"""The three auxiliary losses, L = 10·L_cls + L_segm + L_recon (docs/method.md section 3)."""
 
 from typing import Any
 
@@ -6,28 +6,41 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks.unet import Predictions
+from apc_bench.settings.detectors import ApcSettings
 
 TASKS = ("classification", "segmentation", "reconstruction")
 FOCAL_GAMMA = 2.0
 
 
 def task_losses(
-    predicted: Predictions, images: Tensor, masks: Tensor, anomalous: Tensor, masked: Tensor, settings: ApcSettings, positive_weight: float
+    predicted: Predictions,
+    images: Tensor,
+    masks: Tensor,
+    anomalous: Tensor,
+    masked: Tensor,
+    settings: ApcSettings,
+    positive_weight: float,
 ) -> dict[str, Tensor]:
     """The losses of the tasks that are switched on, unweighted.
 
-    images (n, 3, h, w) normalised; masks (n, h, w) float, 1 anomalous; anomalous (n,) bool; masked (n,) bool: whether the image's mask is
-    known (true for normal images, whose mask is empty). `positive_weight` multiplies anomalous pixels in the cross-entropy.
+    images (n, 3, h, w) normalised; masks (n, h, w) float, 1 anomalous; anomalous (n,) bool; masked
+    (n,) bool: whether the image's mask is known (true for normal images, whose mask is empty).
+    `positive_weight` multiplies anomalous pixels in the cross-entropy.
     """
     losses = {}
     if settings.losses.classification:
-        losses["classification"] = F.binary_cross_entropy_with_logits(predicted.classes.float(), anomalous.float())
+        losses["classification"] = F.binary_cross_entropy_with_logits(
+            predicted.classes.float(), anomalous.float()
+        )
     if settings.losses.segmentation:
-        losses["segmentation"] = _segmentation(predicted.masks.float(), masks, masked, settings, positive_weight)
+        losses["segmentation"] = _segmentation(
+            predicted.masks.float(), masks, masked, settings, positive_weight
+        )
     if settings.losses.reconstruction:
-        losses["reconstruction"] = _reconstruction(predicted.images.float(), images, masks, anomalous & ~masked, settings)
+        losses["reconstruction"] = _reconstruction(
+            predicted.images.float(), images, masks, anomalous & ~masked, settings
+        )
     return losses
 
 
@@ -37,19 +50,29 @@ def total_loss(losses: dict[str, Tensor], settings: ApcSettings) -> Tensor:
     return torch.stack([weights[task] * loss for task, loss in losses.items()]).sum()
 
 
-def _segmentation(logits: Tensor, masks: Tensor, masked: Tensor, settings: ApcSettings, positive_weight: float) -> Tensor:
-    """Mean over the pixels of images whose mask is known; an anomalous image without one has no place here."""
+def _segmentation(
+    logits: Tensor, masks: Tensor, masked: Tensor, settings: ApcSettings, positive_weight: float
+) -> Tensor:
+    """Mean over the pixels of images whose mask is known; an anomalous image without one has no
+    place here.
+    """
     if settings.segmentation_loss == "focal":
         entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
         pixels = entropy * (1 - torch.exp(-entropy)) ** FOCAL_GAMMA
     else:
         weight = torch.full((), positive_weight, device=logits.device)
-        pixels = F.binary_cross_entropy_with_logits(logits, masks, reduction="none", pos_weight=weight)
+        pixels = F.binary_cross_entropy_with_logits(
+            logits, masks, reduction="none", pos_weight=weight
+        )
     return _mean_where(pixels, masked[:, None, None])
 
 
-def _reconstruction(predicted: Tensor, images: Tensor, masks: Tensor, unknown: Tensor, settings: ApcSettings) -> Tensor:
-    """Mean squared error on all images; with `normal_pixels` only where nothing is anomalous, images of unknown mask left out."""
+def _reconstruction(
+    predicted: Tensor, images: Tensor, masks: Tensor, unknown: Tensor, settings: ApcSettings
+) -> Tensor:
+    """Mean squared error on all images; with `normal_pixels` only where nothing is anomalous,
+    images of unknown mask left out.
+    """
     error = (predicted - images).square().mean(dim=1)
     if settings.reconstruct == "all":
         return error.mean()

@@ -1,10 +1,12 @@
-"""A small classifier of patch features: anomalous patches of the drawn images against normal ones (APC+, this project's own)."""
+"""A small classifier of patch features: anomalous patches of the drawn images against normal ones
+(APC+, this project's own).
+"""
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from apc_bench.detector_settings import ApcPlusSettings
+from apc_bench.settings.detectors import ApcPlusSettings
 
 ANOMALOUS, NORMAL = 128, 512
 """Patches of a batch."""
@@ -12,7 +14,9 @@ DROPOUT = 0.3
 
 
 class PatchClassifier(nn.Module):
-    """Standardises patch features with the normal patches' statistics, then a perceptron of one hidden layer gives a logit for each."""
+    """Standardises patch features with the normal patches' statistics, then a perceptron of one
+    hidden layer gives a logit for each.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -21,10 +25,14 @@ class PatchClassifier(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("deviation", torch.ones(dimension))
-        self.layers = nn.Sequential(nn.Linear(dimension, width), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(width, 1))
+        self.layers = nn.Sequential(
+            nn.Linear(dimension, width), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(width, 1)
+        )
 
     def standardise(self, features: Tensor) -> Tensor:
-        """features (…, dimension) -> the same, each dimension of mean 0 and deviation 1 over the normal patches."""
+        """features (…, dimension) -> the same, each dimension of mean 0 and deviation 1 over the
+        normal patches.
+        """
         return (features - self.mean) / self.deviation
 
     def forward(self, features: Tensor) -> Tensor:
@@ -33,10 +41,14 @@ class PatchClassifier(nn.Module):
         return logits
 
 
-def train_classifier(normal: Tensor, anomalous: Tensor, settings: ApcPlusSettings, *, seed: int) -> tuple[PatchClassifier, list[float]]:
-    """Trains on patches normal (m, d) and anomalous (k, d), both at least one, of one device; returns it and the loss at each step.
+def train_classifier(
+    normal: Tensor, anomalous: Tensor, settings: ApcPlusSettings, *, seed: int
+) -> tuple[PatchClassifier, list[float]]:
+    """Trains on patches normal (m, d) and anomalous (k, d), both at least one, of one device;
+    returns it and the loss at each step.
 
-    Balanced batches with noise on the standardised features, AdamW, binary cross-entropy. Draws come from the CPU, whatever the device.
+    Balanced batches with noise on the standardised features, AdamW, binary cross-entropy. Draws
+    come from the CPU, whatever the device.
     """
     device, dimension = normal.device, normal.shape[1]
     with torch.random.fork_rng(devices=[]):
@@ -45,14 +57,32 @@ def train_classifier(normal: Tensor, anomalous: Tensor, settings: ApcPlusSetting
         generator = Generator().manual_seed(seed)
         classifier.mean.copy_(normal.mean(dim=0))
         classifier.deviation.copy_(normal.std(dim=0, correction=0).clamp(min=1e-6))
-        optimiser = torch.optim.AdamW(classifier.layers.parameters(), lr=settings.classifier_rate, weight_decay=settings.classifier_decay)
+        optimiser = torch.optim.AdamW(
+            classifier.layers.parameters(),
+            lr=settings.classifier_rate,
+            weight_decay=settings.classifier_decay,
+        )
         target = torch.cat([torch.ones(ANOMALOUS), torch.zeros(NORMAL)]).to(device)
         losses = []
         for _ in range(settings.classifier_steps):
-            rows = [torch.randint(len(part), (count,), generator=generator) for part, count in ((anomalous, ANOMALOUS), (normal, NORMAL))]
-            batch = classifier.standardise(torch.cat([part[row.to(device)] for part, row in zip((anomalous, normal), rows, strict=True)]))
-            noise = settings.classifier_noise * torch.randn(batch.shape, generator=generator).to(device)
-            loss = F.binary_cross_entropy_with_logits(classifier.layers(batch + noise)[:, 0], target)
+            rows = [
+                torch.randint(len(part), (count,), generator=generator)
+                for part, count in ((anomalous, ANOMALOUS), (normal, NORMAL))
+            ]
+            batch = classifier.standardise(
+                torch.cat(
+                    [
+                        part[row.to(device)]
+                        for part, row in zip((anomalous, normal), rows, strict=True)
+                    ]
+                )
+            )
+            noise = settings.classifier_noise * torch.randn(batch.shape, generator=generator).to(
+                device
+            )
+            loss = F.binary_cross_entropy_with_logits(
+                classifier.layers(batch + noise)[:, 0], target
+            )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -1,4 +1,6 @@
-"""PRNet's network (METHOD.md section 4): fusion of resolutions, multi-size self-attention and a U-shaped decoder on frozen stages."""
+"""PRNet's network (docs/method.md section 4): fusion of resolutions, multi-size self-attention and
+a U-shaped decoder on frozen stages.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,23 +8,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from apc_bench.detector_settings import PRNetSettings
 from apc_bench.networks.prototypes import residual
+from apc_bench.settings.detectors import PRNetSettings
 
 SIZES = (1, 2, 4, 8)
 """Tokens along a side: patches of H, H/2, H/4 and H/8, one group of channels each."""
 
 
 class Fusion(nn.Module):
-    """Exchange between resolutions: every stage receives the sum of all stages, each brought to its width and size.
+    """Exchange between resolutions: every stage receives the sum of all stages, each brought to its
+    width and size.
 
-    What comes from other stages starts at zero and is learned from there: a short training is not spent on undoing random mixtures [ours].
+    What comes from other stages starts at zero and is learned from there: a short training is not
+    spent on undoing random mixtures [ours].
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.paths = nn.ModuleList(
-            nn.ModuleList(_path(channels, source, target) for source in range(len(channels))) for target in range(len(channels))
+            nn.ModuleList(_path(channels, source, target) for source in range(len(channels)))
+            for target in range(len(channels))
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -30,20 +35,26 @@ class Fusion(nn.Module):
         fused = []
         for target, paths in zip(maps, self.paths, strict=True):
             assert isinstance(paths, nn.ModuleList)
-            parts = [_resized(path(source), target) for path, source in zip(paths, maps, strict=True)]
+            parts = [
+                _resized(path(source), target) for path, source in zip(paths, maps, strict=True)
+            ]
             fused.append(F.relu(torch.stack(parts).sum(dim=0)))
         return fused
 
 
 class MultiSizeAttention(nn.Module):
-    """Self-attention between patches of four sizes, one quarter of the channels each; depth-wise projections, residual connections.
+    """Self-attention between patches of four sizes, one quarter of the channels each; depth-wise
+    projections, residual connections.
 
-    A token is a patch, flattened with its channels; a side that the number of tokens does not divide is padded with zeros.
+    A token is a patch, flattened with its channels; a side that the number of tokens does not
+    divide is padded with zeros.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.queries, self.keys, self.values = (nn.Conv2d(channels, channels, 3, padding=1, groups=channels) for _ in range(3))
+        self.queries, self.keys, self.values = (
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels) for _ in range(3)
+        )
         scale = nn.BatchNorm2d(channels)
         nn.init.zeros_(scale.weight)  # starts as nothing, as what comes from other stages does
         self.out = nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), scale)
@@ -56,14 +67,21 @@ class MultiSizeAttention(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(n, channels, h, w) -> the same shape."""
-        groups = [torch.tensor_split(part(maps), len(SIZES), dim=1) for part in (self.queries, self.keys, self.values)]
-        attended = [attend(*group, tokens=tokens) for *group, tokens in zip(*groups, SIZES, strict=True)]
+        groups = [
+            torch.tensor_split(part(maps), len(SIZES), dim=1)
+            for part in (self.queries, self.keys, self.values)
+        ]
+        attended = [
+            attend(*group, tokens=tokens) for *group, tokens in zip(*groups, SIZES, strict=True)
+        ]
         maps = maps + self.out(torch.cat(attended, dim=1))
         return torch.add(maps, self.after(maps))
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, *, tokens: int) -> Tensor:
-    """Scaled dot-product attention between the `tokens` × `tokens` patches of maps (n, c, h, w), at most one a pixel -> (n, c, h, w)."""
+    """Scaled dot-product attention between the `tokens` × `tokens` patches of maps (n, c, h, w), at
+    most one a pixel -> (n, c, h, w).
+    """
     count, channels, height, width = queries.shape
     rows, columns = min(tokens, height), min(tokens, width)
     tall, wide = -(-height // rows), -(-width // columns)
@@ -71,7 +89,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, *, tokens: int) -> Ten
 
     def patches(maps: Tensor) -> Tensor:
         parts = F.pad(maps, padding).reshape(count, channels, rows, tall, columns, wide)
-        return parts.permute(0, 2, 4, 1, 3, 5).reshape(count, rows * columns, channels * tall * wide)
+        return parts.permute(0, 2, 4, 1, 3, 5).reshape(
+            count, rows * columns, channels * tall * wide
+        )
 
     found = F.scaled_dot_product_attention(patches(queries), patches(keys), patches(values))
     found = found.reshape(count, rows, columns, channels, tall, wide).permute(0, 3, 1, 4, 2, 5)
@@ -79,12 +99,21 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, *, tokens: int) -> Ten
 
 
 class PRNet(nn.Module):
-    """Stages of a frozen backbone -> the mask's logits at the input's size. The decoder starts at `deepest`, the backbone's last stage.
+    """Stages of a frozen backbone -> the mask's logits at the input's size. The decoder starts at
+    `deepest`, the backbone's last stage.
 
-    Switches of the settings leave out residuals, attention and fusion; without all three it is a plain U-Net on frozen features.
+    Switches of the settings leave out residuals, attention and fusion; without all three it is a
+    plain U-Net on frozen features.
     """
 
-    def __init__(self, channels: Mapping[str, int], centres: Mapping[str, Tensor], settings: PRNetSettings, *, deepest: str) -> None:
+    def __init__(
+        self,
+        channels: Mapping[str, int],
+        centres: Mapping[str, Tensor],
+        settings: PRNetSettings,
+        *,
+        deepest: str,
+    ) -> None:
         """`channels`: of the backbone's stages; `centres`: prototypes (k, c, h, w) by stage."""
         super().__init__()
         self.settings, self.deepest = settings, deepest
@@ -95,7 +124,9 @@ class PRNet(nn.Module):
         self.fuse_residuals = Fusion(own) if settings.fusion and settings.residuals else None
         wide = [(1 + settings.residuals) * width for width in own]
         depth = settings.attention_layers if settings.attention else 0
-        self.attention = nn.ModuleList(nn.Sequential(*(MultiSizeAttention(width) for _ in range(depth))) for width in wide)
+        self.attention = nn.ModuleList(
+            nn.Sequential(*(MultiSizeAttention(width) for _ in range(depth))) for width in wide
+        )
         self.fuse_attended = Fusion(wide) if settings.fusion else None
         self.joins = nn.ModuleList()
         above = channels[deepest] if deepest not in settings.layers else 0
@@ -110,7 +141,8 @@ class PRNet(nn.Module):
         features = self.fuse_features(maps) if self.fuse_features else maps
         if self.settings.residuals:
             differences = [
-                residual(one, self.get_buffer(f"centres_{layer}")) for layer, one in zip(self.settings.layers, maps, strict=True)
+                residual(one, self.get_buffer(f"centres_{layer}"))
+                for layer, one in zip(self.settings.layers, maps, strict=True)
             ]
             differences = self.fuse_residuals(differences) if self.fuse_residuals else differences
             features = [torch.cat(pair, dim=1) for pair in zip(features, differences, strict=True)]
@@ -118,14 +150,20 @@ class PRNet(nn.Module):
         attended = self.fuse_attended(attended) if self.fuse_attended else attended
         decoded = stages[self.deepest] if self.deepest not in self.settings.layers else None
         for join, one in zip(self.joins, reversed(attended), strict=True):
-            decoded = join(one if decoded is None else torch.cat([_resized(decoded, one), one], dim=1))
+            decoded = join(
+                one if decoded is None else torch.cat([_resized(decoded, one), one], dim=1)
+            )
         assert decoded is not None
-        logits: Tensor = self.last(F.interpolate(decoded, size=size, mode="bilinear", align_corners=False))[:, 0]
+        logits: Tensor = self.last(
+            F.interpolate(decoded, size=size, mode="bilinear", align_corners=False)
+        )[:, 0]
         return logits
 
 
 def _path(channels: Sequence[int], source: int, target: int) -> nn.Module:
-    """From one stage to another: 1×1 up, strided 3×3 down, nothing but the map itself within a stage."""
+    """From one stage to another: 1×1 up, strided 3×3 down, nothing but the map itself within a
+    stage.
+    """
     if source == target:
         return nn.Identity()
     layers: list[nn.Module] = []
@@ -136,7 +174,10 @@ def _path(channels: Sequence[int], source: int, target: int) -> nn.Module:
         layers += [nn.ReLU(inplace=True)] if step + 1 < target - source else []
         width = out
     if source > target:
-        layers = [nn.Conv2d(width, channels[target], 1, bias=False), nn.BatchNorm2d(channels[target])]
+        layers = [
+            nn.Conv2d(width, channels[target], 1, bias=False),
+            nn.BatchNorm2d(channels[target]),
+        ]
     last = layers[-1]
     assert isinstance(last, nn.BatchNorm2d)
     nn.init.zeros_(last.weight)
@@ -144,7 +185,11 @@ def _path(channels: Sequence[int], source: int, target: int) -> nn.Module:
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 def _resized(maps: Tensor, like: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Training PRNet on drawn and generated anomalies (METHOD.md section 4). Fixed length: no selection of any kind."""
+"""Training PRNet on drawn and generated anomalies (docs/method.md section 4). Fixed length: no
+selection of any kind.
+"""
 
 import math
 import time
@@ -9,7 +11,6 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from apc_bench.detector_settings import PRNetSettings
 from apc_bench.errors import TrainingError
 from apc_bench.networks.augment import augment, draw
 from apc_bench.networks.backbones import Backbone, normalise
@@ -18,20 +19,25 @@ from apc_bench.networks.finetune import TrainingStep
 from apc_bench.networks.generated import generate, read_textures
 from apc_bench.networks.prnet import PRNet
 from apc_bench.networks.prototypes import prototypes
+from apc_bench.settings.detectors import PRNetSettings
 
 BATCH = 16
 CHECKED_EVERY = 20
 
 
 def build_prnet(backbone: Backbone, normal: Tensor, settings: PRNetSettings, *, seed: int) -> PRNet:
-    """An untrained PRNet on the device of `normal` (n, 3, s, s) uint8, with the prototypes of these normal images."""
+    """An untrained PRNet on the device of `normal` (n, 3, s, s) uint8, with the prototypes of these
+    normal images.
+    """
     maps: dict[str, list[Tensor]] = {layer: [] for layer in settings.layers}
     for start in range(0, len(normal), BATCH):
         stages = frozen_stages(backbone, normal[start : start + BATCH].float())
         for layer, found in maps.items():
             found.append(stages[layer].cpu())
     share = settings.prototype_share if settings.prototypes == "k_means" else 1 / len(normal)
-    centres = {layer: prototypes(torch.cat(found), share, seed=seed) for layer, found in maps.items()}
+    centres = {
+        layer: prototypes(torch.cat(found), share, seed=seed) for layer, found in maps.items()
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PRNet(backbone.channels, centres, settings, deepest=backbone.stages[-1])
@@ -45,16 +51,23 @@ def frozen_stages(backbone: Backbone, images: Tensor) -> dict[str, Tensor]:
 
 
 def train_prnet(
-    backbone: Backbone, examples: Examples, settings: PRNetSettings, *, seed: int, mixed_precision: bool
+    backbone: Backbone,
+    examples: Examples,
+    settings: PRNetSettings,
+    *,
+    seed: int,
+    mixed_precision: bool,
 ) -> tuple[PRNet, list[TrainingStep]]:
     """PRNet trained on the examples, and its training curves (`segmentation`: the whole loss).
 
-    Adam with a cosine schedule over `settings.steps`. Deterministic for a seed, a device class and a number of threads.
-    Raises TrainingError when the loss stops being finite.
+    Adam with a cosine schedule over `settings.steps`. Deterministic for a seed, a device class and
+    a number of threads. Raises TrainingError when the loss stops being finite.
     """
     device = examples.normal.device
     network = build_prnet(backbone, examples.normal, settings, seed=seed).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
+    )
     batch = _batches(examples, settings, Generator().manual_seed(seed))
     started = time.perf_counter()
     lines = []
@@ -71,13 +84,19 @@ def train_prnet(
         optimiser.step()
         value = loss.item()
         if not math.isfinite(value):
-            raise TrainingError(f"PRNet's training diverged: the loss is {value} after {step + 1} steps; lower rate")
-        lines.append(TrainingStep(step, value, None, value, None, rate, time.perf_counter() - started))
+            raise TrainingError(
+                f"PRNet's training diverged: the loss is {value} after {step + 1} steps; lower rate"
+            )
+        lines.append(
+            TrainingStep(step, value, None, value, None, rate, time.perf_counter() - started)
+        )
     return network.eval(), lines
 
 
 def prnet_loss(logits: Tensor, masks: Tensor, settings: PRNetSettings) -> Tensor:
-    """Smooth L1 between probability and mask plus λ · focal loss, each the mean over pixels. logits, masks (n, h, w)."""
+    """Smooth L1 between probability and mask plus λ · focal loss, each the mean over pixels.
+    logits, masks (n, h, w).
+    """
     smooth = F.smooth_l1_loss(torch.sigmoid(logits), masks)
     entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
     alpha = settings.focal_alpha * masks + (1 - settings.focal_alpha) * (1 - masks)
@@ -85,11 +104,17 @@ def prnet_loss(logits: Tensor, masks: Tensor, settings: PRNetSettings) -> Tensor
     return smooth + settings.focal_weight * focal.mean()
 
 
-def _batches(examples: Examples, settings: PRNetSettings, generator: Generator) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Draws a batch at each call: images (n, 3, s, s) float in 0..255 and masks (n, s, s), on the CPU. Anomalous ones come first."""
+def _batches(
+    examples: Examples, settings: PRNetSettings, generator: Generator
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """Draws a batch at each call: images (n, 3, s, s) float in 0..255 and masks (n, s, s), on the
+    CPU. Anomalous ones come first.
+    """
     normal, known = examples.normal.cpu(), examples.masked.cpu()
     drawn, masks = examples.anomalous.cpu()[known], examples.masks.cpu()[known].float()
-    textures = read_textures(Path(settings.textures), normal.shape[-1]) if settings.textures else None
+    textures = (
+        read_textures(Path(settings.textures), normal.shape[-1]) if settings.textures else None
+    )
     few = min(max(1, round(settings.batch * settings.anomalous_share)), settings.batch - 1)
     made = few if not len(drawn) else min(few, round(few * settings.generated))
 
@@ -99,9 +124,13 @@ def _batches(examples: Examples, settings: PRNetSettings, generator: Generator) 
     def batch() -> tuple[Tensor, Tensor]:
         real = rows(few - made, len(drawn)) if few > made else torch.zeros(0, dtype=torch.int64)
         others = normal[rows(settings.batch - few + made, len(normal))].float()
-        changed, shapes = generate(others[:made], generator, textures) if made else (others[:0], masks[:0])
+        changed, shapes = (
+            generate(others[:made], generator, textures) if made else (others[:0], masks[:0])
+        )
         images = torch.cat([drawn[real].float(), changed, others[made:]])
-        truth = torch.cat([masks[real], shapes, torch.zeros(settings.batch - few, *masks.shape[1:])])
+        truth = torch.cat(
+            [masks[real], shapes, torch.zeros(settings.batch - few, *masks.shape[1:])]
+        )
         return augment(images, truth, draw(settings.batch, settings, generator))
 
     return batch

@@ -1,4 +1,6 @@
-"""A step of a computation on a GPU, recorded once and replayed: its thousands of small kernels cost more to launch than to run."""
+"""A step of a computation on a GPU, recorded once and replayed: its thousands of small kernels cost
+more to launch than to run.
+"""
 
 from collections.abc import Callable
 
@@ -9,11 +11,12 @@ EAGER = 3
 
 
 class Replayed:
-    """Calls `step(*tensors) -> tensor` as it is for the first few times, which also lets libraries set themselves up; then records a CUDA
-    graph of it and replays that, with the same kernels and so the same numbers.
+    """Calls `step(*tensors) -> tensor` as it is for the first few times, which also lets libraries
+    set themselves up; then records a CUDA graph of it and replays that, with the same kernels and
+    so the same numbers.
 
-    `step` must read nothing that changes but its inputs and tensors that it changes in place, have inputs of fixed shapes, and wait for
-    nothing (`item`, copies from or to the CPU).
+    `step` must read nothing that changes but its inputs and tensors that it changes in place, have
+    inputs of fixed shapes, and wait for nothing (`item`, copies from or to the CPU).
     """
 
     def __init__(self, step: Callable[..., Tensor]) -> None:

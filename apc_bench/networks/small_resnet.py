@@ -1,17 +1,22 @@
-"""The `builtin` backbone's network: a small residual network with torchvision's names, so that everything that reads stages works on it."""
+"""The `builtin` backbone's network: a small residual network with torchvision's names, so that
+everything that reads stages works on it.
+"""
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, conv1x1
 
 
 class SmallResNet(nn.Module):
-    """A ResNet of basic blocks with stem, layer1, layer2 and layer3 (strides 2, 4, 8 and 16 of the input) and no layer4.
+    """A ResNet of basic blocks with stem, layer1, layer2 and layer3 (strides 2, 4, 8 and 16 of the
+    input) and no layer4.
 
-    `widths` are the channels of layer1 to layer3, `blocks` their depths; the stem has `widths[0]` channels. With the
-    defaults about 0.7 million parameters, 1.4 MB in float16.
+    `widths` are the channels of layer1 to layer3, `blocks` their depths; the stem has `widths[0]`
+    channels. With the defaults about 0.7 million parameters, 1.4 MB in float16.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (2, 2, 2)) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (2, 2, 2)
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, widths[0], kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])

@@ -1,4 +1,6 @@
-"""The U-Net-style decoder and the three heads that an extractor wears while it is fine-tuned (METHOD.md section 3); dropped at test time."""
+"""The U-Net-style decoder and the three heads that an extractor wears while it is fine-tuned
+(docs/method.md section 3); dropped at test time.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ SKIPS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Of n images of h × w pixels: class logits (n,), mask logits (n, h, w), reconstructions (n, 3, h, w) in normalised image space."""
+    """Of n images of h × w pixels: class logits (n,), mask logits (n, h, w), reconstructions (n, 3,
+    h, w) in normalised image space.
+    """
 
     classes: Tensor
     masks: Tensor
@@ -27,14 +31,18 @@ class Predictions:
 
 
 class UNet(nn.Module):
-    """Backbone, decoder of transposed convolutions, and heads for classification, segmentation and reconstruction.
+    """Backbone, decoder of transposed convolutions, and heads for classification, segmentation and
+    reconstruction.
 
-    Each step up halves the channels of the deeper stage, joins the next shallower stage of the backbone and convolves; the last one
-    reaches the input's size. For ResNet-50 at 224 px: 2048×7×7 → 1024 + layer3 → 512 → 256 + layer2 → 256 → 128 + layer1 → 128 →
-    64 + stem → 64 → 32×224×224. A backbone without layer4 starts at its deepest stage, which is then not the paper's APC.
+    Each step up halves the channels of the deeper stage, joins the next shallower stage of the
+    backbone and convolves; the last one reaches the input's size. For ResNet-50 at 224 px: 2048×7×7
+    → 1024 + layer3 → 512 → 256 + layer2 → 256 → 128 + layer1 → 128 → 64 + stem → 64 → 32×224×224. A
+    backbone without layer4 starts at its deepest stage, which is then not the paper's APC.
     """
 
-    def __init__(self, backbone: Backbone, *, skips: Literal["all", "deep", "none"] = "all") -> None:
+    def __init__(
+        self, backbone: Backbone, *, skips: Literal["all", "deep", "none"] = "all"
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.deepest = backbone.stages[-1]
@@ -47,9 +55,13 @@ class UNet(nn.Module):
             up = channels // 2
             self.ups[stage] = nn.ConvTranspose2d(channels, up, kernel_size=2, stride=2)
             channels = min(up, JOINED_MAX)
-            self.joins[stage] = _block(up + (backbone.channels[stage] if stage in self.joined else 0), channels)
+            self.joins[stage] = _block(
+                up + (backbone.channels[stage] if stage in self.joined else 0), channels
+            )
         self.last = nn.Sequential(
-            nn.ConvTranspose2d(channels, channels // 2, 2, stride=2), nn.BatchNorm2d(channels // 2), nn.ReLU(inplace=True)
+            nn.ConvTranspose2d(channels, channels // 2, 2, stride=2),
+            nn.BatchNorm2d(channels // 2),
+            nn.ReLU(inplace=True),
         )
         self.segmentation = nn.Conv2d(channels // 2, 1, kernel_size=1)
         self.reconstruction = nn.Conv2d(channels // 2, 3, kernel_size=1)
@@ -62,7 +74,9 @@ class UNet(nn.Module):
         for stage in self.shallower:
             skip = stages[stage]
             decoded = _crop(self.ups[stage](decoded), skip)
-            decoded = self.joins[stage](torch.cat([decoded, skip], dim=1) if stage in self.joined else decoded)
+            decoded = self.joins[stage](
+                torch.cat([decoded, skip], dim=1) if stage in self.joined else decoded
+            )
         decoded = _crop(self.last(decoded), images)
         return Predictions(classes, self.segmentation(decoded)[:, 0], self.reconstruction(decoded))
 
@@ -73,7 +87,11 @@ class UNet(nn.Module):
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 def _crop(larger: Tensor, like: Tensor) -> Tensor:

@@ -1,8 +1,17 @@
-"""What a run found, for people: tables, plots, a gallery and a page, made of the run's files (and of the images, where they are at hand)."""
+"""What a run found, for people: tables, plots, a gallery and a page, made of the run's files (and
+of the images, where they are at hand).
+"""
 
-from apc_bench.report.aggregate import read_results
-from apc_bench.report.answer import answers, sentences
-from apc_bench.report.folders import reports_folder
 from apc_bench.report.write import terminal_table, write_report
+from apc_bench.results.aggregate import read_results
+from apc_bench.results.folders import reports_folder
+from apc_bench.tables.crossfit_summary import answers, sentences
 
-__all__ = ["answers", "read_results", "reports_folder", "sentences", "terminal_table", "write_report"]
+__all__ = [
+    "answers",
+    "read_results",
+    "reports_folder",
+    "sentences",
+    "terminal_table",
+    "write_report",
+]

@@ -1,4 +1,6 @@
-"""Pictures as data addresses, so that a page holds them itself. Small on purpose: a page has thousands."""
+"""Pictures as data addresses, so that a page holds them itself. Small on purpose: a page has
+thousands.
+"""
 
 import base64
 import io
@@ -9,13 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from apc_bench.report.shown import COLOURS, HIGH, LOW
+from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW
 
 SIDE_MAX = 176
 """Pixels of a photo or mask in a page."""
 
 CELLS_MAX = 64
-"""Cells a side of a map in a page; a finer map keeps the largest value of what falls together, so that no small defect vanishes."""
+"""Cells a side of a map in a page; a finer map keeps the largest value of what falls together, so
+that no small defect vanishes.
+"""
 
 LEVELS = 64
 
@@ -30,10 +34,17 @@ def photo(picture: RGB, side: int = SIDE_MAX) -> str:
 
 
 def map_picture(scaled: NDArray[np.float32]) -> str:
-    """A scaled map (rows, columns) in the report's colours, a pixel a cell; the browser draws it larger, smoothly."""
+    """A scaled map (rows, columns) in the report's colours, a pixel a cell; the browser draws it
+    larger, smoothly.
+    """
     part = np.clip((_coarser(scaled) - LOW) / (HIGH - LOW), 0, 1)
     image = Image.fromarray(np.rint(part * (LEVELS - 1)).astype(np.uint8))
-    image.putpalette((colormaps[COLOURS](np.linspace(0, 1, LEVELS))[:, :3] * 255).round().astype(np.uint8).tobytes())
+    image.putpalette(
+        (colormaps[COLOURS](np.linspace(0, 1, LEVELS))[:, :3] * 255)
+        .round()
+        .astype(np.uint8)
+        .tobytes()
+    )
     return _address(image, "png", bits=8)
 
 

@@ -1,4 +1,6 @@
-"""Per category a grid of test images with their masks and the maps of the systems, on one colour scale."""
+"""Per category a grid of test images with their masks and the maps of the systems, on one colour
+scale.
+"""
 
 import textwrap
 from collections.abc import Sequence
@@ -13,30 +15,47 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from apc_bench.datasets.images import Geometry
-from apc_bench.report.aggregate import Results, System
-from apc_bench.report.drawing import Drawing
-from apc_bench.report.figures import file_name, style
+from apc_bench.report.figure_style import file_name, style
+from apc_bench.report.parallel import Drawing
 from apc_bench.report.photos import Photos
+from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW, SCALE, Shown, read_shown
 from apc_bench.report.selection import RULE, Pick, pick
-from apc_bench.report.shown import COLOURS, HIGH, LOW, SCALE, Shown, read_shown
-from apc_bench.report.source import Source
+from apc_bench.results.aggregate import Results, System
+from apc_bench.results.source import Source
 
 MAPS_MAX = 3
 
 
 def gallery_drawings(results: Results, folder: Path, *, data: Path | None) -> dict[str, Drawing]:
-    """One PNG a category: category -> drawing. `data`: the dataset's folder, None where the images are not at hand."""
-    return {name: Drawing(partial(_category_gallery, name, data), folder, file_name(name), ("png",), 110) for name in results.categories}
+    """One PNG a category: category -> drawing. `data`: the dataset's folder, None where the images
+    are not at hand.
+    """
+    return {
+        name: Drawing(
+            partial(_category_gallery, name, data), folder, file_name(name), ("png",), 110
+        )
+        for name in results.categories
+    }
 
 
-def _category_gallery(category: str, data: Path | None, results: Results, run: Source) -> Figure | None:
+def _category_gallery(
+    category: str, data: Path | None, results: Results, run: Source
+) -> Figure | None:
     return gallery_figure(results, run, category, data=data)
 
 
-def gallery_figure(results: Results, run: Source, category: str, *, data: Path | None) -> Figure | None:
-    """The grid of one category, at the first seed and the largest number of shots; None where no system has maps that can be read."""
+def gallery_figure(
+    results: Results, run: Source, category: str, *, data: Path | None
+) -> Figure | None:
+    """The grid of one category, at the first seed and the largest number of shots; None where no
+    system has maps that can be read.
+    """
     seed = results.seeds[0]
-    shown = [entry for system in gallery_systems(results) if (entry := read_shown(results, run, system, category, seed))]
+    shown = [
+        entry
+        for system in gallery_systems(results)
+        if (entry := read_shown(results, run, system, category, seed))
+    ]
     if not shown:
         return None
     picks = pick(shown[-1].table, threshold=shown[-1].threshold)
@@ -57,8 +76,13 @@ def gallery_systems(results: Results) -> list[System]:
 def _draw(title: str, picks: Sequence[Pick], shown: Sequence[Shown], photos: Photos) -> Figure:
     width = 2.0 + 1.75 * (2 + len(shown)) + 0.6
     caption = textwrap.fill(f"{RULE}. {SCALE.format(one=_ones(shown))}.", int(width * 15))
-    figure = Figure(figsize=(width, 1.78 * len(picks) + 0.75 + 0.15 * len(caption.splitlines())), layout="constrained")
-    grid = figure.subplots(len(picks), 3 + len(shown), squeeze=False, width_ratios=[1.15] + [1] * (2 + len(shown)))
+    figure = Figure(
+        figsize=(width, 1.78 * len(picks) + 0.75 + 0.15 * len(caption.splitlines())),
+        layout="constrained",
+    )
+    grid = figure.subplots(
+        len(picks), 3 + len(shown), squeeze=False, width_ratios=[1.15] + [1] * (2 + len(shown))
+    )
     headings = ["", "Image", "Mask", *(textwrap.fill(entry.system.label, 18) for entry in shown)]
     for axis, heading in zip(grid[0], headings, strict=True):
         axis.set_title(heading, fontsize=9)
@@ -95,7 +119,14 @@ def _draw_row(row: Pick, axes: list[Axes], shown: Sequence[Shown], photos: Photo
     size = photos.geometry.image_size
     scores = "\n".join(_score(entry, row.image) for entry in shown)
     name = textwrap.fill(row.image.rsplit("/", 1)[-1], 24)
-    axes[0].text(0, 0.5, f"{row.why}\n{textwrap.fill(row.defect_type, 24)}\n{name}\n\n{scores}", fontsize=8, va="center", linespacing=1.3)
+    axes[0].text(
+        0,
+        0.5,
+        f"{row.why}\n{textwrap.fill(row.defect_type, 24)}\n{name}\n\n{scores}",
+        fontsize=8,
+        va="center",
+        linespacing=1.3,
+    )
     axes[0].set(xlim=(0, 1), ylim=(0, 1))
     _draw_picture(axes[1], image, size)
     _draw_picture(axes[2], mask, size)
@@ -104,7 +135,15 @@ def _draw_row(row: Pick, axes: list[Axes], shown: Sequence[Shown], photos: Photo
             _draw_picture(axis, "no map", size)
             continue
         extent = (-0.5, size - 0.5, size - 0.5, -0.5)
-        axis.imshow(entry.maps[row.image], cmap=COLOURS, vmin=LOW, vmax=HIGH, interpolation="bilinear", extent=extent, aspect="equal")
+        axis.imshow(
+            entry.maps[row.image],
+            cmap=COLOURS,
+            vmin=LOW,
+            vmax=HIGH,
+            interpolation="bilinear",
+            extent=extent,
+            aspect="equal",
+        )
         if not isinstance(mask, str) and mask.any():
             axis.contour(mask, levels=[0.5], colors="white", linewidths=0.9)
 
@@ -116,9 +155,19 @@ def _score(entry: Shown, image: str) -> str:
     return f"{title if len(title) <= 16 else title[:15] + '…'} {value:.2f}".replace(" -", " −")
 
 
-def _draw_picture(axis: Axes, picture: NDArray[np.uint8] | NDArray[np.bool_] | str, size: int) -> None:
+def _draw_picture(
+    axis: Axes, picture: NDArray[np.uint8] | NDArray[np.bool_] | str, size: int
+) -> None:
     if isinstance(picture, str):
         axis.imshow(np.full((size, size), 230, np.uint8), cmap="gray", vmin=0, vmax=255)
-        axis.text(size / 2, size / 2, picture.replace(" ", "\n", 1), ha="center", va="center", fontsize=8, color="#444444")
+        axis.text(
+            size / 2,
+            size / 2,
+            picture.replace(" ", "\n", 1),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="#444444",
+        )
     else:
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.ndim == 2 else None)

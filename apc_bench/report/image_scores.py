@@ -1,4 +1,6 @@
-"""Every image's score as CSV, a file a category: for those who rank, threshold or plot for themselves."""
+"""Every image's score as CSV, a file a category: for those who rank, threshold or plot for
+themselves.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,11 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from apc_bench.errors import ApcError
-from apc_bench.report.aggregate import TEST, Results
-from apc_bench.report.drawing import Task
 from apc_bench.report.drilldown import shown_seeds
-from apc_bench.report.figures import file_name
-from apc_bench.report.source import Source
+from apc_bench.report.figure_style import file_name
+from apc_bench.report.parallel import Task
+from apc_bench.results.aggregate import TEST, Results
+from apc_bench.results.source import Source
 
 _LEFT_OUT = ("seconds", "resized_height", "resized_width", "top", "left")
 
@@ -22,8 +24,10 @@ def score_tasks(results: Results, folder: Path) -> list[Task]:
 
 
 def write_scores(category: str, folder: Path, results: Results, run: Source) -> str | None:
-    """Writes `folder/CATEGORY.csv`, a row an image and trial, of the seeds that the page shows: test set, drawn, reserved and calibration
-    images, as `split` says, with the calibrated threshold. Returns the file's name; None where no scores can be read."""
+    """Writes `folder/CATEGORY.csv`, a row an image and trial, of the seeds that the page shows:
+    test set, drawn, reserved and calibration images, as `split` says, with the calibrated
+    threshold. Returns the file's name; None where no scores can be read.
+    """
     found = list(_tables(category, results, run))
     if not found:
         return None
@@ -47,6 +51,15 @@ def _tables(category: str, results: Results, run: Source) -> Iterator[pl.DataFra
             threshold = pl.lit(trial.rows[TEST]["threshold"], pl.Float64).alias("threshold")
             place = [
                 pl.lit(value).alias(name)
-                for name, value in (("category", category), ("system", system.title), ("shots", system.shots), ("seed", seed))
+                for name, value in (
+                    ("category", category),
+                    ("system", system.title),
+                    ("shots", system.shots),
+                    ("seed", seed),
+                )
             ]
-            yield table.drop(_LEFT_OUT, strict=False).sort("split", "image").select(*place, pl.all(), threshold)
+            yield (
+                table.drop(_LEFT_OUT, strict=False)
+                .sort("split", "image")
+                .select(*place, pl.all(), threshold)
+            )

@@ -1,4 +1,6 @@
-"""The page: everything of a report in one HTML file, pictures, styles and script included. Nothing from the network, which its own policy forbids."""
+"""The page: everything of a report in one HTML file, pictures, styles and script included. Nothing
+from the network, which its own policy forbids.
+"""
 
 import base64
 import json
@@ -14,17 +16,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from apc_bench.report import encode
-from apc_bench.report.aggregate import Results
-from apc_bench.report.answer import Answer, sentences
 from apc_bench.report.drilldown import LEGEND, NO_BANK, SEEDS_MAX, shown_seeds
-from apc_bench.report.figures import BLACK, looks
-from apc_bench.report.folders import reports_folder
-from apc_bench.report.gains import findings, signed
-from apc_bench.report.heat import BETTER, WORSE
-from apc_bench.report.links import Behind
-from apc_bench.report.shown import HIGH, LOW, SCALE
-from apc_bench.report.table import Table
-from apc_bench.report.tables import HEADINGS, POSTER
+from apc_bench.report.figure_style import BLACK, looks
+from apc_bench.report.gain_heatmap import BETTER, WORSE
+from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
+from apc_bench.report.trial_links import Behind
+from apc_bench.results.aggregate import Results
+from apc_bench.results.folders import reports_folder
+from apc_bench.tables.accuracy import HEADINGS, POSTER
+from apc_bench.tables.crossfit_summary import Answer, sentences
+from apc_bench.tables.gains import findings, signed
+from apc_bench.tables.table import Table
 
 SHORT = {
     "answer": "Answer",
@@ -44,7 +46,9 @@ SHORT = {
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure that the page shows: its file `plots/NAME.*`, what it shows, and the table that it stands under (none: a section of its own)."""
+    """A figure that the page shows: its file `plots/NAME.*`, what it shows, and the table that it
+    stands under (none: a section of its own).
+    """
 
     name: str
     title: str
@@ -54,8 +58,10 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """All that the page shows besides tables. `categories`: what drilldown.drilldown gave, in the order of the categories. `files`: of each
-    category, (what, path from the page) of the figures made for papers. `damaged`: what should have been shown and cannot be read."""
+    """All that the page shows besides tables. `categories`: what drilldown.drilldown gave, in the
+    order of the categories. `files`: of each category, (what, path from the page) of the figures
+    made for papers. `damaged`: what should have been shown and cannot be read.
+    """
 
     plots: Sequence[Plot]
     categories: Sequence[Mapping[str, Any] | None]
@@ -64,14 +70,22 @@ class Pictures:
     damaged: Sequence[str] = ()
 
 
-def render_page(results: Results, tables: Sequence[Table], pictures: Pictures, found: Sequence[Answer] = ()) -> str:
+def render_page(
+    results: Results, tables: Sequence[Table], pictures: Pictures, found: Sequence[Answer] = ()
+) -> str:
     """The whole page; everything that a run may name is escaped."""
     templates = reports_folder() / "templates"
     environment = Environment(
-        loader=FileSystemLoader(templates), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=FileSystemLoader(templates),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
     environment.filters |= {"address": quote, "json": _json, "heat": _heat, "svg": _svg}
-    environment.filters["blocks"] = lambda rows: [list(block) for _, block in groupby(rows, key=lambda row: row.block)]
+    environment.filters["blocks"] = lambda rows: [
+        list(block) for _, block in groupby(rows, key=lambda row: row.block)
+    ]
     script = (templates / "page.js").read_text(encoding="utf-8")
     named = {table.name for table in tables}
     behind = Behind(results)
@@ -112,7 +126,9 @@ def _svg(picture: bytes) -> str:
 
 
 def _heat(share: float) -> str:
-    """The style of a cell by its gain; page.css mixes the colour into the paper's, light or dark."""
+    """The style of a cell by its gain; page.css mixes the colour into the paper's, light or
+    dark.
+    """
     return f"--heat: {BETTER if share > 0 else WORSE}; --share: {100 * min(1.0, abs(share)):.0f}%"
 
 
@@ -126,7 +142,9 @@ def _page_data(results: Results) -> dict[str, Any]:
             "frozen": titles[method][1],
             "colour": "var(--ink)" if look.colour == BLACK else look.colour,
             "dashes": " ".join(str(2 * length) for length in look.dashes[1]) or "none",
-            "systems": [index for index, system in enumerate(results.systems) if system.method == method],
+            "systems": [
+                index for index, system in enumerate(results.systems) if system.method == method
+            ],
         }
         for method, look in drawn.items()
     ]
@@ -142,12 +160,22 @@ def _page_data(results: Results) -> dict[str, Any]:
     }
 
 
-def _findings(results: Results, behind: Behind) -> Iterator[tuple[str, list[tuple[str, list[tuple[str, str, str | None]]]]]]:
-    """(system and metric, [(helps, hurts or no clear change, [(category, gain, address of its trial)])])."""
+def _findings(
+    results: Results, behind: Behind
+) -> Iterator[tuple[str, list[tuple[str, list[tuple[str, str, str | None]]]]]]:
+    """(system and metric, [(helps, hurts or no clear change, [(category, gain, address of its
+    trial)])]).
+    """
     for found in findings(results):
         parts = (("helps", found.helps), ("hurts", found.hurts), ("no clear change", found.unclear))
         said = [
-            (name, [(category, signed(gain.points), behind.trial(found.system, category)) for category, gain in gains])
+            (
+                name,
+                [
+                    (category, signed(gain.points), behind.trial(found.system, category))
+                    for category, gain in gains
+                ],
+            )
             for name, gains in parts
             if gains
         ]
@@ -159,33 +187,54 @@ def summary(results: Results) -> str:
     methods = list(dict.fromkeys(system.title for system in results.systems))
     total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
     missing = sum(len(results.missing(system)) for system in results.systems)
-    shots = f", with {_and([str(number) for number in results.shots])} anomalous training images" if results.shots else ""
+    shots = (
+        f", with {_and([str(number) for number in results.shots])} anomalous training images"
+        if results.shots
+        else ""
+    )
     done = (
         f"all {total} trials are done"
         if not missing
-        else f"{total - missing} of {total} trials are done, {missing} {'is' if missing == 1 else 'are'} missing"
+        else (
+            f"{total - missing} of {total} trials are done, {missing}"
+            f" {'is' if missing == 1 else 'are'} missing"
+        )
     )
+    seeds = ("fold", "folds") if results.folded else ("seed", "seeds")
     size = f"{results.settings['image_size']} px, {results.settings['resize']}"
     return (
-        f"{_and(methods)} on {_counted(len(results.categories), 'category', 'categories')} of {results.dataset} at {size}{shots}, "
-        f"{_counted(len(results.seeds), *(('fold', 'folds') if results.folded else ('seed', 'seeds')))}: {done}."
+        f"{_and(methods)} on {_counted(len(results.categories), 'category', 'categories')} of"
+        f" {results.dataset} at {size}{shots},"
+        f" {_counted(len(results.seeds), *seeds)}:"
+        f" {done}."
     )
 
 
 def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """What a figure does not rest on, besides missing trials: (what, which). `unshown`: files behind figures that cannot be read."""
+    """What a figure does not rest on, besides missing trials: (what, which). `unshown`: files
+    behind figures that cannot be read.
+    """
     for category, files in sorted(results.info.get("left_out", {}).items()):
         if files:
             yield f"Left out of {category}: cannot be read", ", ".join(files)
     for category, images in sorted(results.info.get("emptied", {}).items()):
         if images:
-            yield f"Masks of {category} that the resize emptied: image level only", ", ".join(images)
+            yield (
+                f"Masks of {category} that the resize emptied: image level only",
+                ", ".join(images),
+            )
     for line in results.damaged:
         yield "Damaged", line
     for line in unshown:
         yield "Damaged, so not shown behind its figures", line
     if results.superseded:
-        yield "Superseded", f"{_counted(results.superseded, 'older result', 'older results')} of the same trials left aside"
+        yield (
+            "Superseded",
+            (
+                f"{_counted(results.superseded, 'older result', 'older results')} of the same"
+                " trials left aside"
+            ),
+        )
 
 
 def command(results: Results) -> str | None:

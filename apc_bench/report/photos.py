@@ -1,4 +1,6 @@
-"""The images and masks of a category, where the dataset's folder is at hand; a few words where it is not."""
+"""The images and masks of a category, where the dataset's folder is at hand; a few words where it
+is not.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ RGB = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """`folder`: the category's, None where it is not at hand. `masks`: image -> mask, relative to the folder like the image, or None."""
+    """`folder`: the category's, None where it is not at hand. `masks`: image -> mask, relative to
+    the folder like the image, or None.
+    """
 
     folder: Path | None
     geometry: Geometry

@@ -15,7 +15,9 @@ Key = tuple[str, str, Any]
 
 @dataclass(slots=True)
 class Pictures:
-    """What is asked for gets a position; `made` gives the pictures at the end, so that a file is read once whatever is cut from it."""
+    """What is asked for gets a position; `made` gives the pictures at the end, so that a file is
+    read once whatever is cut from it.
+    """
 
     asked: dict[Key, int] = field(default_factory=dict)
     maps: dict[Key, NDArray[np.float32]] = field(default_factory=dict)
@@ -52,7 +54,11 @@ class Pictures:
         by_image: dict[str, list[Key]] = {}
         for key in self.asked:
             by_image.setdefault(key[1], []).append(key)
-        found = {key: picture for keys in by_image.values() for key, picture in self._of_image(keys, photos).items()}
+        found = {
+            key: picture
+            for keys in by_image.values()
+            for key, picture in self._of_image(keys, photos).items()
+        }
         return [found[key] for key in self.asked]
 
     def _of_image(self, keys: list[Key], photos: Photos) -> dict[Key, str]:
@@ -72,6 +78,8 @@ class Pictures:
                 found[key] = original
             else:
                 found[key] = encode.photo(
-                    photos.geometry.apply(original) if kind == "photo" else crop_around(what, original, photos.geometry)
+                    photos.geometry.apply(original)
+                    if kind == "photo"
+                    else crop_around(what, original, photos.geometry)
                 )
         return found

@@ -1,4 +1,6 @@
-"""Three or more systems ranked over categories: the table, and the critical-difference diagram (the statistics: ranking.py)."""
+"""Three or more systems ranked over categories: the table, and the critical-difference diagram (the
+statistics: ranking.py).
+"""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -7,16 +9,16 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from apc_bench.report import definitions as about
-from apc_bench.report.aggregate import Results, System
-from apc_bench.report.drawing import Drawing
-from apc_bench.report.figures import COLUMN, WITH_PNG, style
-from apc_bench.report.gains import METRICS
-from apc_bench.report.ranking import LEVEL, SYSTEMS_FOR_RANKS, Ranking, rank
-from apc_bench.report.source import Source
-from apc_bench.report.stats import CATEGORIES_FOR_A_TEST, mean
-from apc_bench.report.table import Column, Note, Row, Table, number_cell
-from apc_bench.report.tables import HEADINGS, system_cells
+from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
+from apc_bench.report.parallel import Drawing
+from apc_bench.results.aggregate import Results, System
+from apc_bench.results.source import Source
+from apc_bench.statistics.differences import CATEGORIES_FOR_A_TEST, mean
+from apc_bench.statistics.ranking import LEVEL, SYSTEMS_FOR_RANKS, Ranking, rank
+from apc_bench.tables import footnotes as about
+from apc_bench.tables.accuracy import HEADINGS, system_cells
+from apc_bench.tables.gains import METRICS
+from apc_bench.tables.table import Column, Note, Row, Table, number_cell
 
 NAME = "ranks"
 DRAWN_MAX = 12
@@ -24,7 +26,9 @@ DRAWN_MAX = 12
 
 
 def ranked(results: Results, metric: str) -> tuple[list[System], Ranking] | None:
-    """The systems that have the metric in some category for every seed, and their ranking; None for fewer than three, or one category."""
+    """The systems that have the metric in some category for every seed, and their ranking; None for
+    fewer than three, or one category.
+    """
     systems = [system for system in results.systems if results.complete(system, metric)]
     if len(systems) < SYSTEMS_FOR_RANKS or len(results.categories) < 2:
         return None
@@ -43,18 +47,38 @@ def ranked(results: Results, metric: str) -> tuple[list[System], Ranking] | None
 
 
 def ranks(results: Results) -> Table | None:
-    """A row a system, its average rank by image and by pixel AUROC; None for fewer than three systems or a single category."""
+    """A row a system, its average rank by image and by pixel AUROC; None for fewer than three
+    systems or a single category.
+    """
     found = _by_metric(results)
     if not found:
         return None
     columns = [Column("System", ("system",), numeric=False), Column("Shots", ("shots",))]
-    columns += [Column(f"Average rank, {HEADINGS[metric]}", (f"{metric}_rank",)) for metric in found]
-    places = {metric: dict(zip(systems, ranking.ranks, strict=True)) for metric, (systems, ranking) in found.items()}
+    columns += [
+        Column(f"Average rank, {HEADINGS[metric]}", (f"{metric}_rank",)) for metric in found
+    ]
+    places = {
+        metric: dict(zip(systems, ranking.ranks, strict=True))
+        for metric, (systems, ranking) in found.items()
+    }
     rows = []
     for system in results.systems:
         values = [places[metric].get(system) for metric in found]
-        rows.append(Row((*system_cells(system), *(number_cell(value, "" if value is None else f"{value:.2f}") for value in values))))
-    notes = (*_notes(found), *about.notes(results, (about.data, about.test_set, about.completeness, about.computed)))
+        rows.append(
+            Row(
+                (
+                    *system_cells(system),
+                    *(
+                        number_cell(value, "" if value is None else f"{value:.2f}")
+                        for value in values
+                    ),
+                )
+            )
+        )
+    notes = (
+        *_notes(found),
+        *about.notes(results, (about.data, about.test_set, about.completeness, about.computed)),
+    )
     return Table(NAME, "Average ranks over categories", tuple(columns), tuple(rows), notes)
 
 
@@ -65,13 +89,15 @@ def _by_metric(results: Results) -> dict[str, tuple[list[System], Ranking]]:
 def _notes(found: dict[str, tuple[list[System], Ranking]]) -> Iterator[Note]:
     yield Note(
         "Rank",
-        "in each category 1 is the best mean over shared seeds, equal ones share a rank; then the mean over the categories that all have",
+        "in each category 1 is the best mean over shared seeds, equal ones share a rank; then the"
+        " mean over the categories that all have",
     )
     for metric, (systems, ranking) in found.items():
         yield Note(HEADINGS[metric], f"{ranking.categories} categories; {_claim(systems, ranking)}")
     yield Note(
         "Test",
-        f"Friedman: does any system differ; pairs by Wilcoxon signed-rank with Holm's correction over all pairs, from {CATEGORIES_FOR_A_TEST} categories on",
+        "Friedman: does any system differ; pairs by Wilcoxon signed-rank with Holm's correction"
+        f" over all pairs, from {CATEGORIES_FOR_A_TEST} categories on",
     )
 
 
@@ -84,7 +110,9 @@ def _claim(systems: Sequence[System], ranking: Ranking) -> str:
         for (one, other), p in ranking.pairs.items()
         if p is not None and p < LEVEL
     ]
-    return f"{friedman}; " + (f"differ: {', '.join(apart)}" if apart else "no two systems can be told apart")
+    return f"{friedman}; " + (
+        f"differ: {', '.join(apart)}" if apart else "no two systems can be told apart"
+    )
 
 
 def _p(value: float) -> str:
@@ -101,11 +129,16 @@ def _ranks(results: Results, run: Source) -> Figure | None:
 
 
 def ranks_figure(results: Results) -> Figure | None:
-    """Systems on an axis of average ranks, best left; a bar joins those that cannot be told apart. None where the table is None."""
+    """Systems on an axis of average ranks, best left; a bar joins those that cannot be told apart.
+    None where the table is None.
+    """
     found = _by_metric(results)
     if not found:
         return None
-    heights = [0.55 + 0.17 * min(len(systems), DRAWN_MAX) + 0.1 * len(ranking.groups or ()) for systems, ranking in found.values()]
+    heights = [
+        0.55 + 0.17 * min(len(systems), DRAWN_MAX) + 0.1 * len(ranking.groups or ())
+        for systems, ranking in found.values()
+    ]
     with style():
         figure = Figure(figsize=(COLUMN, sum(heights)), layout="constrained")
         axes = figure.subplots(len(found), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -121,16 +154,39 @@ def _draw(axis: Axes, title: str, systems: Sequence[System], ranking: Ranking) -
     depth = 0.35 + 0.5 * len(groups)
     for level, index in enumerate(order):
         place, below = ranking.ranks[index], depth + 0.6 + level
-        axis.plot([place, place, last], [0, below, below], color="black", linewidth=0.7, solid_joinstyle="miter", clip_on=False)
+        axis.plot(
+            [place, place, last],
+            [0, below, below],
+            color="black",
+            linewidth=0.7,
+            solid_joinstyle="miter",
+            clip_on=False,
+        )
         label = textwrap.shorten(systems[index].label, 40, placeholder="…")
         said = f"{place:.2f}  {label}"
-        axis.annotate(said, (last, below), xytext=(4, 0), textcoords="offset points", va="center", annotation_clip=False)
+        axis.annotate(
+            said,
+            (last, below),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
+        )
     for row, group in enumerate(groups):
         ends = [ranking.ranks[index] for index in group if index in order]
         axis.plot(
-            [min(ends) - 0.04, max(ends) + 0.04], [0.35 + 0.5 * row] * 2, color="black", linewidth=2.6, solid_capstyle="butt", clip_on=False
+            [min(ends) - 0.04, max(ends) + 0.04],
+            [0.35 + 0.5 * row] * 2,
+            color="black",
+            linewidth=2.6,
+            solid_capstyle="butt",
+            clip_on=False,
         )
-    without = "" if ranking.groups is not None else f": {ranking.categories} categories, too few to tell apart"
+    without = (
+        ""
+        if ranking.groups is not None
+        else f": {ranking.categories} categories, too few to tell apart"
+    )
     axis.set_title(f"Average rank, {title}{without}", loc="left")
     axis.set_xlim(1, last)
     axis.set_ylim(depth + len(order) + 0.2, 0)

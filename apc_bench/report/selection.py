@@ -9,8 +9,9 @@ TYPES_MAX = 4
 HARDEST = 3
 
 RULE = (
-    "Rows, by the scores of the last system: the anomalous test image with the lowest score, the normal one with the highest, then the median image of "
-    f"each defect type (the {TYPES_MAX} with most images) and of the normal images; equal scores in the order of names"
+    "Rows, by the scores of the last system: the anomalous test image with the lowest score, the"
+    f" normal one with the highest, then the median image of each defect type (the {TYPES_MAX} with"
+    " most images) and of the normal images; equal scores in the order of names"
 )
 
 
@@ -25,7 +26,9 @@ class Pick:
 
 
 def pick(scores: pl.DataFrame, *, threshold: float | None) -> list[Pick]:
-    """The rows of a gallery from a trial's scores (schemas.SCORES), each image once. `threshold` tells missed from merely low."""
+    """The rows of a gallery from a trial's scores (schemas.SCORES), each image once. `threshold`
+    tells missed from merely low.
+    """
     test = scores.filter(pl.col("split") == "test").sort("score", "image")
     anomalous, normal = test.filter(pl.col("label")), test.filter(~pl.col("label"))
     picks: list[Pick] = []
@@ -48,13 +51,17 @@ def pick(scores: pl.DataFrame, *, threshold: float | None) -> list[Pick]:
 
 
 def hardest(scores: pl.DataFrame, *, threshold: float | None, count: int = HARDEST) -> list[Pick]:
-    """The anomalous test images with the lowest scores, lowest first, then the normal ones with the highest, highest first; `count` of each."""
+    """The anomalous test images with the lowest scores, lowest first, then the normal ones with the
+    highest, highest first; `count` of each.
+    """
     test = scores.filter(pl.col("split") == "test").sort("score", "image")
     anomalous, normal = test.filter(pl.col("label")), test.filter(~pl.col("label"))
     picks = []
     for index in range(min(count, len(anomalous))):
         missed = threshold is not None and anomalous["score"][index] < threshold
-        picks.append(_pick("missed defect" if missed else "lowest anomalous score", anomalous, index))
+        picks.append(
+            _pick("missed defect" if missed else "lowest anomalous score", anomalous, index)
+        )
     for index in range(len(normal) - 1, max(-1, len(normal) - 1 - count), -1):
         alarm = threshold is not None and normal["score"][index] >= threshold
         picks.append(_pick("false alarm" if alarm else "highest normal score", normal, index))

@@ -1,4 +1,6 @@
-"""Writes a report as a whole: beside its place first, then swapped in, so that nobody meets half a report."""
+"""Writes a report as a whole: beside its place first, then swapped in, so that nobody meets half a
+report.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -8,26 +10,27 @@ from uuid import uuid4
 from rich.table import Table as TerminalTable
 
 from apc_bench.errors import StorageError, UsageError
-from apc_bench.report import comparisons, tables
-from apc_bench.report.aggregate import Results, read_results
-from apc_bench.report.answer import Answer, answer_table, answers
-from apc_bench.report.drawing import Drawing, Task, perform
 from apc_bench.report.drilldown import drilldowns
-from apc_bench.report.few import few_drawings
-from apc_bench.report.gains import gains
+from apc_bench.report.gain_heatmap import heat_drawing
 from apc_bench.report.gallery import gallery_drawings
-from apc_bench.report.heat import heat_drawing
 from apc_bench.report.image_scores import score_tasks
-from apc_bench.report.latex import document, table_environment
 from apc_bench.report.page import Pictures, Plot, render_page
+from apc_bench.report.parallel import Drawing, Task, perform
 from apc_bench.report.plots import curves_drawings, shots_drawings
-from apc_bench.report.published import read_published
 from apc_bench.report.ranks import ranks, ranks_drawing
-from apc_bench.report.render import comma_separated, markdown, parquet, terminal
-from apc_bench.report.source import Source
-from apc_bench.report.studies import ablation, by_shots
-from apc_bench.report.table import Table
+from apc_bench.report.shots_curve import few_drawings
+from apc_bench.results.aggregate import Results, read_results
+from apc_bench.results.published import read_published
+from apc_bench.results.source import Source
 from apc_bench.store.schemas import AT_THRESHOLD, METRICS
+from apc_bench.tables import accuracy as tables
+from apc_bench.tables import comparisons
+from apc_bench.tables.ablation import ablation, by_shots
+from apc_bench.tables.crossfit_summary import Answer, answer_table, answers
+from apc_bench.tables.gains import gains
+from apc_bench.tables.latex import document, table_environment
+from apc_bench.tables.render import comma_separated, markdown, parquet, terminal
+from apc_bench.tables.table import Table
 
 MARK = ".apc-bench-report"
 INDEX = "index.html"
@@ -43,9 +46,11 @@ def write_report(
 ) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
-    `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders. `out`: by default RUN/report; an
-    earlier report there is replaced, anything else is left alone with a UsageError. `results`, `found`: what `read_results` and `answers` said of the
-    run, where that is known already. The same run gives the same bytes. Raises StorageError when a write fails.
+    `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders.
+    `out`: by default RUN/report; an earlier report there is replaced, anything else is left alone
+    with a UsageError. `results`, `found`: what `read_results` and `answers` said of the run, where
+    that is known already. The same run gives the same bytes. Raises StorageError when a write
+    fails.
     """
     out = (out or run.path / "report").absolute()
     _check_place(out)
@@ -54,7 +59,9 @@ def write_report(
         beside.mkdir(parents=True)
         results = results or read_results(run)
         found = answers(results, run) if found is None else found
-        _write(results, found, run, beside, data=data if data is not None and data.is_dir() else None)
+        _write(
+            results, found, run, beside, data=data if data is not None and data.is_dir() else None
+        )
         _swap(beside, out)
     except OSError as error:
         raise StorageError(f"cannot write the report {out}: {error.strerror or error}") from None
@@ -82,7 +89,9 @@ def terminal_table(results: Results) -> TerminalTable:
 
 def _check_place(out: Path) -> None:
     if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
-        raise UsageError(f"{out} is there already and is no report; name a folder that does not exist")
+        raise UsageError(
+            f"{out} is there already and is no report; name a folder that does not exist"
+        )
 
 
 def _swap(new: Path, place: Path) -> None:
@@ -93,19 +102,27 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(results: Results, found: Sequence[Answer], run: Source, folder: Path, *, data: Path | None) -> None:
+def _write(
+    results: Results, found: Sequence[Answer], run: Source, folder: Path, *, data: Path | None
+) -> None:
     made = make_tables(results, run, found)
     _write_tables(made, folder / "tables")
     wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))
     (folder / "tables" / f"{wide.name}.csv").write_text(comma_separated(wide), encoding="utf-8")
     pictures = _write_pictures(results, run, folder, data=data)
     (folder / INDEX).write_text(render_page(results, made, pictures, found), encoding="utf-8")
-    (folder / MARK).write_text("made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8")
+    (folder / MARK).write_text(
+        "made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8"
+    )
 
 
 def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str]]:
-    """The figures that the page shows besides the tables: (drawing, what it shows, the name of the table that it stands under)."""
-    shots = next(iter(shots_drawings(results, folder).values()))  # of the mean over categories, or of the only one
+    """The figures that the page shows besides the tables: (drawing, what it shows, the name of the
+    table that it stands under).
+    """
+    shots = next(
+        iter(shots_drawings(results, folder).values())
+    )  # of the mean over categories, or of the only one
     said = "Metrics by number of anomalous training images; bands: ± standard deviation over seeds"
     joined = "Average ranks; a bar joins systems that cannot be told apart"
     few = next(iter(few_drawings(results, folder).values()), None)
@@ -119,37 +136,65 @@ def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str
 
 
 def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
-    """Draws everything, side by side: what the page shows, what it links to for papers, and what lies behind its figures."""
+    """Draws everything, side by side: what the page shows, what it links to for papers, and what
+    lies behind its figures.
+    """
     shown = page_figures(results, folder / "plots")
     drawn_before = {one.name for one, *_ in shown}
     papers = {
-        "shots": {name: one for name, one in shots_drawings(results, folder / "plots").items() if one.name not in drawn_before},
-        "few": {name: one for name, one in few_drawings(results, folder / "plots").items() if one.name not in drawn_before},
+        "shots": {
+            name: one
+            for name, one in shots_drawings(results, folder / "plots").items()
+            if one.name not in drawn_before
+        },
+        "few": {
+            name: one
+            for name, one in few_drawings(results, folder / "plots").items()
+            if one.name not in drawn_before
+        },
         "curves": curves_drawings(results, folder / "plots"),
         "gallery": gallery_drawings(results, folder / "gallery", data=data),
     }
-    behind: list[Task] = [*drilldowns(results, data), *score_tasks(results, folder / "scores")]  # first, for they take longest
-    figures = [drawing for drawing, *_ in shown] + [drawing for kind in papers.values() for drawing in kind.values()]
+    behind: list[Task] = [
+        *drilldowns(results, data),
+        *score_tasks(results, folder / "scores"),
+    ]  # first, for they take longest
+    figures = [drawing for drawing, *_ in shown] + [
+        drawing for kind in papers.values() for drawing in kind.values()
+    ]
     done = iter(perform([*behind, *figures], results, run))
     categories = [next(done) for _ in results.categories]
-    damaged = sorted({line for category in categories if category for line in category.pop("damaged")} - set(results.damaged))
+    damaged = sorted(
+        {line for category in categories if category for line in category.pop("damaged")}
+        - set(results.damaged)
+    )
     categories = [category if category and category["trials"] else None for category in categories]
     scores = [next(done) for _ in results.categories]
     plots = [Plot(one.name, title, one.svg(), under) for one, title, under in shown if next(done)]
-    drawn = [(kind, category, drawing) for kind, drawings in papers.items() for category, drawing in drawings.items() if next(done)]
+    drawn = [
+        (kind, category, drawing)
+        for kind, drawings in papers.items()
+        for category, drawing in drawings.items()
+        if next(done)
+    ]
     files: dict[str, list[tuple[str, str]]] = {
-        category: [("scores (CSV)", f"scores/{name}")] for category, name in zip(results.categories, scores, strict=True) if name
+        category: [("scores (CSV)", f"scores/{name}")]
+        for category, name in zip(results.categories, scores, strict=True)
+        if name
     }
     for kind, category, drawing in drawn:
         place = drawing.folder.relative_to(folder)
         files.setdefault(category, []).extend(
-            (f"{kind} ({ending.upper()})", f"{place}/{drawing.name}.{ending}") for ending in drawing.formats
+            (f"{kind} ({ending.upper()})", f"{place}/{drawing.name}.{ending}")
+            for ending in drawing.formats
         )
     return Pictures(plots, categories, files, data is not None, damaged)
 
 
 def make_tables(results: Results, run: Source, found: Sequence[Answer] = ()) -> list[Table]:
-    """Every table of a report, in the order of the page. `found`: what a cross-fitted run answers (answer.py)."""
+    """Every table of a report, in the order of the page. `found`: what a cross-fitted run answers
+    (answer.py).
+    """
     published = read_published()
     made = [
         answer_table(results, found),
@@ -171,7 +216,11 @@ def make_tables(results: Results, run: Source, found: Sequence[Answer] = ()) -> 
 def _write_tables(made: Sequence[Table], folder: Path) -> None:
     folder.mkdir()
     for table in made:
-        for ending, text in (("md", markdown(table)), ("csv", comma_separated(table)), ("tex", table_environment(table))):
+        for ending, text in (
+            ("md", markdown(table)),
+            ("csv", comma_separated(table)),
+            ("tex", table_environment(table)),
+        ):
             (folder / f"{table.name}.{ending}").write_text(text, encoding="utf-8")
         (folder / f"{table.name}.parquet").write_bytes(parquet(table))
     (folder / "all.tex").write_text(document([table.name for table in made]), encoding="utf-8")

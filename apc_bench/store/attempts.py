@@ -1,4 +1,6 @@
-"""The attempts log: append-only JSON lines of every start and end of a step. It tells what happened; it never counts as done."""
+"""The attempts log: append-only JSON lines of every start and end of a step. It tells what
+happened; it never counts as done.
+"""
 
 import json
 import os
@@ -16,9 +18,11 @@ START, DONE, FAILED, LOST = "start", "done", "failed", "lost"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One line of the log. `event`: start, done, failed or lost; `reason` and `traceback` where it failed.
+    """One line of the log. `event`: start, done, failed or lost; `reason` and `traceback` where it
+    failed.
 
-    `node`: the process id of the Ray node's own server, which tells nodes on one host apart; empty without Ray.
+    `node`: the process id of the Ray node's own server, which tells nodes on one host apart; empty
+    without Ray.
     """
 
     event: str
@@ -35,13 +39,22 @@ class Attempt:
 
 
 def record(folder: Path, event: str, *, result_key: str, kind: str, step: str, **more: Any) -> None:
-    """Appends one line to this process's own file under `folder`; one write call, so that lines never mix. Raises StorageError.
+    """Appends one line to this process's own file under `folder`; one write call, so that lines
+    never mix. Raises StorageError.
 
     File names that are no UTF-8 are kept as JSON's own escapes.
     """
     host, pid = socket.gethostname(), os.getpid()
     where = {"host": host, "pid": pid, "node": os.environ.get("RAY_RAYLET_PID", "")}
-    line = {"event": event, "result_key": result_key, "time": time.time(), **where, "kind": kind, "step": step, **more}
+    line = {
+        "event": event,
+        "result_key": result_key,
+        "time": time.time(),
+        **where,
+        "kind": kind,
+        "step": step,
+        **more,
+    }
     path = folder / f"{host}-{pid}.jsonl"
     data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
     try:
@@ -54,7 +67,9 @@ def record(folder: Path, event: str, *, result_key: str, kind: str, step: str, *
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
     if written < len(data):
-        raise StorageError(f"cannot write {path}: only {written} of {len(data)} bytes were taken; the disk is full")
+        raise StorageError(
+            f"cannot write {path}: only {written} of {len(data)} bytes were taken; the disk is full"
+        )
 
 
 def read_attempts(folder: Path) -> list[Attempt]:

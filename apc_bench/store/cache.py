@@ -1,4 +1,6 @@
-"""The cache folder: content-addressed, one builder at a time. Deleting it changes nothing but the time the next sweep takes."""
+"""The cache folder: content-addressed, one builder at a time. Deleting it changes nothing but the
+time the next sweep takes.
+"""
 
 import json
 import os
@@ -17,13 +19,17 @@ DONE = "done.json"
 
 
 def default_folder() -> Path:
-    """$APC_BENCH_CACHE, or `apc-bench` in the user's cache folder. Raises UsageError where the user has no home."""
+    """$APC_BENCH_CACHE, or `apc-bench` in the user's cache folder. Raises UsageError where the user
+    has no home.
+    """
     if named := os.environ.get("APC_BENCH_CACHE"):
         return Path(named)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "apc-bench"
     except RuntimeError:
-        raise UsageError("no cache folder: this user has no home; say where with --cache DIR or APC_BENCH_CACHE") from None
+        raise UsageError(
+            "no cache folder: this user has no home; say where with --cache DIR or APC_BENCH_CACHE"
+        ) from None
 
 
 class Cache:
@@ -33,9 +39,11 @@ class Cache:
         self.folder = folder
 
     def entry(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
-        """The folder `kind/key`, made by `build(temporary folder)` unless it is there; other processes wait for its one builder.
+        """The folder `kind/key`, made by `build(temporary folder)` unless it is there; other
+        processes wait for its one builder.
 
-        Raises StorageError when the cache cannot be written, by `build` too; what else `build` raises passes through. Either leaves nothing.
+        Raises StorageError when the cache cannot be written, by `build` too; what else `build`
+        raises passes through. Either leaves nothing.
         """
         final = self.folder / kind / key
         if self._complete(final):
@@ -58,7 +66,9 @@ class Cache:
             return False
 
     def _build(self, final: Path, build: Callable[[Path], None]) -> None:
-        for stale in final.parent.glob(f".{final.name}.*"):  # of a builder that died: the lock says that none is alive
+        for stale in final.parent.glob(
+            f".{final.name}.*"
+        ):  # of a builder that died: the lock says that none is alive
             shutil.rmtree(stale, ignore_errors=True)
         temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
         temporary.mkdir()
@@ -66,7 +76,10 @@ class Cache:
             build(temporary)
             sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
             (temporary / DONE).write_text(json.dumps(sizes))
-            for path in (*temporary.iterdir(), temporary):  # sizes are right before the bytes are: a loss of power must not show
+            for path in (
+                *temporary.iterdir(),
+                temporary,
+            ):  # sizes are right before the bytes are: a loss of power must not show
                 sync(path)
             shutil.rmtree(final, ignore_errors=True)
             temporary.replace(final)
@@ -74,14 +87,18 @@ class Cache:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def hashes(self, paths: Iterable[Path], *, threads: int) -> dict[Path, str]:
-        """The sha256 of each file; remembered by path, size and time of change, so that an unchanged dataset is read once."""
+        """The sha256 of each file; remembered by path, size and time of change, so that an
+        unchanged dataset is read once.
+        """
         paths = list(paths)
         memo_path = self.folder / "hashes.json"
         memo = _read_memo(memo_path)
         states = {path: _state(path) for path in paths}
         missing = [path for path in paths if states[path] not in memo]
         with ThreadPoolExecutor(threads) as pool:
-            fresh = dict(zip((states[path] for path in missing), pool.map(file_sha256, missing), strict=True))
+            fresh = dict(
+                zip((states[path] for path in missing), pool.map(file_sha256, missing), strict=True)
+            )
         if fresh:
             self._remember(memo_path, fresh)
         return {path: fresh.get(states[path]) or memo[states[path]] for path in paths}
@@ -97,12 +114,16 @@ class Cache:
 
 
 def _storage_message(path: Path, error: OSError) -> str:
-    return f"cannot write the cache {path}: {error.strerror or error}; --cache DIR names another place"
+    return (
+        f"cannot write the cache {path}: {error.strerror or error}; --cache DIR names another place"
+    )
 
 
 def _state(path: Path) -> str:
     stat = path.stat()
-    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"  # ctime: copying tools set mtime at will
+    return (  # ctime: copying tools set mtime at will
+        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"
+    )
 
 
 def _read_memo(path: Path) -> dict[str, str]:

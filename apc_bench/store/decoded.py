@@ -1,4 +1,6 @@
-"""A category's decoded images, memory-mapped from the cache: decoded once per category, input size and node, never per trial or epoch."""
+"""A category's decoded images, memory-mapped from the cache: decoded once per category, input size
+and node, never per trial or epoch.
+"""
 
 import json
 import mmap
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from apc_bench.datasets.images import DECODE_VERSION, Decoded, Geometry, decode_into
 from apc_bench.datasets.layouts import Category
 from apc_bench.errors import DataError, StorageError
-from apc_bench.settings import digest
+from apc_bench.settings.sweep import digest
 from apc_bench.store.cache import Cache
 
 
@@ -24,19 +26,33 @@ class UnreadableFiles(DataError):
     def __init__(self, category: str, reasons: dict[str, str]) -> None:
         self.reasons = reasons
         super().__init__(
-            f"category '{category}': {len(reasons)} unreadable file(s): {', '.join(reasons.values())}; mend or remove them, or pass --skip-unreadable"
+            f"category '{category}': {len(reasons)} unreadable file(s):"
+            f" {', '.join(reasons.values())}; mend or remove them, or pass --skip-unreadable"
         )
 
 
-def decoded(cache: Cache, category: Category, fingerprint: str, geometry: Geometry, *, threads: int | None = None) -> Decoded:
-    """The category's images and masks at input size. Raises UnreadableFiles that names every file that cannot be decoded."""
-    key = digest([fingerprint, geometry.image_size, geometry.resize, DECODE_VERSION, PIL.__version__])
+def decoded(
+    cache: Cache,
+    category: Category,
+    fingerprint: str,
+    geometry: Geometry,
+    *,
+    threads: int | None = None,
+) -> Decoded:
+    """The category's images and masks at input size. Raises UnreadableFiles that names every file
+    that cannot be decoded.
+    """
+    key = digest(
+        [fingerprint, geometry.image_size, geometry.resize, DECODE_VERSION, PIL.__version__]
+    )
 
     def build(folder: Path) -> None:
         count, size = len(category.samples), geometry.image_size
         images = _new_array(folder / "images.npy", np.uint8, (count, 3, size, size))
         masks = _new_array(folder / "masks.npy", np.bool_, (count, size, size))
-        placement, state, bad = decode_into(category, geometry, images, masks, threads=threads or os.cpu_count() or 1)
+        placement, state, bad = decode_into(
+            category, geometry, images, masks, threads=threads or os.cpu_count() or 1
+        )
         if bad:
             raise UnreadableFiles(category.name, bad)
         np.save(folder / "placement.npy", placement)
@@ -53,8 +69,10 @@ def decoded(cache: Cache, category: Category, fingerprint: str, geometry: Geomet
 
 
 def release(array: NDArray[Any], *, above: int = 1 << 28) -> None:
-    """Lets go of the pages of a memory-mapped array of more than `above` bytes: they stay in the system's cache until that needs the room, and
-    a category larger than memory is not held by the process that reads through it. Any other array is left alone."""
+    """Lets go of the pages of a memory-mapped array of more than `above` bytes: they stay in the
+    system's cache until that needs the room, and a category larger than memory is not held by the
+    process that reads through it. Any other array is left alone.
+    """
     mapping: Any = array.base
     if isinstance(mapping, mmap.mmap) and array.nbytes > above and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
@@ -64,8 +82,12 @@ def _mapped(folder: Path) -> Callable[[str], NDArray]:  # type: ignore[type-arg]
     return lambda name: np.load(folder / f"{name}.npy", mmap_mode="r")
 
 
-def _new_array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[Any]]":
-    """A memory-mapped array whose bytes are taken on the disk now: a write to a full disk would end the process with SIGBUS later."""
+def _new_array(
+    path: Path, kind: type[np.generic], shape: tuple[int, ...]
+) -> "np.memmap[Any, np.dtype[Any]]":
+    """A memory-mapped array whose bytes are taken on the disk now: a write to a full disk would end
+    the process with SIGBUS later.
+    """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("rb+") as file:
@@ -75,9 +97,15 @@ def _new_array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> "n
 
 
 def memo_array(
-    cache: Cache, key: str, shape: tuple[int, ...], fill: Callable[[NDArray[np.float32]], None], *, share: float = 0.25
+    cache: Cache,
+    key: str,
+    shape: tuple[int, ...],
+    fill: Callable[[NDArray[np.float32]], None],
+    *,
+    share: float = 0.25,
 ) -> NDArray[np.float32] | None:
-    """A float32 array filled once and memory-mapped; None where it would take more than `share` of the disk's free space.
+    """A float32 array filled once and memory-mapped; None where it would take more than `share` of
+    the disk's free space.
 
     Raises StorageError when the cache cannot be written.
     """
@@ -85,7 +113,10 @@ def memo_array(
         cache.folder.mkdir(parents=True, exist_ok=True)
         stat = os.statvfs(cache.folder)
     except OSError as error:
-        raise StorageError(f"cannot write the cache {cache.folder}: {error.strerror}; --cache DIR names another place") from None
+        raise StorageError(
+            f"cannot write the cache {cache.folder}: {error.strerror}; --cache DIR names another"
+            " place"
+        ) from None
     there = (cache.folder / "features" / key).is_dir()
     if not there and 4 * int(np.prod(shape)) > share * stat.f_bavail * stat.f_frsize:
         return None
@@ -96,5 +127,7 @@ def memo_array(
         out.flush()
         release(out)
 
-    array: NDArray[np.float32] = np.load(cache.entry("features", key, build) / "array.npy", mmap_mode="r")
+    array: NDArray[np.float32] = np.load(
+        cache.entry("features", key, build) / "array.npy", mmap_mode="r"
+    )
     return array

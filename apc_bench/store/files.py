@@ -1,7 +1,9 @@
-"""Single files of a run folder: written whole or not at all, and read only if they verify (RELIABILITY.md section 2).
+"""Single files of a run folder: written whole or not at all, and read only if they verify
+(docs/architecture.md, "Storage and determinism").
 
-A file is written beside its name, synced and renamed. Parquet carries page checksums, without which most flipped bits pass silently, and a
-seal over what stands in its footer, which the page checksums do not cover.
+A file is written beside its name, synced and renamed. Parquet carries page checksums, without which
+most flipped bits pass silently, and a seal over what stands in its footer, which the page checksums
+do not cover.
 """
 
 import errno
@@ -20,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from apc_bench.errors import DamagedFile, RunError, StorageError
-from apc_bench.settings import digest
+from apc_bench.settings.sweep import digest
 from apc_bench.store.schemas import SCHEMA_VERSION
 
 TEMPORARY = ".tmp-"
@@ -31,11 +33,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
-    """Calls `write` with a temporary path, then syncs and renames it to `path`. Returns the sha256 of what was written.
+    """Calls `write` with a temporary path, then syncs and renames it to `path`. Returns the sha256
+    of what was written.
 
     Raises StorageError (a full disk, a missing permission); then nothing of the file is left.
     """
-    temporary = path.with_name(f"{TEMPORARY}{path.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    temporary = path.with_name(
+        f"{TEMPORARY}{path.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -46,7 +51,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
     except OSError as error:
         raise StorageError(_storage_message(path, error)) from None
     finally:
-        with suppress(OSError):  # where even the folder is missing or refused, the error above says so
+        with suppress(
+            OSError
+        ):  # where even the folder is missing or refused, the error above says so
             temporary.unlink(missing_ok=True)
     return sha256
 
@@ -57,11 +64,16 @@ def _storage_message(path: Path, error: OSError) -> str:
         with suppress(OSError):
             free = f"; {shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free"
     why = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
-    return f"cannot write {path}: {why}{free}; make room or mend the permission, then run the same command again"
+    return (
+        f"cannot write {path}: {why}{free}; make room or mend the permission, then run the same"
+        " command again"
+    )
 
 
 def sync(path: Path) -> None:
-    """Has the kernel put a file, or the names in a folder, on the disk, so that they outlive a loss of power."""
+    """Has the kernel put a file, or the names in a folder, on the disk, so that they outlive a loss
+    of power.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -88,25 +100,42 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise DamagedFile(f"{path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise DamagedFile(f"{path}: not a readable JSON file ({' '.join(str(error).split())[:120]})") from None
+        raise DamagedFile(
+            f"{path}: not a readable JSON file ({' '.join(str(error).split())[:120]})"
+        ) from None
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
-    """Writes a Parquet file: zstd (a few rows: plain), page checksums, `metadata`, the schema version and the seal in the schema.
+    """Writes a Parquet file: zstd (a few rows: plain), page checksums, `metadata`, the schema
+    version and the seal in the schema.
 
     Returns its sha256.
     """
-    marks = {f"{_PREFIX}schema": str(SCHEMA_VERSION), **{f"{_PREFIX}{key}": value for key, value in metadata.items()}}
-    marked = table.replace_schema_metadata({**marks, _SEAL: _seal(table.column_names, table.num_rows, marks)})
-    # Each column of a table of metrics is a handful of numbers: dictionaries and compression make it larger, and twice as slow to read.
-    encoding = {"compression": "none", "use_dictionary": False} if table.num_rows < _FEW_ROWS else {"compression": "zstd"}
-    return write_atomically(path, lambda temporary: pq.write_table(marked, temporary, write_page_checksum=True, **encoding))
+    marks = {
+        f"{_PREFIX}schema": str(SCHEMA_VERSION),
+        **{f"{_PREFIX}{key}": value for key, value in metadata.items()},
+    }
+    marked = table.replace_schema_metadata(
+        {**marks, _SEAL: _seal(table.column_names, table.num_rows, marks)}
+    )
+    # Each column of a table of metrics is a handful of numbers: dictionaries and compression make
+    # it larger, and twice as slow to read.
+    encoding = (
+        {"compression": "none", "use_dictionary": False}
+        if table.num_rows < _FEW_ROWS
+        else {"compression": "zstd"}
+    )
+    return write_atomically(
+        path,
+        lambda temporary: pq.write_table(marked, temporary, write_page_checksum=True, **encoding),
+    )
 
 
 def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, dict[str, str]]:
     """Reads and verifies a Parquet file: the table and its metadata without the prefix.
 
-    Raises DamagedFile for a file that is truncated, altered, foreign or of another schema, RunError for one of a newer version.
+    Raises DamagedFile for a file that is truncated, altered, foreign or of another schema, RunError
+    for one of a newer version.
     """
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         table = file.read(use_threads=False)
@@ -117,7 +146,8 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, d
 
 
 def count_rows(path: Path) -> tuple[int, dict[str, str]]:
-    """The number of rows of a Parquet file and its metadata, from the sealed footer alone: the pages are neither read nor verified.
+    """The number of rows of a Parquet file and its metadata, from the sealed footer alone: the
+    pages are neither read nor verified.
 
     Raises DamagedFile and RunError as `read_table`.
     """
@@ -131,7 +161,9 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamagedFile(f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:120]})") from None
+        raise DamagedFile(
+            f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:120]})"
+        ) from None
 
 
 def _verified(path: Path, schema: pa.Schema, rows: int) -> dict[str, str]:
@@ -142,16 +174,24 @@ def _verified(path: Path, schema: pa.Schema, rows: int) -> dict[str, str]:
     _check_version(path, marks.get(f"{_PREFIX}schema", ""))
     if marks.pop(_SEAL, None) != seal:
         raise DamagedFile(f"{path}: altered (its seal does not fit)")
-    return {key.removeprefix(_PREFIX): value for key, value in marks.items() if key.startswith(_PREFIX)}
+    return {
+        key.removeprefix(_PREFIX): value for key, value in marks.items() if key.startswith(_PREFIX)
+    }
 
 
 def _check_version(path: Path, version: str) -> None:
     if not (version.isascii() and version.isdigit()):
         raise DamagedFile(f"{path}: not a file of apc-bench (no schema version)")
     if int(version) > SCHEMA_VERSION:
-        raise RunError(f"{path}: written by a newer apc-bench (schema {version}, this one reads {SCHEMA_VERSION}); update apc-bench")
+        raise RunError(
+            f"{path}: written by a newer apc-bench (schema {version}, this one reads"
+            f" {SCHEMA_VERSION}); update apc-bench"
+        )
     if int(version) < SCHEMA_VERSION:
-        raise DamagedFile(f"{path}: written by an older apc-bench (schema {version}, this one reads {SCHEMA_VERSION})")
+        raise DamagedFile(
+            f"{path}: written by an older apc-bench (schema {version}, this one reads"
+            f" {SCHEMA_VERSION})"
+        )
 
 
 def _seal(columns: list[str], rows: int, marks: Mapping[str, str]) -> str:

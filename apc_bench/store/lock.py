@@ -1,4 +1,6 @@
-"""One sweep at a time in a run folder: a lock that the kernel frees with its holder, and a note beside it that names the holder."""
+"""One sweep at a time in a run folder: a lock that the kernel frees with its holder, and a note
+beside it that names the holder.
+"""
 
 import getpass
 import os
@@ -20,23 +22,37 @@ HOLDER = ".holder.json"
 
 @contextmanager
 def held(folder: Path) -> Iterator[str]:
-    """Holds a run folder, which is made where it is missing; yields the name of this holding, by which `holding` tells it from a later one.
+    """Holds a run folder, which is made where it is missing; yields the name of this holding, by
+    which `holding` tells it from a later one.
 
-    Raises RunError that names the holder where another process has it or where the name is a file's, StorageError where it cannot be written.
+    Raises RunError that names the holder where another process has it or where the name is a
+    file's, StorageError where it cannot be written.
     """
     lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunError(f"{folder} is in use by {_holder(folder)}; wait for it, or name another --run") from None
+        raise RunError(
+            f"{folder} is in use by {_holder(folder)}; wait for it, or name another --run"
+        ) from None
     except (FileExistsError, NotADirectoryError):
-        raise RunError(f"{folder} cannot be a run folder: a file is in the way; name another --run") from None
+        raise RunError(
+            f"{folder} cannot be a run folder: a file is in the way; name another --run"
+        ) from None
     except OSError as error:
-        raise StorageError(f"cannot write the run folder {folder}: {error.strerror or error}") from None
+        raise StorageError(
+            f"cannot write the run folder {folder}: {error.strerror or error}"
+        ) from None
     try:
         name, since = uuid.uuid4().hex, time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        note = {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": since, "holding": name}
+        note = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "user": _user(),
+            "since": since,
+            "holding": name,
+        }
         write_json(folder / HOLDER, note)
         yield name
     finally:

@@ -1,4 +1,6 @@
-"""Where a result comes from: what computes (part of every result key) and what is only recorded. Imports neither torch nor ray."""
+"""Where a result comes from: what computes (part of every result key) and what is only recorded.
+Imports neither torch nor ray.
+"""
 
 import importlib.metadata
 import json
@@ -23,7 +25,9 @@ _INSTRUCTION_SETS = ("avx512f", "avx512_bf16", "avx2", "fma", "asimd", "sve")
 
 
 def computing_environment(*, device: str, threads: int, precision: str) -> dict[str, str]:
-    """What decides bits: versions, device class, threads, precision, result version (DESIGN.md, "Two steps, two ids")."""
+    """What decides bits: versions, device class, threads, precision, result version
+    (docs/architecture.md, "Two steps, two ids").
+    """
     return {
         "result_version": str(RESULT_VERSION),
         "device": device_class(device),
@@ -34,7 +38,9 @@ def computing_environment(*, device: str, threads: int, precision: str) -> dict[
 
 
 def recorded_environment() -> dict[str, Any]:
-    """What is only recorded in run.json: this package, Python, the machine, the revision of the code."""
+    """What is only recorded in run.json: this package, Python, the machine, the revision of the
+    code.
+    """
     return {
         "apc_bench": __version__,
         "python": platform.python_version(),
@@ -50,40 +56,72 @@ def recorded_environment() -> dict[str, Any]:
 
 
 def device_class(device: str) -> str:
-    """`cpu/avx512f+…` or `cuda/NVIDIA H200`: machines of one class give the same bits, others may not."""
+    """`cpu/avx512f+…` or `cuda/NVIDIA H200`: machines of one class give the same bits, others may
+    not.
+    """
     if device == "cuda":
         names = sorted(set(gpu_names()))
         return "cuda/" + ("+".join(names) or "unknown")
-    limits = [f"{name}={os.environ[name]}" for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA") if name in os.environ]
+    limits = [
+        f"{name}={os.environ[name]}"
+        for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
+        if name in os.environ
+    ]
     return "/".join(["cpu", "+".join(_instruction_sets()) or platform.machine(), *limits])
 
 
 @cache
 def gpu_names() -> tuple[str, ...]:
-    """The GPUs that this process may use, asked from the driver's own tool so that torch need not be loaded.
+    """The GPUs that this process may use, asked from the driver's own tool so that torch need not
+    be loaded.
 
-    None where CUDA_VISIBLE_DEVICES hides them all, where there is no such tool, or where it does not answer within a minute.
+    None where CUDA_VISIBLE_DEVICES hides them all, where there is no such tool, or where it does
+    not answer within a minute.
     """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1") or shutil.which("nvidia-smi") is None:
+    if (
+        os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
+        or shutil.which("nvidia-smi") is None
+    ):
         return ()
     try:
         asked = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=60, check=False
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return tuple(line.strip() for line in asked.stdout.splitlines() if line.strip()) if asked.returncode == 0 else ()
+    return (
+        tuple(line.strip() for line in asked.stdout.splitlines() if line.strip())
+        if asked.returncode == 0
+        else ()
+    )
 
 
 def git_revision() -> dict[str, Any] | None:
-    """Commit and dirtiness of the checkout that this package runs from, or that a Ray job was packed from; None where it is installed."""
+    """Commit and dirtiness of the checkout that this package runs from, or that a Ray job was
+    packed from; None where it is installed.
+    """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists() or shutil.which("git") is None:
         packed: dict[str, Any] | None = json.loads(os.environ.get(REVISION, "null"))
         return packed
-    commit = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=False)
-    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())} if commit.returncode == 0 else None
+    commit = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    status = subprocess.run(
+        ["git", "-C", str(folder), "status", "--porcelain"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return (
+        {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
+        if commit.returncode == 0
+        else None
+    )
 
 
 def _version(name: str) -> str:
@@ -100,9 +138,23 @@ def _cpuinfo() -> str:
 
 
 def _instruction_sets() -> list[str]:
-    flags = next((line.split(":", 1)[1].split() for line in _cpuinfo().splitlines() if line.startswith(("flags", "Features"))), [])
+    flags = next(
+        (
+            line.split(":", 1)[1].split()
+            for line in _cpuinfo().splitlines()
+            if line.startswith(("flags", "Features"))
+        ),
+        [],
+    )
     return [name for name in _INSTRUCTION_SETS if name in flags]
 
 
 def _processor() -> str:
-    return next((line.split(":", 1)[1].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")), platform.processor())
+    return next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in _cpuinfo().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )

@@ -1,8 +1,10 @@
-"""The tables of a run folder: columns, types and units. Anyone can read them with polars or DuckDB; a change raises SCHEMA_VERSION.
+"""The tables of a run folder: columns, types and units. Anyone can read them with polars or DuckDB;
+a change raises SCHEMA_VERSION.
 
-plan      one row per step            scores   one row per scored image       metrics  one row per trial and subset
-split     one row per image           maps     one row per map                curves   points of ROC, PR and PRO curves
-training  one row per training step   features one row per bank vector        (attempts are JSON lines: store/attempts.py)
+plan      one row per step            scores   one row per scored image       metrics  one row per
+trial and subset split     one row per image           maps     one row per map
+curves   points of ROC, PR and PRO curves training  one row per training step   features one row per
+bank vector        (attempts are JSON lines: store/attempts.py)
 """
 
 import pyarrow as pa
@@ -20,11 +22,23 @@ METRICS = (
 )
 """Metrics over the whole curve, 0 to 1; f1_max picks its threshold on the test set (an oracle)."""
 
-AT_THRESHOLD = ("f1_calibrated", "missed_rate", "missed_low", "missed_high", "false_alarm_rate", "false_alarm_low", "false_alarm_high")
-"""Image-level figures at the threshold that was calibrated without the test set; low and high: 95 % Clopper-Pearson."""
+AT_THRESHOLD = (
+    "f1_calibrated",
+    "missed_rate",
+    "missed_low",
+    "missed_high",
+    "false_alarm_rate",
+    "false_alarm_low",
+    "false_alarm_high",
+)
+"""Image-level figures at the threshold that was calibrated without the test set; low and high: 95 %
+Clopper-Pearson.
+"""
 
 STAGES = ("decode", "features", "bank", "search", "metrics", "total")
-"""Wall seconds of a trial by stage: waiting for decoded images, features and coreset of the bank, scoring, metrics, all together."""
+"""Wall seconds of a trial by stage: waiting for decoded images, features and coreset of the bank,
+scoring, metrics, all together.
+"""
 
 _identity = [
     ("result_key", pa.string()),
@@ -58,7 +72,10 @@ SPLIT = pa.schema(
         ("label", pa.bool_()),  # true: anomalous
         ("split", pa.string()),  # train | reserved | test
         ("draw", pa.int16()),  # position in the reserve (0 is drawn first); null: not drawn
-        ("held_out", pa.bool_()),  # a normal training image that a fine-tuned detector keeps for calibration
+        (
+            "held_out",
+            pa.bool_(),
+        ),  # a normal training image that a fine-tuned detector keeps for calibration
     ]
 )
 
@@ -72,16 +89,26 @@ SCORES = pa.schema(
         ("score", pa.float32()),  # the image's anomaly score; a larger one is more anomalous
         ("worst_row", pa.int16()),  # the patch with the largest score, on the map's grid
         ("worst_column", pa.int16()),
-        ("nearest_image", pa.string()),  # the normal patch that the worst patch was compared with; null where a detector has no bank
+        (
+            "nearest_image",
+            pa.string(),
+            # the normal patch that the worst patch was compared with; null without a bank
+        ),
         ("nearest_row", pa.int16()),
         ("nearest_column", pa.int16()),
         ("nearest_distance", pa.float32()),  # squared L2
-        ("mask_state", pa.string()),  # present | none (no mask file) | emptied (the resize left no anomalous pixel) | normal
+        (
+            "mask_state",
+            pa.string(),
+        ),  # present | none (no mask file) | emptied (the resize left no anomalous pixel) | normal
         ("height", pa.int32()),  # pixels of the original image
         ("width", pa.int32()),
         ("resized_height", pa.int32()),  # pixels of the resized image, before crop or padding
         ("resized_width", pa.int32()),
-        ("top", pa.int32()),  # where the resized image lies in the input; negative: cut off by the crop
+        (
+            "top",
+            pa.int32(),
+        ),  # where the resized image lies in the input; negative: cut off by the crop
         ("left", pa.int32()),
         ("seconds", pa.float32()),
     ]
@@ -89,7 +116,9 @@ SCORES = pa.schema(
 
 
 def maps_schema(grid: tuple[int, int], *, half: bool = True) -> pa.Schema:
-    """One anomaly map per image on the detector's own grid (rows, columns), row by row, as float16; as float32 where it was made elsewhere."""
+    """One anomaly map per image on the detector's own grid (rows, columns), row by row, as float16;
+    as float32 where it was made elsewhere.
+    """
     kind = pa.float16() if half else pa.float32()
     return pa.schema([("image", pa.string()), ("map", pa.list_(kind, grid[0] * grid[1]))])
 
@@ -98,14 +127,23 @@ def features_schema(dimension: int, *, half: bool = False) -> pa.Schema:
     """The memory bank: one row per vector, with the training image and patch that it came from."""
     kind = pa.float16() if half else pa.float32()
     return pa.schema(
-        [("image", pa.string()), ("row", pa.int16()), ("column", pa.int16()), ("split", pa.string()), ("vector", pa.list_(kind, dimension))]
+        [
+            ("image", pa.string()),
+            ("row", pa.int16()),
+            ("column", pa.int16()),
+            ("split", pa.string()),
+            ("vector", pa.list_(kind, dimension)),
+        ]
     )
 
 
 METRICS_TABLE = pa.schema(
     [
         *_identity,
-        ("subset", pa.string()),  # test | full (with the reserve: frozen detectors only) | type:<defect type>
+        (
+            "subset",
+            pa.string(),
+        ),  # test | full (with the reserve: frozen detectors only) | type:<defect type>
         ("normal", pa.int32()),  # images
         ("anomalous", pa.int32()),
         ("masked", pa.int32()),  # anomalous images that count at the pixel level
@@ -128,7 +166,10 @@ METRICS_TABLE = pa.schema(
         ("threads", pa.int16()),
         ("precision", pa.string()),
         ("result_version", pa.int16()),
-        ("notes", pa.list_(pa.string())),  # what a reader must know, such as 'no masks: segmentation off'
+        (
+            "notes",
+            pa.list_(pa.string()),
+        ),  # what a reader must know, such as 'no masks: segmentation off'
     ]
 )
 

@@ -10,9 +10,13 @@ from apc_bench.bank.coreset import greedy_coreset, projection, start_indices
 
 
 def plain(points: torch.Tensor, count: int, starts: torch.Tensor) -> list[int]:
-    """patchcore-inspection's approximate greedy coreset, written out: mean distance to the starts, then the farthest again and again."""
+    """patchcore-inspection's approximate greedy coreset, written out: mean distance to the starts,
+    then the farthest again and again.
+    """
     x = points.double().numpy()
-    nearest = np.stack([np.sqrt(((x - x[start]) ** 2).sum(1)) for start in starts.tolist()], 1).mean(1)
+    nearest = np.stack(
+        [np.sqrt(((x - x[start]) ** 2).sum(1)) for start in starts.tolist()], 1
+    ).mean(1)
     picks: list[int] = []
     for _ in range(count):
         best = int(nearest.argmax())
@@ -23,27 +27,43 @@ def plain(points: torch.Tensor, count: int, starts: torch.Tensor) -> list[int]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 300), st.integers(1, 20), st.sampled_from([1, 3, 16, 512]), st.booleans())
+@given(
+    st.integers(0, 10**6),
+    st.integers(2, 300),
+    st.integers(1, 20),
+    st.sampled_from([1, 3, 16, 512]),
+    st.booleans(),
+)
 def test_the_picks_are_those_of_the_plain_loop(seed, total, width, block, clustered):
     generator = torch.Generator().manual_seed(seed)
     points = torch.randn(total, width, generator=generator, dtype=torch.float64)
     if clustered:
         points = (
-            points * 0.01 + torch.randn(4, width, generator=generator, dtype=torch.float64)[torch.randint(4, (total,), generator=generator)]
+            points * 0.01
+            + torch.randn(4, width, generator=generator, dtype=torch.float64)[
+                torch.randint(4, (total,), generator=generator)
+            ]
         )
     count = 1 + seed % total
-    found = greedy_coreset(points, count, projection_dim=None, starting_points=5, seed=seed, block=block)
+    found = greedy_coreset(
+        points, count, projection_dim=None, starting_points=5, seed=seed, block=block
+    )
     assert found.tolist() == plain(points, count, start_indices(total, 5, seed=seed))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 120), st.sampled_from([2, 7, 512]))
-def test_points_on_a_grid_with_ties_and_repetitions_are_picked_once_each_lowest_first(seed, total, block):
+def test_points_on_a_grid_with_ties_and_repetitions_are_picked_once_each_lowest_first(
+    seed, total, block
+):
     generator = torch.Generator().manual_seed(seed)
     points = torch.randint(0, 3, (total, 2), generator=generator).double()
-    found = greedy_coreset(points, total, projection_dim=None, starting_points=1, seed=seed, block=block)
+    found = greedy_coreset(
+        points, total, projection_dim=None, starting_points=1, seed=seed, block=block
+    )
     assert sorted(found.tolist()) == list(range(total))
-    # A place is picked twice only when all are covered; the start's own place counts as covered (distance 0) without being picked.
+    # A place is picked twice only when all are covered; the start's own place counts as covered
+    # (distance 0) without being picked.
     distinct = len({tuple(point) for point in points.tolist()})
     assert len({tuple(points[pick].tolist()) for pick in found[: distinct - 1]}) == distinct - 1
 
@@ -64,7 +84,9 @@ def test_the_projection_keeps_distances_on_average_and_is_left_out_where_it_woul
     points = torch.randn(200, 512, generator=torch.Generator().manual_seed(0))
     projected = projection(points, 128, seed=1)
     assert projected.shape == (200, 128)
-    assert float((torch.pdist(projected) / torch.pdist(points)).mean()) == pytest.approx(1, abs=0.02)
+    assert float((torch.pdist(projected) / torch.pdist(points)).mean()) == pytest.approx(
+        1, abs=0.02
+    )
     assert torch.equal(projection(points, 512, seed=1), points)
     assert not torch.equal(projection(points, 128, seed=2), projected)
 

@@ -12,7 +12,9 @@ from apc_bench.bank.memory_bank import MemoryBank, reweight
 
 def bank_of(vectors: torch.Tensor, groups: int = 4) -> MemoryBank:
     number = torch.arange(len(vectors))
-    return MemoryBank(vectors, number.int(), (number % 7).short(), (number % 5).short(), (number % groups).int())
+    return MemoryBank(
+        vectors, number.int(), (number % 7).short(), (number % 5).short(), (number % groups).int()
+    )
 
 
 def plain(queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
@@ -23,7 +25,9 @@ def plain(queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 @given(st.integers(0, 10**6), st.integers(1, 5), st.booleans())
 def test_the_nearest_are_those_of_brute_force(seed, k, excluded):
     generator = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(40, 9, generator=generator) + 100  # far from the origin, where float32 cancels
+    vectors = (
+        torch.randn(40, 9, generator=generator) + 100
+    )  # far from the origin, where float32 cancels
     queries = torch.randn(13, 9, generator=generator) + 100
     bank = bank_of(vectors)
     found = bank.nearest(queries, k=k, exclude_group=2 if excluded else None)
@@ -33,7 +37,9 @@ def test_the_nearest_are_those_of_brute_force(seed, k, excluded):
         assert not (bank.group[found.index] == 2).any()
     expected = distances.sort(dim=1).values[:, :k]
     torch.testing.assert_close(found.distance.double(), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(distances.gather(1, found.index), found.distance.double(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        distances.gather(1, found.index), found.distance.double(), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_blocks_change_nothing(monkeypatch):

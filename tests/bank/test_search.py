@@ -16,7 +16,10 @@ KINDS = ("cloud", "far from the origin", "outliers", "constant", "grid", "tiny",
 
 
 def data(kind: str, generator: torch.Generator, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    vectors, queries = torch.randn(70, width, generator=generator), torch.randn(30, width, generator=generator)
+    vectors, queries = (
+        torch.randn(70, width, generator=generator),
+        torch.randn(30, width, generator=generator),
+    )
     match kind:
         case "far from the origin":
             vectors, queries = vectors + 1000, queries + 1000
@@ -34,7 +37,13 @@ def data(kind: str, generator: torch.Generator, width: int) -> tuple[torch.Tenso
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(KINDS), st.sampled_from([1, 3]), st.sampled_from([2, 40, 600]), st.booleans())
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(KINDS),
+    st.sampled_from([1, 3]),
+    st.sampled_from([2, 40, 600]),
+    st.booleans(),
+)
 def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks):
     generator = torch.Generator().manual_seed(seed)
     vectors, queries = data(kind, generator, width)
@@ -44,7 +53,9 @@ def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks
     brute[:, left_out] = torch.inf
     expected = brute.sort(dim=1, stable=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "CANDIDATES", len(vectors))  # however coarse, int8 must not hand over to float32
+        patch.setattr(
+            search, "CANDIDATES", len(vectors)
+        )  # however coarse, int8 must not hand over to float32
         if blocks:
             patch.setattr(search, "BANK_ROWS", 11)
         for ranking in (Integers(vectors), Products(vectors)):
@@ -64,17 +75,31 @@ def test_int8_hands_over_where_it_is_too_coarse(monkeypatch):
     index = Index(vectors)
     index.rankings = (Integers(vectors), Products(vectors))
     used = []
-    monkeypatch.setattr(Products, "rank", lambda self, *given, _rank=Products.rank: used.append(self) or _rank(self, *given))
+    monkeypatch.setattr(
+        Products,
+        "rank",
+        lambda self, *given, _rank=Products.rank: used.append(self) or _rank(self, *given),
+    )
     distance, _ = index.nearest(queries, torch.zeros(400, dtype=torch.bool), 1)
     assert used
-    torch.testing.assert_close(distance[:, 0], torch.cdist(queries.double(), vectors.double()).amin(1).square(), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        distance[:, 0],
+        torch.cdist(queries.double(), vectors.double()).amin(1).square(),
+        rtol=1e-9,
+        atol=0,
+    )
 
 
 def test_many_far_queries_do_not_spoil_the_others():
     vectors, queries = torch.randn(300, 16), torch.randn(50, 16)
     queries[::2] *= 1e5
     whole, _ = Index(vectors).nearest(queries, torch.zeros(300, dtype=torch.bool), 1)
-    alone = torch.cat([Index(vectors).nearest(query[None], torch.zeros(300, dtype=torch.bool), 1)[0] for query in queries])
+    alone = torch.cat(
+        [
+            Index(vectors).nearest(query[None], torch.zeros(300, dtype=torch.bool), 1)[0]
+            for query in queries
+        ]
+    )
     assert torch.equal(whole, alone)
 
 
@@ -87,16 +112,26 @@ def test_what_is_not_finite_is_refused(bad):
         Index(vectors.index_fill(0, torch.tensor([2]), bad))
 
 
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor multiplies no integers in instructions of its own")
+@pytest.mark.skipif(
+    not torch.cpu._is_vnni_supported(),
+    reason="this processor multiplies no integers in instructions of its own",
+)
 def test_integers_rank_only_where_their_product_is_right() -> None:
-    """Held to older instructions, torch's product of int8 saturates: the search was wrong, and infinite where nothing was within its reach."""
+    """Held to older instructions, torch's product of int8 saturates: the search was wrong, and
+    infinite where nothing was within its reach.
+    """
     code = (
-        "import torch\n"
-        "from apc_bench.bank.search import Index\n"
-        "vectors, queries = torch.rand(300, 64) * 3, torch.rand(160, 64) * 3\n"
-        "found, _ = Index(vectors).nearest(queries, torch.zeros(300, dtype=torch.bool), 1)\n"
-        "assert torch.allclose(found[:, 0], torch.cdist(queries.double(), vectors.double()).square().amin(1)), found\n"
+        "import torch\nfrom apc_bench.bank.search import Index\nvectors, queries = torch.rand(300,"
+        " 64) * 3, torch.rand(160, 64) * 3\nfound, _ = Index(vectors).nearest(queries,"
+        " torch.zeros(300, dtype=torch.bool), 1)\nassert torch.allclose(found[:, 0],"
+        " torch.cdist(queries.double(), vectors.double()).square().amin(1)), found\n"
     )
     for limit in ("AVX2", "AVX512_CORE", "DEFAULT"):
         environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )

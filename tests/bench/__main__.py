@@ -1,6 +1,8 @@
-"""`make bench`: every measurement in a process of its own, a table on the screen, and the same as JSON and Markdown in reports/bench.
+"""`make bench`: every measurement in a process of its own, a table on the screen, and the same as
+JSON and Markdown in reports/bench.
 
-`python -m bench NAME …` from the folder `tests` measures only what is named; what was measured before stays in the files.
+`python -m bench NAME …` from the folder `tests` measures only what is named; what was measured
+before stays in the files.
 """
 
 import dataclasses
@@ -34,28 +36,45 @@ MEASUREMENTS = (
     *ON_GPU,
 )
 AS_SHIPPED = {"THP_MEM_ALLOC_ENABLE": "0"}
-"""apc-bench switches huge pages on for itself; its peers do not, and gain much by it: end_to_end.py measures them both ways."""
+"""apc-bench switches huge pages on for itself; its peers do not, and gain much by it: end_to_end.py
+measures them both ways.
+"""
 
 RESULTS = Path(__file__).resolve().parents[2] / "reports" / "bench"
 
 
 def main(names: list[str]) -> int:
-    """Measures; the exit code is 1 when a measurement could not run, and never tells of a goal that is missed: timings depend on the machine."""
+    """Measures; the exit code is 1 when a measurement could not run, and never tells of a goal that
+    is missed: timings depend on the machine.
+    """
     if unknown := set(names) - set(MEASUREMENTS):
-        print(f"no such measurement: {', '.join(sorted(unknown))} (known: {', '.join(MEASUREMENTS)})", file=sys.stderr)
+        print(
+            f"no such measurement: {', '.join(sorted(unknown))} (known: {', '.join(MEASUREMENTS)})",
+            file=sys.stderr,
+        )
         return 2
     if not names and not gpu_names():
         print(f"no GPU here: {', '.join(ON_GPU)} are left out")
         names = [name for name in MEASUREMENTS if name not in ON_GPU]
     broken = []
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "APC_BENCH_INPUTS": os.environ.get("APC_BENCH_INPUTS", folder), "PYTHONWARNINGS": "ignore"}
+        environment = {
+            **os.environ,
+            "APC_BENCH_INPUTS": os.environ.get("APC_BENCH_INPUTS", folder),
+            "PYTHONWARNINGS": "ignore",
+        }
         environment |= AS_SHIPPED
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # no tool is to compile its modules again in every process
+        environment.pop(
+            "PYTHONDONTWRITEBYTECODE", None
+        )  # no tool is to compile its modules again in every process
         for name in names or MEASUREMENTS:
             print(f"\n## {name}\n", flush=True)
             out = Path(folder) / f"{name}.json"
-            code = subprocess.run([sys.executable, "-m", "bench", "--one", name, str(out)], env=environment, check=False).returncode
+            code = subprocess.run(
+                [sys.executable, "-m", "bench", "--one", name, str(out)],
+                env=environment,
+                check=False,
+            ).returncode
             if code:
                 broken.append(name)
                 continue
@@ -75,17 +94,27 @@ def one(name: str, out: Path) -> int:
 
 
 def _keep(name: str, entries: list[dict[str, object]]) -> None:
-    """Puts a measurement's figures, with day, revision and machine, in the place of its earlier ones."""
+    """Puts a measurement's figures, with day, revision and machine, in the place of its earlier
+    ones.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / "figures.json"
     kept = json.loads(path.read_text()) if path.is_file() else {}
     machine = recorded_environment()
-    where = {key: machine[key] for key in ("processor", "cores", "python", "gpus")} | {"system": platform.system()}
-    kept[name] = {"date": date.today().isoformat(), "git": git_revision(), "machine": where, "figures": entries}
+    where = {key: machine[key] for key in ("processor", "cores", "python", "gpus")} | {
+        "system": platform.system()
+    }
+    kept[name] = {
+        "date": date.today().isoformat(),
+        "git": git_revision(),
+        "machine": where,
+        "figures": entries,
+    }
     kept = {known: kept[known] for known in MEASUREMENTS if known in kept}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     parts = [
-        f"## {known}\n\n{_when(found)}\n\n{markdown([Figure(**entry) for entry in found['figures']])}" for known, found in kept.items()
+        f"## {known}\n\n{_when(found)}\n\n{markdown([Figure(**entry) for entry in found['figures']])}"
+        for known, found in kept.items()
     ]
     (RESULTS / "figures.md").write_text("# Measurements (`make bench`)\n\n" + "\n".join(parts))
 
@@ -93,10 +122,19 @@ def _keep(name: str, entries: list[dict[str, object]]) -> None:
 def _when(found: dict[str, object]) -> str:
     machine, git = found["machine"], found["git"]
     assert isinstance(machine, dict)
-    revision = f"commit {str(git['commit'])[:7]}{' with changes' if git['dirty'] else ''}" if isinstance(git, dict) else "installed package"
+    revision = (
+        f"commit {str(git['commit'])[:7]}{' with changes' if git['dirty'] else ''}"
+        if isinstance(git, dict)
+        else "installed package"
+    )
     gpus = "".join(f", {name}" for name in machine["gpus"])
-    return f"{found['date']}, {revision}, {machine['processor']}, {machine['cores']} cores{gpus}, Python {machine['python']}."
+    return (
+        f"{found['date']}, {revision}, {machine['processor']}, {machine['cores']} cores{gpus},"
+        f" Python {machine['python']}."
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(one(sys.argv[2], Path(sys.argv[3])) if sys.argv[1:2] == ["--one"] else main(sys.argv[1:]))
+    sys.exit(
+        one(sys.argv[2], Path(sys.argv[3])) if sys.argv[1:2] == ["--one"] else main(sys.argv[1:])
+    )

@@ -1,7 +1,9 @@
-"""PatchCore from image files to metrics on one category, against anomalib as a user runs it and the plain reference, each in a fresh process.
+"""PatchCore from image files to metrics on one category, against anomalib as a user runs it and the
+plain reference, each in a fresh process.
 
-Decoding, features, coreset, scoring and image and pixel AUROC count; imports do not. apc-bench's own time is a whole trial: calibration of the
-threshold, further metrics, curves and the files of the run folder included, from an empty cache.
+Decoding, features, coreset, scoring and image and pixel AUROC count; imports do not. apc-bench's
+own time is a whole trial: calibration of the threshold, further metrics, curves and the files of
+the run folder included, from an empty cache.
 """
 
 import contextlib
@@ -23,16 +25,23 @@ from bench import inputs
 from bench.figure import Figure, exponent, peak_memory_gib
 
 RATIO = 0.1
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4000000"}  # PEERS.md section 4: without it anomalib's memory grows with every pick
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000"
+}  # docs/speed.md, "The peers": without it anomalib's memory grows with every pick
 HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 TRAINING = (15, 30, 60)
 SIZES = (64, 128, 256)
 
 
 def figures() -> list[Figure]:
-    """Ratios to the peers, agreement with the reference, and growth with training images and image size."""
+    """Ratios to the peers, agreement with the reference, and growth with training images and image
+    size.
+    """
     inputs.category(), inputs.weights()
-    ours, reference = (min((_run(tool) for _ in range(2)), key=lambda found: found["seconds"]) for tool in ("ours", "reference"))
+    ours, reference = (
+        min((_run(tool) for _ in range(2)), key=lambda found: found["seconds"])
+        for tool in ("ours", "reference")
+    )
     shipped, tuned, paged = _run("anomalib"), _run("anomalib", MALLOC), _run("anomalib", HUGE_PAGES)
     version = importlib.metadata.version("anomalib")
     size = f"PatchCore, {inputs.TRAIN} training images of {inputs.SIZE} px, ResNet-18, 10 %"
@@ -41,11 +50,23 @@ def figures() -> list[Figure]:
     difference = max(abs(ours[name] - reference[name]) for name in ("image_auroc", "pixel_auroc"))
     return [
         _times(f"{size}: times anomalib {version} as shipped", ours, shipped, 20),
-        _times(f"{size}: times anomalib {version} with its malloc threshold set", ours, tuned, None),
-        _times(f"{size}: times anomalib {version} with torch's huge pages switched on, as apc-bench does", ours, paged, None),
+        _times(
+            f"{size}: times anomalib {version} with its malloc threshold set", ours, tuned, None
+        ),
+        _times(
+            f"{size}: times anomalib {version} with torch's huge pages switched on, as apc-bench"
+            " does",
+            ours,
+            paged,
+            None,
+        ),
         _times(f"{size}: times the plain reference", ours, reference, 5),
         Figure(
-            what="the same: AUROC off the reference's by at most", value=difference, unit="", at_most=5e-4, how=_aurocs(ours, reference)
+            what="the same: AUROC off the reference's by at most",
+            value=difference,
+            unit="",
+            at_most=5e-4,
+            how=_aurocs(ours, reference),
         ),
         Figure(
             what="PatchCore: exponent in the number of training images",
@@ -53,18 +74,30 @@ def figures() -> list[Figure]:
             unit="",
             how=_steps(TRAINING, by_images),
         ),
-        Figure(what="PatchCore: exponent in the image size", value=exponent(SIZES, by_size), unit="", how=_steps(SIZES, by_size)),
+        Figure(
+            what="PatchCore: exponent in the image size",
+            value=exponent(SIZES, by_size),
+            unit="",
+            how=_steps(SIZES, by_size),
+        ),
     ]
 
 
-def _times(what: str, ours: dict[str, float], theirs: dict[str, float], at_least: float | None) -> Figure:
+def _times(
+    what: str, ours: dict[str, float], theirs: dict[str, float], at_least: float | None
+) -> Figure:
     memory = f"{ours['memory']:.1f} against {theirs['memory']:.1f} GiB"
     how = f"{ours['seconds']:.1f} s against {theirs['seconds']:.1f} s; {memory}"
-    return Figure(what=what, value=theirs["seconds"] / ours["seconds"], unit="×", at_least=at_least, how=how)
+    return Figure(
+        what=what, value=theirs["seconds"] / ours["seconds"], unit="×", at_least=at_least, how=how
+    )
 
 
 def _aurocs(ours: dict[str, float], theirs: dict[str, float]) -> str:
-    return "; ".join(f"{name} {ours[name]:.4f} against {theirs[name]:.4f}" for name in ("image_auroc", "pixel_auroc"))
+    return "; ".join(
+        f"{name} {ours[name]:.4f} against {theirs[name]:.4f}"
+        for name in ("image_auroc", "pixel_auroc")
+    )
 
 
 def _steps(sizes: tuple[int, ...], seconds: list[float]) -> str:
@@ -72,11 +105,17 @@ def _steps(sizes: tuple[int, ...], seconds: list[float]) -> str:
 
 
 def _run(
-    tool: str, environment: dict[str, str] | None = None, *, training: int = inputs.TRAIN, size: int = inputs.SIZE
+    tool: str,
+    environment: dict[str, str] | None = None,
+    *,
+    training: int = inputs.TRAIN,
+    size: int = inputs.SIZE,
 ) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.end_to_end", tool, str(training), str(size)]
     chosen = environment or (HUGE_PAGES if tool == "ours" else {})
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **chosen}, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **chosen}, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{tool} failed:\n{done.stderr[-2000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -84,28 +123,55 @@ def _run(
 
 
 def ours(training: int, size: int) -> dict[str, float]:
-    """A trial of the product itself: `apc-bench sweep --executor serial` on the folder, from an empty cache."""
+    """A trial of the product itself: `apc-bench sweep --executor serial` on the folder, from an
+    empty cache.
+    """
     from rich.console import Console
 
-    from apc_bench.preparation import prepare
-    from apc_bench.settings import make_sweep
+    from apc_bench.runner.driver import Execution, run_sweep
+    from apc_bench.runner.prepare import prepare
+    from apc_bench.settings.sweep import make_sweep
     from apc_bench.store.cache import Cache
     from apc_bench.store.run import Run
-    from apc_bench.sweep import Execution, run_sweep
 
-    method = {"detector": "patchcore", "backbone": "resnet18", "weights": str(inputs.weights()), "settings": {"coreset_ratio": RATIO}}
-    values = {"methods": {"patchcore": method}, "seeds": [0], "shots": [1], "reserve": 1, "image_size": size}
+    method = {
+        "detector": "patchcore",
+        "backbone": "resnet18",
+        "weights": str(inputs.weights()),
+        "settings": {"coreset_ratio": RATIO},
+    }
+    values = {
+        "methods": {"patchcore": method},
+        "seeds": [0],
+        "shots": [1],
+        "reserve": 1,
+        "image_size": size,
+    }
     sweep = make_sweep({**values, "device": "cpu", "threads": inputs.THREADS}, source="bench")
     with tempfile.TemporaryDirectory() as folder:
         root = _subset(Path(folder) / "data", training)
-        import apc_bench.steps  # noqa: F401 - imports do not count
+        import apc_bench.runner.worker  # noqa: F401 - imports do not count
 
         started = time.perf_counter()
         prepared = prepare(sweep, root, Cache(Path(folder) / "cache"), say=lambda line: None)
-        run_sweep(prepared, Path(folder) / "run", Cache(Path(folder) / "cache"), Execution("serial"), Console(file=io.StringIO()))
+        run_sweep(
+            prepared,
+            Path(folder) / "run",
+            Cache(Path(folder) / "cache"),
+            Execution("serial"),
+            Console(file=io.StringIO()),
+        )
         seconds = time.perf_counter() - started
-        row = next(row for row in Run.open(Path(folder) / "run").metrics().iter_rows(named=True) if row["subset"] == "full")
-    return {"seconds": seconds, "image_auroc": row["image_auroc"], "pixel_auroc": row["pixel_auroc"]}
+        row = next(
+            row
+            for row in Run.open(Path(folder) / "run").metrics().iter_rows(named=True)
+            if row["subset"] == "full"
+        )
+    return {
+        "seconds": seconds,
+        "image_auroc": row["image_auroc"],
+        "pixel_auroc": row["pixel_auroc"],
+    }
 
 
 def _subset(root: Path, training: int) -> Path:
@@ -122,7 +188,9 @@ def _subset(root: Path, training: int) -> Path:
 
 
 def reference(training: int, size: int) -> dict[str, float]:
-    """patchcore-inspection's way, written out in bench/reference.py, with the product's projection and starting points."""
+    """patchcore-inspection's way, written out in bench/reference.py, with the product's projection
+    and starting points.
+    """
     import faiss
     from bench import reference as plain
     from PIL import Image
@@ -130,29 +198,47 @@ def reference(training: int, size: int) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score
 
     from apc_bench.bank.coreset import projection, start_indices
-    from apc_bench.steps import seed_of
+    from apc_bench.runner.worker import seed_of
 
     faiss.omp_set_num_threads(inputs.THREADS)
     category, network = inputs.category(), inputs.backbone()
     seed = seed_of(_Named("synthetic" if False else "data", category.name, 0))  # type: ignore[arg-type]
     started = time.perf_counter()
     rows = {True: inputs.rows(training=True)[:training], False: inputs.rows(training=False)}
-    loaded = {kind: np.stack([_pixels(category.folder / category.samples[row].image, size) for row in rows[kind]]) for kind in rows}
+    loaded = {
+        kind: np.stack(
+            [_pixels(category.folder / category.samples[row].image, size) for row in rows[kind]]
+        )
+        for kind in rows
+    }
     patches = plain.features(network, loaded[True]).flatten(0, 1)
     count = int(len(patches) * RATIO)
-    picks = plain.approximate_greedy(projection(patches, 128, seed=seed), count, start_indices(len(patches), 10, seed=seed))
+    picks = plain.approximate_greedy(
+        projection(patches, 128, seed=seed), count, start_indices(len(patches), 10, seed=seed)
+    )
     index = faiss.IndexFlatL2(patches.shape[1])
     index.add(patches[picks].numpy())
     tested = plain.features(network, loaded[False])
     distances = index.search(tested.flatten(0, 1).numpy(), 1)[0].reshape(len(tested), -1)
     grid = int(distances.shape[1] ** 0.5)
-    grown = [np.asarray(Image.fromarray(one.reshape(grid, grid)).resize((size, size), Image.Resampling.BILINEAR)) for one in distances]
+    grown = [
+        np.asarray(
+            Image.fromarray(one.reshape(grid, grid)).resize((size, size), Image.Resampling.BILINEAR)
+        )
+        for one in distances
+    ]
     maps = np.stack([gaussian_filter(one, 4) for one in grown])
     samples = [category.samples[row] for row in rows[False]]
-    masks = np.stack([_mask(category.folder / sample.mask if sample.mask else None, size) for sample in samples])
+    masks = np.stack(
+        [_mask(category.folder / sample.mask if sample.mask else None, size) for sample in samples]
+    )
     image = roc_auc_score([sample.anomalous for sample in samples], distances.max(1))
     pixel = plain.pixel_metrics(maps, masks)["pixel_auroc"]
-    return {"seconds": time.perf_counter() - started, "image_auroc": float(image), "pixel_auroc": pixel}
+    return {
+        "seconds": time.perf_counter() - started,
+        "image_auroc": float(image),
+        "pixel_auroc": pixel,
+    }
 
 
 class _Named:
@@ -165,7 +251,9 @@ class _Named:
 def _pixels(path: Path, size: int) -> np.ndarray:
     from PIL import Image
 
-    return np.asarray(Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    return np.asarray(
+        Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    ).transpose(2, 0, 1)
 
 
 def _mask(path: Path | None, size: int) -> np.ndarray:
@@ -177,7 +265,9 @@ def _mask(path: Path | None, size: int) -> np.ndarray:
 
 
 def anomalib(training: int, size: int) -> dict[str, float]:
-    """anomalib's PatchCore through its own Engine on its Folder dataset: fit, then test, as its documentation has it."""
+    """anomalib's PatchCore through its own Engine on its Folder dataset: fit, then test, as its
+    documentation has it.
+    """
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     from anomalib.data import Folder
@@ -199,15 +289,26 @@ def anomalib(training: int, size: int) -> dict[str, float]:
             train_batch_size=16,
             eval_batch_size=16,
         )
-        model = Patchcore(backbone="resnet18", layers=list(inputs.LAYERS), pre_trained=False, coreset_sampling_ratio=RATIO)
+        model = Patchcore(
+            backbone="resnet18",
+            layers=list(inputs.LAYERS),
+            pre_trained=False,
+            coreset_sampling_ratio=RATIO,
+        )
         model.pre_processor = Patchcore.configure_pre_processor(image_size=(size, size))
-        model.model.feature_extractor.feature_extractor.load_state_dict(torch.load(inputs.weights()), strict=False)
+        model.model.feature_extractor.feature_extractor.load_state_dict(
+            torch.load(inputs.weights()), strict=False
+        )
         engine = Engine(default_root_dir=folder, accelerator="cpu", logger=False)
         started = time.perf_counter()
         engine.fit(model, datamodule=data)
         found = engine.test(model, datamodule=data)[0]
         seconds = time.perf_counter() - started
-    return {"seconds": seconds, "image_auroc": float(found["image_AUROC"]), "pixel_auroc": float(found["pixel_AUROC"])}
+    return {
+        "seconds": seconds,
+        "image_auroc": float(found["image_AUROC"]),
+        "pixel_auroc": float(found["pixel_AUROC"]),
+    }
 
 
 def main(tool: str, training: int, size: int) -> None:

@@ -1,22 +1,26 @@
-"""Patch features against the plain way that unfolds every neighbourhood, and which batch and memory format the forward pass prefers."""
+"""Patch features against the plain way that unfolds every neighbourhood, and which batch and memory
+format the forward pass prefers.
+"""
 
 import numpy as np
 import torch
 from bench import inputs, reference
 from bench.figure import Figure, fastest
 
-from apc_bench.detector_settings import PatchCoreSettings
 from apc_bench.detectors import features as product
 from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.protocol import Images
 from apc_bench.networks.backbones import normalise
+from apc_bench.settings.detectors import PatchCoreSettings
 
 COUNT = 32
 BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 def figures() -> list[Figure]:
-    """Ratio to the plain way and agreement with it; milliseconds of an image's forward pass by batch, both memory formats."""
+    """Ratio to the plain way and agreement with it; milliseconds of an image's forward pass by
+    batch, both memory formats.
+    """
     torch.set_num_threads(inputs.THREADS)
     array = np.asarray(inputs.images().images[:COUNT])
     ours, found = fastest(lambda: _ours(array))
@@ -33,13 +37,25 @@ def figures() -> list[Figure]:
             unit="×",
             how=f"{ours:.2f} s against {plain:.2f} s",
         ),
-        Figure(what="the same: largest difference, relative to the largest value", value=off, unit="", at_most=1e-5),
-        Figure(what=f"forward pass of an image in batches of {product.BATCH}, as used", value=last[product.BATCH], unit="ms", how=formats),
+        Figure(
+            what="the same: largest difference, relative to the largest value",
+            value=off,
+            unit="",
+            at_most=1e-5,
+        ),
+        Figure(
+            what=f"forward pass of an image in batches of {product.BATCH}, as used",
+            value=last[product.BATCH],
+            unit="ms",
+            how=formats,
+        ),
     ]
 
 
 def _ours(array: np.ndarray) -> torch.Tensor:
-    source = FeatureSource(inputs.backbone(), PatchCoreSettings(), device="cpu", memo=lambda *_: None, remembered=None)
+    source = FeatureSource(
+        inputs.backbone(), PatchCoreSettings(), device="cpu", memo=lambda *_: None, remembered=None
+    )
     names = tuple(str(row) for row in range(len(array)))
     images = Images(array, np.arange(len(array)), names, names)
     return torch.cat([source(images, part) for part in images.batches(product.BATCH)])
@@ -49,7 +65,10 @@ def _ours(array: np.ndarray) -> torch.Tensor:
 def _forward(array: np.ndarray, batch: int, layout: torch.memory_format) -> float:
     """Milliseconds an image, as far as layer3."""
     network = inputs.backbone().to(memory_format=layout)
-    parts = [normalise(torch.from_numpy(array[at : at + batch])).contiguous(memory_format=layout) for at in range(0, COUNT, batch)]
+    parts = [
+        normalise(torch.from_numpy(array[at : at + batch])).contiguous(memory_format=layout)
+        for at in range(0, COUNT, batch)
+    ]
     seconds, _ = fastest(lambda: [network(part, last="layer3") for part in parts])
     return 1000 * seconds / COUNT
 

@@ -1,4 +1,6 @@
-"""One measured figure, the tables they are printed and stored in, and how time and memory are taken."""
+"""One measured figure, the tables they are printed and stored in, and how time and memory are
+taken.
+"""
 
 import resource
 import time
@@ -13,7 +15,8 @@ Result = TypeVar("Result")
 class Figure:
     """A measured value with its unit, and the bound that it is meant to keep, if there is one.
 
-    what: what was measured, input size included. how: the absolute numbers behind a ratio, and what else a reader must know.
+    what: what was measured, input size included. how: the absolute numbers behind a ratio, and what
+    else a reader must know.
     """
 
     what: str
@@ -26,7 +29,13 @@ class Figure:
     @property
     def bound(self) -> str:
         """`≥ 60`, `≤ 1.15`, or nothing."""
-        return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}" if self.at_most is not None else ""
+        return (
+            f"≥ {self.at_least:g}"
+            if self.at_least is not None
+            else f"≤ {self.at_most:g}"
+            if self.at_most is not None
+            else ""
+        )
 
     @property
     def kept(self) -> bool | None:
@@ -40,12 +49,17 @@ def markdown(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table."""
     lines = ["| Measured | Value | Goal | Kept | How |", "|:--|--:|--:|:--|:--|"]
     kept = {True: "yes", False: "**no**", None: ""}
-    lines += [f"| {one.what} | {one.value:.3g} {one.unit} | {one.bound} | {kept[one.kept]} | {one.how} |" for one in figures]
+    lines += [
+        f"| {one.what} | {one.value:.3g} {one.unit} | {one.bound} | {kept[one.kept]} | {one.how} |"
+        for one in figures
+    ]
     return "\n".join(lines) + "\n"
 
 
 def fastest(work: Callable[[], Result], repeats: int = 3) -> tuple[float, Result]:
-    """The least wall time of some calls in seconds (other load only ever adds), and the last call's result."""
+    """The least wall time of some calls in seconds (other load only ever adds), and the last call's
+    result.
+    """
     best = float("inf")
     for _ in range(repeats):
         started = time.perf_counter()

@@ -1,4 +1,6 @@
-"""Fine-tuning against a bare PyTorch loop on preloaded tensors, and how much of it is not arithmetic."""
+"""Fine-tuning against a bare PyTorch loop on preloaded tensors, and how much of it is not
+arithmetic.
+"""
 
 import math
 import statistics
@@ -8,19 +10,21 @@ import torch
 from bench import inputs
 from bench.figure import Figure, exponent
 
-from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import normalise
 from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
+from apc_bench.settings.detectors import ApcSettings
 
 SIZE, STEPS, ROUNDS = 128, 8, 5
 GROWTH = (4, 8, 16)
 
 
 def figures() -> list[Figure]:
-    """The ratio to the bare loop in turns, the share of batches and augmentation, and growth with steps."""
+    """The ratio to the bare loop in turns, the share of batches and augmentation, and growth with
+    steps.
+    """
     torch.set_num_threads(inputs.THREADS)
     examples, settings = _examples(), ApcSettings(steps=STEPS)
     ratios, ours, bare = [], [], []
@@ -34,7 +38,13 @@ def figures() -> list[Figure]:
     size = f"fine-tuning of ResNet-18 at {SIZE} px, batch {settings.batch}, {STEPS} steps"
     how = f"median of {ROUNDS} pairs; {min(ours):.2f} s against {min(bare):.2f} s"
     return [
-        Figure(what=f"{size}: times a bare loop on one preloaded batch", value=statistics.median(ratios), unit="×", at_most=1.03, how=how),
+        Figure(
+            what=f"{size}: times a bare loop on one preloaded batch",
+            value=statistics.median(ratios),
+            unit="×",
+            at_most=1.03,
+            how=how,
+        ),
         Figure(
             what=f"{size}: share of batches and augmentation",
             value=100 * data / min(ours),
@@ -42,7 +52,11 @@ def figures() -> list[Figure]:
             at_most=5,
             how=f"{1000 * data:.0f} ms",
         ),
-        Figure(what="fine-tuning: exponent in the number of steps", value=exponent(GROWTH, growth), unit=""),
+        Figure(
+            what="fine-tuning: exponent in the number of steps",
+            value=exponent(GROWTH, growth),
+            unit="",
+        ),
     ]
 
 
@@ -71,14 +85,21 @@ def _bare(examples: Examples, settings: ApcSettings) -> float:
     network = UNet(backbone).to(memory_format=torch.channels_last).train()
     product._freeze_batch_norm(backbone)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    )
     half = settings.batch // 2
     raw = torch.cat([examples.anomalous[:half], examples.normal[:half]])
     images = normalise(raw).contiguous(memory_format=torch.channels_last)
     masks = torch.cat([examples.masks[:half].float(), torch.zeros(half, SIZE, SIZE)])
-    anomalous, masked = torch.arange(settings.batch) < half, torch.ones(settings.batch, dtype=torch.bool)
+    anomalous, masked = (
+        torch.arange(settings.batch) < half,
+        torch.ones(settings.batch, dtype=torch.bool),
+    )
     for _ in range(settings.steps):
-        loss = total_loss(task_losses(network(images), images, masks, anomalous, masked, settings, 20.0), settings)
+        loss = total_loss(
+            task_losses(network(images), images, masks, anomalous, masked, settings, 20.0), settings
+        )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -87,7 +108,9 @@ def _bare(examples: Examples, settings: ApcSettings) -> float:
 
 
 def _data(examples: Examples, settings: ApcSettings) -> float:
-    """Seconds of the batches alone: indexing, augmentation, normalisation. (Images are decoded once per category, before the sweep.)"""
+    """Seconds of the batches alone: indexing, augmentation, normalisation. (Images are decoded once
+    per category, before the sweep.)
+    """
     started = time.perf_counter()
     choices = draw_choices(examples, settings, seed=0)
     for step in range(settings.steps):

@@ -13,21 +13,33 @@ QUERIES = 83 * 784
 
 
 def figures() -> list[Figure]:
-    """A bank of MVTec AD's size (209 images of 28 × 28 patches): its coreset, and the search for a test set's patches."""
+    """A bank of MVTec AD's size (209 images of 28 × 28 patches): its coreset, and the search for a
+    test set's patches.
+    """
     rate = matrix_rates()["float32"]
     set_determinism()
     patches = _clustered(TRAINING)
     spent, chosen = fastest(lambda: greedy_coreset(patches, int(TRAINING * RATIO), seed=0))
     vectors = patches[chosen].contiguous()
-    places = [torch.zeros(len(vectors), dtype=kind) for kind in (torch.int32, torch.int16, torch.int16, torch.int32)]
+    places = [
+        torch.zeros(len(vectors), dtype=kind)
+        for kind in (torch.int32, torch.int16, torch.int16, torch.int32)
+    ]
     bank = MemoryBank(vectors, *(place.cuda() for place in places))
     queries = _clustered(QUERIES, seed=1)
     searched, _ = fastest(lambda: _synchronised(bank, queries))
     operations = 2 * QUERIES * len(vectors) * DIMENSIONS
     return [
-        Figure(what=f"coreset of {TRAINING:,} × {DIMENSIONS} to 10 %, projection included", value=spent, unit="s"),
         Figure(
-            what=f"search of {QUERIES:,} in {len(vectors):,} × {DIMENSIONS}: share of the float32 matrix rate",
+            what=f"coreset of {TRAINING:,} × {DIMENSIONS} to 10 %, projection included",
+            value=spent,
+            unit="s",
+        ),
+        Figure(
+            what=(
+                f"search of {QUERIES:,} in {len(vectors):,} × {DIMENSIONS}: share of the float32"
+                " matrix rate"
+            ),
             value=100 * operations / searched / rate,
             unit="%",
             at_least=80,

@@ -1,4 +1,6 @@
-"""Fine-tuning on a GPU against a plain data-loader loop, its share of the GPU's matrix rate, and several at once on one GPU."""
+"""Fine-tuning on a GPU against a plain data-loader loop, its share of the GPU's matrix rate, and
+several at once on one GPU.
+"""
 
 import statistics
 import subprocess
@@ -17,12 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import IMAGENET_MEAN, IMAGENET_STD, load_backbone
 from apc_bench.networks.batches import Examples, draw_choices
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
+from apc_bench.settings.detectors import ApcSettings
 
 STEPS = 300
 LOADERS = (8, 0)
@@ -33,28 +35,56 @@ SIDE = 8192
 
 
 def figures() -> list[Figure]:
-    """The matrix rates, the product in both precisions, the plain loop, and the throughput of several processes."""
+    """The matrix rates, the product in both precisions, the plain loop, and the throughput of
+    several processes.
+    """
     rates = matrix_rates()
     set_determinism()
     settings, examples = ApcSettings(steps=STEPS), _examples()
     operations = _operations(examples, settings)
     _ours(examples, ApcSettings(steps=8), mixed=True)
     seconds = {mixed: _ours(examples, settings, mixed=mixed) for mixed in (True, False)}
-    plain = {(count, strict): _plain(settings, count, strict=strict) for count in LOADERS for strict in (True, False)}
+    plain = {
+        (count, strict): _plain(settings, count, strict=strict)
+        for count in LOADERS
+        for strict in (True, False)
+    }
     each = seconds[True] / STEPS
     size = f"fine-tuning of ResNet-50 at {SIZE} px, batch {settings.batch}"
     return [
-        *(Figure(what=f"matrix product of {SIDE} × {SIDE} in {name}", value=rate / 1e12, unit="TFLOP/s") for name, rate in rates.items()),
-        Figure(what=f"{size}, bfloat16, {STEPS} steps from start to weights: each", value=1000 * each, unit="ms"),
-        Figure(what=f"{size}, float32, {STEPS} steps from start to weights: each", value=1000 * seconds[False] / STEPS, unit="ms"),
         *(
             Figure(
-                what=f"{size}, bfloat16: times a data-loader loop on {CATEGORY[1]} px PNG files, {count} worker processes,"
-                f" float32 {'throughout' if strict else 'with convolutions in TF32, as PyTorch sets it'}",
+                what=f"matrix product of {SIDE} × {SIDE} in {name}",
+                value=rate / 1e12,
+                unit="TFLOP/s",
+            )
+            for name, rate in rates.items()
+        ),
+        Figure(
+            what=f"{size}, bfloat16, {STEPS} steps from start to weights: each",
+            value=1000 * each,
+            unit="ms",
+        ),
+        Figure(
+            what=f"{size}, float32, {STEPS} steps from start to weights: each",
+            value=1000 * seconds[False] / STEPS,
+            unit="ms",
+        ),
+        *(
+            Figure(
+                what=(
+                    f"{size}, bfloat16: times a data-loader loop on {CATEGORY[1]} px PNG files,"
+                    f" {count} worker processes,"
+                    " float32"
+                    f" {'throughout' if strict else 'with convolutions in TF32, as PyTorch sets it'}"
+                ),
                 value=whole / each,
                 unit="×",
                 at_least=8 if strict else None,
-                how=f"{1000 * whole:.0f} ms a step; {1000 * computing:.0f} ms of it once the batch is there",
+                how=(
+                    f"{1000 * whole:.0f} ms a step; {1000 * computing:.0f} ms of it once the batch"
+                    " is there"
+                ),
             )
             for (count, strict), (whole, computing) in plain.items()
         ),
@@ -71,7 +101,11 @@ def figures() -> list[Figure]:
 def matrix_rates() -> dict[str, float]:
     """Floating-point operations per second of a large square product of random numbers."""
     rates = {}
-    for name, dtype, tf32 in (("float32", torch.float32, False), ("TF32", torch.float32, True), ("bfloat16", torch.bfloat16, False)):
+    for name, dtype, tf32 in (
+        ("float32", torch.float32, False),
+        ("TF32", torch.float32, True),
+        ("bfloat16", torch.bfloat16, False),
+    ):
         torch.backends.cuda.matmul.allow_tf32 = tf32
         a, b = (torch.randn(SIDE, SIDE, device="cuda").to(dtype) for _ in range(2))
         times = []
@@ -91,11 +125,15 @@ def _examples() -> Examples:
     generator = torch.Generator().manual_seed(0)
 
     def images(count: int) -> torch.Tensor:
-        return torch.randint(0, 256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator).cuda()
+        return torch.randint(
+            0, 256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator
+        ).cuda()
 
     masks = torch.zeros(SHOTS, SIZE, SIZE, dtype=torch.bool)
     masks[:, 64:128, 64:128] = True
-    return Examples(images(200), images(SHOTS), masks.cuda(), torch.ones(SHOTS, dtype=torch.bool).cuda())
+    return Examples(
+        images(200), images(SHOTS), masks.cuda(), torch.ones(SHOTS, dtype=torch.bool).cuda()
+    )
 
 
 def _ours(examples: Examples, settings: ApcSettings, *, mixed: bool) -> float:
@@ -117,7 +155,9 @@ def _operations(examples: Examples, settings: ApcSettings) -> float:
 
 
 class _Files(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
-    """Images and masks from their files, resized, moved and recoloured one by one, as most training scripts do."""
+    """Images and masks from their files, resized, moved and recoloured one by one, as most training
+    scripts do.
+    """
 
     def __init__(self) -> None:
         found = category()
@@ -126,7 +166,10 @@ class _Files(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
         self.weights = [0.5 / len(normal)] * len(normal) + [0.5 / SHOTS] * SHOTS
         self.folder = found.folder
         moves = [v2.RandomAffine(5, translate=(0.05, 0.05)), v2.ColorJitter(0.1, 0.1)]
-        ends = [v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+        ends = [
+            v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
+            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
         self.transform = v2.Compose([v2.ToImage(), v2.Resize((SIZE, SIZE)), *moves, *ends])
 
     def __len__(self) -> int:
@@ -135,13 +178,22 @@ class _Files(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
         sample = self.samples[row]
         image = Image.open(self.folder / sample.image).convert("RGB")
-        mask = np.asarray(Image.open(self.folder / sample.mask)) if sample.mask else np.zeros(image.size[::-1], np.uint8)
-        moved, moved_mask = self.transform(image, tv_tensors.Mask(torch.from_numpy(mask > 127).float()))
+        mask = (
+            np.asarray(Image.open(self.folder / sample.mask))
+            if sample.mask
+            else np.zeros(image.size[::-1], np.uint8)
+        )
+        moved, moved_mask = self.transform(
+            image, tv_tensors.Mask(torch.from_numpy(mask > 127).float())
+        )
         return moved, moved_mask, sample.anomalous
 
 
-def _plain(settings: ApcSettings, workers: int, *, strict: bool, steps: int = 20, warm_up: int = 4) -> tuple[float, float]:
-    """Seconds of a step of the same network, losses and optimiser in float32 behind a data loader; and of the step without the waiting for it.
+def _plain(
+    settings: ApcSettings, workers: int, *, strict: bool, steps: int = 20, warm_up: int = 4
+) -> tuple[float, float]:
+    """Seconds of a step of the same network, losses and optimiser in float32 behind a data loader;
+    and of the step without the waiting for it.
 
     `strict`: no TF32. Nothing deterministic is asked for, as nothing is by default.
     """
@@ -153,7 +205,9 @@ def _plain(settings: ApcSettings, workers: int, *, strict: bool, steps: int = 20
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-4)
     files = _Files()
     sampler = WeightedRandomSampler(files.weights, (warm_up + steps) * settings.batch)
-    loader = DataLoader(files, settings.batch, sampler=sampler, num_workers=workers, pin_memory=True)
+    loader = DataLoader(
+        files, settings.batch, sampler=sampler, num_workers=workers, pin_memory=True
+    )
     computing = 0.0
     for number, (images, masks, anomalous) in enumerate(loader):
         if number == warm_up:
@@ -161,7 +215,9 @@ def _plain(settings: ApcSettings, workers: int, *, strict: bool, steps: int = 20
             started, computing = time.perf_counter(), 0.0
         begun = time.perf_counter()
         images, masks, anomalous = images.cuda(), masks.cuda(), anomalous.cuda()
-        losses = task_losses(network(images), images, masks, anomalous, torch.ones_like(anomalous), settings, 20.0)
+        losses = task_losses(
+            network(images), images, masks, anomalous, torch.ones_like(anomalous), settings, 20.0
+        )
         loss = total_loss(losses, settings)
         optimiser.zero_grad()
         loss.backward()
@@ -179,10 +235,14 @@ def _packed() -> list[Figure]:
     for count in PACKED:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "bench.gpu_finetuning", folder, str(count)]
-            processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+            processes = [
+                subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)
+            ]
             seconds = [float(process.communicate()[0].split()[-1]) for process in processes]
         rates.append(60 * count / max(seconds))
-    how = ", ".join(f"{count} at once: {rate:.1f}" for count, rate in zip(PACKED, rates, strict=True))
+    how = ", ".join(
+        f"{count} at once: {rate:.1f}" for count, rate in zip(PACKED, rates, strict=True)
+    )
     return [
         Figure(
             what=f"{PACKED[-1]} fine-tunings at once on one GPU: times the throughput of one",
@@ -194,7 +254,9 @@ def _packed() -> list[Figure]:
 
 
 def _one_of_several(folder: Path, count: int) -> None:
-    """One process of `_packed`: warms up, waits for the others, prints the seconds of a whole fine-tuning."""
+    """One process of `_packed`: warms up, waits for the others, prints the seconds of a whole
+    fine-tuning.
+    """
     torch.set_num_threads(1)
     set_determinism()
     examples = _examples()

@@ -1,4 +1,6 @@
-"""What the measurements on a GPU run on: a synthetic category of MVTec AD's size, weights drawn at random, and a step's switches."""
+"""What the measurements on a GPU run on: a synthetic category of MVTec AD's size, weights drawn at
+random, and a step's switches.
+"""
 
 import multiprocessing
 import os
@@ -10,9 +12,9 @@ import torch
 from bench.inputs import folder
 from torchvision import models
 
-from apc_bench import steps
 from apc_bench.datasets import synthetic
 from apc_bench.datasets.layouts import Category, read_dataset
+from apc_bench.runner import worker as steps
 
 CATEGORY = ("washer", 1024)
 TRAIN, GOOD, PER_TYPE = 209, 20, 21
@@ -21,7 +23,9 @@ SIZE, SHOTS = 224, 10
 
 @cache
 def category() -> Category:
-    """209 training images, 20 normal and 63 anomalous test images of 1024 px, drawn on all cores."""
+    """209 training images, 20 normal and 63 anomalous test images of 1024 px, drawn on all
+    cores.
+    """
     root = folder() / "gpu"
     if not root.is_dir():
         plan = list(synthetic._plan(CATEGORY[0], train=TRAIN, good=GOOD, per_type=PER_TYPE))
@@ -48,4 +52,6 @@ def weights(backbone: str = "resnet50") -> Path:
 def set_determinism() -> None:
     """The switches that a step of the product sets on a GPU."""
     settings = SimpleNamespace(threads=4, device="cuda")
-    steps._set_determinism(SimpleNamespace(sweep=settings), SimpleNamespace(dataset="bench", category="gpu", seed=0))  # type: ignore[arg-type]
+    steps._set_determinism(
+        SimpleNamespace(sweep=settings), SimpleNamespace(dataset="bench", category="gpu", seed=0)
+    )  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
-"""What the measurements run on: one synthetic category of PEERS' size, one set of ResNet-18 weights, its patch features. Made on the spot.
+"""What the measurements run on: one synthetic category of PEERS' size, one set of ResNet-18
+weights, its patch features. Made on the spot.
 
-All tools get the same files. The weights are drawn with a fixed seed, so that nothing needs the network; speed does not depend on them.
+All tools get the same files. The weights are drawn with a fixed seed, so that nothing needs the
+network; speed does not depend on them.
 """
 
 import os
@@ -33,7 +35,9 @@ def folder() -> Path:
 
 @cache
 def category() -> Category:
-    """60 normal training images, 20 normal and 30 anomalous test images of 256 px in MVTec layout, as in PEERS.md section 4."""
+    """60 normal training images, 20 normal and 30 anomalous test images of 256 px in MVTec layout,
+    as in docs/speed.md, "The peers".
+    """
     root = folder() / "data"
     if not root.is_dir():
         make_dataset(root, categories=(CATEGORY,), size=SIZE, train=TRAIN, good=GOOD, per_type=10)
@@ -82,5 +86,12 @@ def _patches() -> torch.Tensor:
     chosen = np.asarray(images().images[rows(training=True)])
     for start in range(0, len(chosen), 16):
         stages = network(normalise(torch.from_numpy(chosen[start : start + 16])), last="layer3")
-        parts.append(patch_features([stages[layer] for layer in LAYERS], neighbourhood=3, pretrain_dim=1024, target_dim=1024))
+        parts.append(
+            patch_features(
+                [stages[layer] for layer in LAYERS],
+                neighbourhood=3,
+                pretrain_dim=1024,
+                target_dim=1024,
+            )
+        )
     return torch.cat(parts).flatten(0, 1)

@@ -1,4 +1,6 @@
-"""A dataset of MVTec AD's size, and run folders of thousands of made-up trials: the sweep is the real one, only what its steps compute is not."""
+"""A dataset of MVTec AD's size, and run folders of thousands of made-up trials: the sweep is the
+real one, only what its steps compute is not.
+"""
 
 import io
 from pathlib import Path
@@ -11,27 +13,46 @@ from PIL import Image
 from rich.console import Console
 
 from apc_bench.datasets.split import Split
-from apc_bench.job import sweep_from
 from apc_bench.plan import EXTRACTOR, Step
-from apc_bench.preparation import Prepared, prepare
+from apc_bench.runner.driver import Execution, run_sweep
+from apc_bench.runner.messages import Order, Outcome
+from apc_bench.runner.prepare import Prepared, prepare
+from apc_bench.settings.job import sweep_from
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.run import Run, TrialResult
-from apc_bench.store.schemas import AT_THRESHOLD, CURVES, METRICS, METRICS_TABLE, SCORES, STAGES, TRAINING, maps_schema
-from apc_bench.sweep import Execution, run_sweep
-from apc_bench.work import Order, Outcome
+from apc_bench.store.schemas import (
+    AT_THRESHOLD,
+    CURVES,
+    METRICS,
+    METRICS_TABLE,
+    SCORES,
+    STAGES,
+    TRAINING,
+    maps_schema,
+)
 
 TYPES = ("bent", "broken", "colour", "cut", "scratch")
 TRAIN, GOOD, PER_TYPE = 242, 31, 17  # MVTec AD's means over categories
 IMAGE_SIZE, PHOTO_SIZE, GRID = 700, 900, 28
 SYSTEMS = ("patchcore", "apc", "apc-frozen", "patchcore-wr50")
-TRIALS_PER_SEED = 15 * 6  # of the paper's job three frozen systems and APC at three numbers of shots
+TRIALS_PER_SEED = (
+    15 * 6
+)  # of the paper's job three frozen systems and APC at three numbers of shots
 STEPS_PER_SEED = 15 * 9  # and its fine-tunings
-CURVE_POINTS = {("image", "roc"): 60, ("image", "pr"): 110, ("pixel", "roc"): 400, ("pixel", "pr"): 400, ("pixel", "pro"): 400}
+CURVE_POINTS = {
+    ("image", "roc"): 60,
+    ("image", "pr"): 110,
+    ("pixel", "roc"): 400,
+    ("pixel", "pr"): 400,
+    ("pixel", "pro"): 400,
+}
 
 
 def write_dataset(root: Path) -> Path:
-    """Fifteen categories in MVTec layout, 5,400 images of one content but for some bytes after their end, by which their hashes differ."""
+    """Fifteen categories in MVTec layout, 5,400 images of one content but for some bytes after
+    their end, by which their hashes differ.
+    """
     slope = np.linspace(40, 220, IMAGE_SIZE, dtype=np.uint8)
     picture = _png(np.stack([np.broadcast_to(slope, (IMAGE_SIZE, IMAGE_SIZE))] * 3, axis=-1))
     mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
@@ -60,11 +81,17 @@ def _write(folder: Path, number: int, data: bytes, ending: str = "") -> None:
 
 
 def with_photos(root: Path) -> None:
-    """Puts one photo-like picture, as large and as hard to decode as MVTec AD's, in the place of every image."""
+    """Puts one photo-like picture, as large and as hard to decode as MVTec AD's, in the place of
+    every image.
+    """
     generator = np.random.default_rng(0)
-    smooth = Image.fromarray(generator.integers(60, 200, (60, 60, 3), np.uint8)).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(generator.integers(60, 200, (60, 60, 3), np.uint8)).resize(
+        (PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.BICUBIC
+    )
     grain = generator.integers(-6, 7, (PHOTO_SIZE, PHOTO_SIZE, 3))
-    (root / "photo").write_bytes(_png((np.asarray(smooth).astype(int) + grain).clip(0, 255).astype(np.uint8)))
+    (root / "photo").write_bytes(
+        _png((np.asarray(smooth).astype(int) + grain).clip(0, 255).astype(np.uint8))
+    )
     for path in root.rglob("*.png"):
         if "ground_truth" not in path.parts:
             path.unlink()
@@ -73,15 +100,21 @@ def with_photos(root: Path) -> None:
 
 def planned(data: Path, cache: Path, seeds: int, **flags: Any) -> Prepared:
     """The paper's job on `data` with some number of seeds, without PRNet."""
-    sweep, _ = sweep_from("paper", {"seeds": tuple(range(seeds)), "device": "cpu", "only": SYSTEMS, **flags})
+    sweep, _ = sweep_from(
+        "paper", {"seeds": tuple(range(seeds)), "device": "cpu", "only": SYSTEMS, **flags}
+    )
     return prepare(sweep, data, Cache(cache), say=lambda line: None, dry=True)
 
 
 def write_run(path: Path, prepared: Prepared, cache: Path) -> None:
-    """Sweeps into the run folder `path`, or adds to it: every file is written by the store as a real step has it written."""
+    """Sweeps into the run folder `path`, or adds to it: every file is written by the store as a
+    real step has it written.
+    """
     made_up = _MadeUp(prepared)
-    with mock.patch("apc_bench.sweep._perform", made_up):
-        summary = run_sweep(prepared, path, Cache(cache), Execution("serial"), Console(file=io.StringIO()))
+    with mock.patch("apc_bench.runner.driver._perform", made_up):
+        summary = run_sweep(
+            prepared, path, Cache(cache), Execution("serial"), Console(file=io.StringIO())
+        )
     assert not summary.failed, summary.failed[0]
 
 
@@ -89,7 +122,11 @@ class _MadeUp:
     """Does a step by writing random numbers in the form of a real result."""
 
     def __init__(self, prepared: Prepared) -> None:
-        self.splits = {(one.category.name, seed): split for one in prepared.planned for seed, split in one.splits.items()}
+        self.splits = {
+            (one.category.name, seed): split
+            for one in prepared.planned
+            for seed, split in one.splits.items()
+        }
         self.generator = np.random.default_rng(0)
         self.curves = _curves(self.generator)
 
@@ -98,7 +135,9 @@ class _MadeUp:
         known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
         attempts.record(run.attempts_folder, attempts.START, **known)
         if step.kind == EXTRACTOR:
-            curve = pa.Table.from_pylist([{"step": index, "loss": 1 / (1 + index)} for index in range(20)], TRAINING)
+            curve = pa.Table.from_pylist(
+                [{"step": index, "loss": 1 / (1 + index)} for index in range(20)], TRAINING
+            )
             run.write_extractor(step, b"weights", curve, {"seconds": "1.5", "notes": ""})
         else:
             run.write_trial(step, self._result(step))
@@ -107,13 +146,23 @@ class _MadeUp:
 
     def _result(self, step: Step) -> TrialResult:
         scores = _scores(self.splits[step.category, step.seed], self.generator)
-        tested = scores.filter(pa.compute.is_in(scores["split"], pa.array(["test", "drawn", "reserved"])))
-        one = self.generator.random(GRID * GRID).astype(np.float16)  # the same map for every image: small on the disk, as large to read
+        tested = scores.filter(
+            pa.compute.is_in(scores["split"], pa.array(["test", "drawn", "reserved"]))
+        )
+        one = self.generator.random(GRID * GRID).astype(
+            np.float16
+        )  # the same map for every image: small on the disk, as large to read
         flat = pa.FixedSizeListArray.from_arrays(pa.array(np.tile(one, len(tested))), GRID * GRID)
         return TrialResult(
             scores=scores,
             maps=pa.Table.from_arrays([tested["image"], flat], schema=maps_schema((GRID, GRID))),
-            map_marks={"grid": f"{GRID}x{GRID}", "scale": "1.0", "unit": "squared L2 distance", "sigma": "4.0", "image_size": "224"},
+            map_marks={
+                "grid": f"{GRID}x{GRID}",
+                "scale": "1.0",
+                "unit": "squared L2 distance",
+                "sigma": "4.0",
+                "image_size": "224",
+            },
             curves=self.curves,
             metrics=_metrics(step, self.generator),
         )
@@ -130,9 +179,14 @@ def _scores(split: Split, generator: np.random.Generator) -> pa.Table:
         "label": [row.sample.anomalous for row, _ in chosen],
         "split": [name for _, name in chosen],
         "mask_state": ["present" if row.sample.anomalous else "normal" for row, _ in chosen],
-        "nearest_image": [f"train/good/{number:03}.png" for number in generator.integers(0, TRAIN, count)],
+        "nearest_image": [
+            f"train/good/{number:03}.png" for number in generator.integers(0, TRAIN, count)
+        ],
     }
-    numbers = {name: generator.random(count, np.float32) for name in ("score", "nearest_distance", "seconds")}
+    numbers = {
+        name: generator.random(count, np.float32)
+        for name in ("score", "nearest_distance", "seconds")
+    }
     places = (
         "worst_row",
         "worst_column",
@@ -146,7 +200,13 @@ def _scores(split: Split, generator: np.random.Generator) -> pa.Table:
         "left",
     )
     numbers |= {name: generator.integers(0, GRID, count) for name in places}
-    return pa.table([pa.array(columns.get(name, numbers.get(name)), SCORES.field(name).type) for name in SCORES.names], schema=SCORES)
+    return pa.table(
+        [
+            pa.array(columns.get(name, numbers.get(name)), SCORES.field(name).type)
+            for name in SCORES.names
+        ],
+        schema=SCORES,
+    )
 
 
 def _curves(generator: np.random.Generator) -> pa.Table:
@@ -154,7 +214,13 @@ def _curves(generator: np.random.Generator) -> pa.Table:
     for (level, curve), count in CURVE_POINTS.items():
         x, y = np.sort(generator.random(count)), np.sort(generator.random(count))
         rows += [
-            {"curve": curve, "level": level, "x": float(a), "y": float(b), "threshold": float(count - index)}
+            {
+                "curve": curve,
+                "level": level,
+                "x": float(a),
+                "y": float(b),
+                "threshold": float(count - index),
+            }
             for index, (a, b) in enumerate(zip(x, y, strict=True))
         ]
     return pa.Table.from_pylist(rows, CURVES)
@@ -162,15 +228,51 @@ def _curves(generator: np.random.Generator) -> pa.Table:
 
 def _metrics(step: Step, generator: np.random.Generator) -> pa.Table:
     frozen = not step.settings.settings.fine_tuned
-    numbers = ("image_f1_max_threshold", "pixel_f1_max_threshold", "threshold", *(f"seconds_{stage}" for stage in STAGES), *AT_THRESHOLD)
+    numbers = (
+        "image_f1_max_threshold",
+        "pixel_f1_max_threshold",
+        "threshold",
+        *(f"seconds_{stage}" for stage in STAGES),
+        *AT_THRESHOLD,
+    )
     rows = []
     for subset in ("test", *(["full"] if frozen else []), *(f"type:{kind}" for kind in TYPES)):
-        row = {name: getattr(step, name) for name in ("result_key", "trial_id", "dataset", "category", "method", "shots", "seed")}
-        row |= {"subset": subset, "normal": GOOD, "anomalous": PER_TYPE, "masked": PER_TYPE, "emptied": 0, "calibration_images": 24}
+        row = {
+            name: getattr(step, name)
+            for name in ("result_key", "trial_id", "dataset", "category", "method", "shots", "seed")
+        }
+        row |= {
+            "subset": subset,
+            "normal": GOOD,
+            "anomalous": PER_TYPE,
+            "masked": PER_TYPE,
+            "emptied": 0,
+            "calibration_images": 24,
+        }
         row |= dict(zip(METRICS, generator.uniform(0.5, 1.0, len(METRICS)).tolist(), strict=True))
         row |= dict(zip(numbers, generator.random(len(numbers)).tolist(), strict=True))
-        row |= {"false_alarms_allowed": 0.05, "training_images": TRAIN, "bank_vectors": 20_000, "peak_memory_mib": 900.0, "device": "cpu"}
-        row |= {"seconds_finetune": None if frozen else 60.0, "threads": 1, "precision": "float32", "result_version": 1, "notes": []}
-        undefined = [name for name in METRICS if not name.startswith("image_") and subset.startswith("type:")]
-        rows.append({**row, **dict.fromkeys(undefined), "undefined": [(name, "computed on the whole test set only") for name in undefined]})
+        row |= {
+            "false_alarms_allowed": 0.05,
+            "training_images": TRAIN,
+            "bank_vectors": 20_000,
+            "peak_memory_mib": 900.0,
+            "device": "cpu",
+        }
+        row |= {
+            "seconds_finetune": None if frozen else 60.0,
+            "threads": 1,
+            "precision": "float32",
+            "result_version": 1,
+            "notes": [],
+        }
+        undefined = [
+            name for name in METRICS if not name.startswith("image_") and subset.startswith("type:")
+        ]
+        rows.append(
+            {
+                **row,
+                **dict.fromkeys(undefined),
+                "undefined": [(name, "computed on the whole test set only") for name in undefined],
+            }
+        )
     return pa.Table.from_pylist(rows, METRICS_TABLE)

@@ -1,4 +1,6 @@
-"""All pixel metrics of a category together against scikit-learn's three functions plus a plain AU-PRO, on 5.8 million pixels."""
+"""All pixel metrics of a category together against scikit-learn's three functions plus a plain
+AU-PRO, on 5.8 million pixels.
+"""
 
 import tracemalloc
 
@@ -7,7 +9,7 @@ from bench.figure import Figure, exponent, fastest
 from bench.reference import au_pro, pixel_metrics
 from numpy.typing import NDArray
 
-from apc_bench.metrics import PixelRanking
+from apc_bench.metrics.exact import PixelRanking
 
 IMAGES, SIZE = 115, 224
 GROWTH = (29, 58, 115)
@@ -41,13 +43,19 @@ def figures() -> list[Figure]:
             at_most=1e-9,
         ),
         Figure(
-            what="the same: peak memory beside the input, in inputs (float32 scores and bool masks)",
+            what=(
+                "the same: peak memory beside the input, in inputs (float32 scores and bool masks)"
+            ),
             value=peak / (scores.nbytes + masks.nbytes),
             unit="×",
             at_most=3,
             how=f"{peak / 2**20:.0f} MiB beside {(scores.nbytes + masks.nbytes) / 2**20:.0f} MiB",
         ),
-        Figure(what="the same: exponent in the number of images", value=exponent(GROWTH, growth), unit=""),
+        Figure(
+            what="the same: exponent in the number of images",
+            value=exponent(GROWTH, growth),
+            unit="",
+        ),
     ]
 
 
@@ -64,7 +72,9 @@ def all_metrics(scores: NDArray[np.float32], masks: NDArray[np.bool_]) -> dict[s
 
 
 def made(images: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Maps with one or two rectangular defects on two thirds of the images, 3 % of all pixels, scored higher on average."""
+    """Maps with one or two rectangular defects on two thirds of the images, 3 % of all pixels,
+    scored higher on average.
+    """
     generator = np.random.default_rng(0)
     masks = np.zeros((images, SIZE, SIZE), np.bool_)
     for mask in masks[: 2 * images // 3]:

@@ -1,6 +1,8 @@
-"""patchcore-inspection's algorithm written out plainly, operation by operation as that code does it: what a careful reader would write first.
+"""patchcore-inspection's algorithm written out plainly, operation by operation as that code does
+it: what a careful reader would write first.
 
-Features, approximate greedy coreset, flat search, and metrics as scikit-learn has them. Also the best plain loop of the coreset.
+Features, approximate greedy coreset, flat search, and metrics as scikit-learn has them. Also the
+best plain loop of the coreset.
 """
 
 import numpy as np
@@ -17,7 +19,9 @@ from apc_bench.networks.backbones import Backbone, normalise
 
 @torch.no_grad()
 def features(network: Backbone, images: NDArray[np.uint8], batch: int = 2) -> Tensor:
-    """Images (n, 3, s, s) -> patch features (n, patches, 1024): every neighbourhood unfolded, interpolated, pooled twice. Batches of 2, its default."""
+    """Images (n, 3, s, s) -> patch features (n, patches, 1024): every neighbourhood unfolded,
+    interpolated, pooled twice. Batches of 2, its default.
+    """
     parts = []
     for start in range(0, len(images), batch):
         stages = network(normalise(torch.from_numpy(images[start : start + batch])), last="layer3")
@@ -43,13 +47,19 @@ def _embed(maps: list[Tensor]) -> Tensor:
 
 @torch.no_grad()
 def approximate_greedy(points: Tensor, count: int, starts: Tensor) -> Tensor:
-    """Its loop: distances to the pick by three products, joined to the distances so far, and the smaller of the two columns kept."""
+    """Its loop: distances to the pick by three products, joined to the distances so far, and the
+    smaller of the two columns kept.
+    """
     nearest = _distances(points, points[starts]).mean(1, keepdim=True)
     picks = []
     for _ in range(count):
         pick = int(nearest.argmax())
         picks.append(pick)
-        nearest = torch.cat([nearest, _distances(points, points[pick : pick + 1])], dim=1).min(1, keepdim=True).values
+        nearest = (
+            torch.cat([nearest, _distances(points, points[pick : pick + 1])], dim=1)
+            .min(1, keepdim=True)
+            .values
+        )
     return torch.tensor(picks)
 
 
@@ -61,9 +71,15 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def best_plain(points: Tensor, count: int, starts: Tensor) -> Tensor:
-    """The same loop as fast as it goes pick by pick: one matrix-vector product into reused buffers, squared distances."""
+    """The same loop as fast as it goes pick by pick: one matrix-vector product into reused buffers,
+    squared distances.
+    """
     norms = points.square().sum(1)
-    nearest = torch.stack([(points - points[start]).square().sum(1).sqrt() for start in starts], 1).mean(1).square()
+    nearest = (
+        torch.stack([(points - points[start]).square().sum(1).sqrt() for start in starts], 1)
+        .mean(1)
+        .square()
+    )
     product = torch.empty_like(nearest)
     picks = torch.empty(count, dtype=torch.int64)
     for number in range(count):
@@ -81,13 +97,17 @@ def pixel_metrics(scores: NDArray[np.float32], masks: NDArray[np.bool_]) -> dict
     precision, recall, _ = precision_recall_curve(labels, values)
     return {
         "pixel_auroc": float(roc_auc_score(labels, values)),
-        "pixel_f1_max": float((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max()),
+        "pixel_f1_max": float(
+            (2 * precision * recall / np.maximum(precision + recall, 1e-12)).max()
+        ),
         "pixel_ap": float(average_precision_score(labels, values)),
     }
 
 
 def au_pro(scores: NDArray[np.float32], masks: NDArray[np.bool_], limit: float = 0.3) -> float:
-    """AU-PRO as MVTec's evaluation has it: all pixels sorted once, false positives and region overlaps summed along them."""
+    """AU-PRO as MVTec's evaluation has it: all pixels sorted once, false positives and region
+    overlaps summed along them.
+    """
     normal, weight, regions = ~masks, np.zeros(scores.shape), 0
     for mask, weights in zip(masks, weight, strict=True):
         labels, count = ndimage.label(mask, structure=np.ones((3, 3)))

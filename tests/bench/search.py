@@ -1,4 +1,6 @@
-"""The exact nearest-neighbour search against this machine's matrix rate, faiss, and a bank too large for one product."""
+"""The exact nearest-neighbour search against this machine's matrix rate, faiss, and a bank too
+large for one product.
+"""
 
 import torch
 from bench import inputs
@@ -20,12 +22,19 @@ def figures() -> list[Figure]:
     seconds, found = fastest(lambda: bank.nearest(queries))
     share = 100 * 2 * QUERIES * BANK * patches.shape[1] / seconds / rate
     faiss, index = _faiss(queries, vectors)
-    growth = [fastest(lambda size=size: _bank(patches[-size:]).nearest(queries[:2048]))[0] for size in GROWTH]
+    growth = [
+        fastest(lambda size=size: _bank(patches[-size:]).nearest(queries[:2048]))[0]
+        for size in GROWTH
+    ]
     size = f"exact search of {QUERIES:,} patches in a bank of {BANK:,} × {patches.shape[1]}"
     agree = float((found.index[:, 0] == index).double().mean())
     return [
         Figure(
-            what=f"{size}: share of the matrix rate", value=share, unit="%", at_least=80, how=f"{seconds:.2f} s; {rate / 1e9:.0f} GFLOP/s"
+            what=f"{size}: share of the matrix rate",
+            value=share,
+            unit="%",
+            at_least=80,
+            how=f"{seconds:.2f} s; {rate / 1e9:.0f} GFLOP/s",
         ),
         Figure(
             what=f"{size}: times faiss' flat index",
@@ -33,7 +42,9 @@ def figures() -> list[Figure]:
             unit="×",
             how=f"{seconds:.2f} s against {faiss:.2f} s; {agree:.2%} same",
         ),
-        Figure(what="search: exponent in the size of the bank", value=exponent(GROWTH, growth), unit=""),
+        Figure(
+            what="search: exponent in the size of the bank", value=exponent(GROWTH, growth), unit=""
+        ),
     ]
 
 

@@ -1,4 +1,6 @@
-"""A folder for each file's runs, and what one process makes of the job `tiny` there: the numbers that every other way must give."""
+"""A folder for each file's runs, and what one process makes of the job `tiny` there: the numbers
+that every other way must give.
+"""
 
 from pathlib import Path
 
@@ -20,7 +22,9 @@ def serial(place) -> Path:
 
 @pytest.fixture(scope="module")
 def endless(place) -> tuple[str, ...]:
-    """The job `tiny` with a fine-tuning that takes hours, one shot and one seed: two fine-tunings and four trials, of which two can be done."""
+    """The job `tiny` with a fine-tuning that takes hours, one shot and one seed: two fine-tunings
+    and four trials, of which two can be done.
+    """
     job = yaml.safe_load(Path("jobs/tiny.yaml").read_text()) | {"shots": [1], "seeds": [0]}
     job["methods"]["apc"]["settings"] |= {"steps": 100_000, "batch": 16}
     path = place / "endless.yaml"

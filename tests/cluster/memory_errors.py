@@ -1,30 +1,39 @@
-"""Steps that run out of GPU memory unless they have the GPU to themselves, or always: a driver for test_nodes.py, with one line per outcome."""
+"""Steps that run out of GPU memory unless they have the GPU to themselves, or always: a driver for
+test_nodes.py, with one line per outcome.
+"""
 
 import sys
 from typing import Any
 
 import ray as ray_package
 
-from apc_bench.executors import ray
-from apc_bench.executors.drive import Resources
 from apc_bench.plan import TRIAL, Step
-from apc_bench.settings import Method
-from apc_bench.work import Outcome
+from apc_bench.runner.executors import ray
+from apc_bench.runner.executors.scheduler import Resources
+from apc_bench.runner.messages import Outcome
+from apc_bench.settings.sweep import Method
 
 
 def work(step: Step) -> Outcome:
     share = ray_package.get_runtime_context().get_assigned_resources()["GPU"]
     fits = step.category == "small" or (step.category == "large" and share == 1)
     return (
-        Outcome(True, 0.1, f"had {share:g} GPU") if fits else Outcome(False, 0.1, f"out of memory on {share:g} GPU", wants_whole_gpu=True)
+        Outcome(True, 0.1, f"had {share:g} GPU")
+        if fits
+        else Outcome(False, 0.1, f"out of memory on {share:g} GPU", wants_whole_gpu=True)
     )
 
 
 def main(address: str) -> None:
-    steps = [Step(TRIAL, name, name, "d", name, "m", 0, 0, None, Method(), 1.0) for name in ("small", "large", "huge")]
+    steps = [
+        Step(TRIAL, name, name, "d", name, "m", 0, 0, None, Method(), 1.0)
+        for name in ("small", "large", "huge")
+    ]
     resources = Resources(1, {TRIAL: 0.5}, address=address)
     shown: Any = print
-    for step, outcome in ray.run(steps, work, resources, lost=lambda step, cause: False, probe=lambda: None, say=shown):
+    for step, outcome in ray.run(
+        steps, work, resources, lost=lambda step, cause: False, probe=lambda: None, say=shown
+    ):
         print(step.category, outcome.ok, outcome.reason, flush=True)
 
 

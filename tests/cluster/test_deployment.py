@@ -1,4 +1,6 @@
-"""The files that start a sweep on other machines, by the code that reads them: Ray's launcher, SLURM's commands (stood in for), KubeRay's schema."""
+"""The files that start a sweep on other machines, by the code that reads them: Ray's launcher,
+SLURM's commands (stood in for), KubeRay's schema.
+"""
 
 import os
 import signal
@@ -40,19 +42,30 @@ def test_the_cloud_variant_of_cluster_yaml_is_valid_too():
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     lines = (ROOT / "cluster.yaml").read_text().split("# Cloud variant:")[1].splitlines()
-    variant = yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines[3:] if line.startswith("#")))
+    variant = yaml.safe_load(
+        "\n".join(line.removeprefix("# ") for line in lines[3:] if line.startswith("#"))
+    )
     config = yaml.safe_load((ROOT / "cluster.yaml").read_text()) | variant
     validate_config(prepare_config(config))
 
 
 def test_the_kuberay_job_names_volumes_that_there_are_and_the_ray_that_is_locked():
     job = yaml.safe_load((ROOT / "jobs" / "rayjob.yaml").read_text())
-    groups = [job["spec"]["rayClusterSpec"]["headGroupSpec"], *job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
+    groups = [
+        job["spec"]["rayClusterSpec"]["headGroupSpec"],
+        *job["spec"]["rayClusterSpec"]["workerGroupSpecs"],
+    ]
     for group in groups:
         pod = group["template"]["spec"]
         volumes = {volume["name"] for volume in pod["volumes"]}
-        assert all({mount["name"] for mount in container["volumeMounts"]} <= volumes for container in pod["containers"])
-    assert f"ray=={job['spec']['rayClusterSpec']['rayVersion']}" in (ROOT / "requirements.lock").read_text()
+        assert all(
+            {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            for container in pod["containers"]
+        )
+    assert (
+        f"ray=={job['spec']['rayClusterSpec']['rayVersion']}"
+        in (ROOT / "requirements.lock").read_text()
+    )
     assert "--run /" in job["spec"]["entrypoint"], "a relative run folder would vanish with the job"
 
 
@@ -73,7 +86,12 @@ def allocation(tmp_path) -> dict[str, str]:
     for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
         (tools / name).write_text(text)
         (tools / name).chmod(stat.S_IRWXU)
-    job = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_ID": "42", "SLURM_CPUS_PER_TASK": "1", "SLURM_GPUS_ON_NODE": "0"}
+    job = {
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_JOB_ID": "42",
+        "SLURM_CPUS_PER_TASK": "1",
+        "SLURM_GPUS_ON_NODE": "0",
+    }
     paths = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "APC_BENCH_BIN": str(Path(sys.executable).parent),
@@ -89,7 +107,14 @@ def test_slurm_runs_the_sweep_on_its_nodes_and_a_preemption_is_a_resume(tmp_path
 
     def submit() -> "subprocess.Popen[str]":
         with (tmp_path / "slurm.out").open("a") as out:
-            return subprocess.Popen(script, env=allocation, stdout=out, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+            return subprocess.Popen(
+                script,
+                env=allocation,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
 
     def end_of_allocation(job: "subprocess.Popen[str]") -> None:
         """Ends Ray as SLURM ends what is left of a job; a node drains for up to 30 s."""
@@ -99,7 +124,9 @@ def test_slurm_runs_the_sweep_on_its_nodes_and_a_preemption_is_a_resume(tmp_path
 
     first = submit()
     try:
-        assert wait_until(lambda: done(tmp_path / "slurm") >= 5, 200), (tmp_path / "slurm.out").read_text()
+        assert wait_until(lambda: done(tmp_path / "slurm") >= 5, 200), (
+            tmp_path / "slurm.out"
+        ).read_text()
         first.send_signal(signal.SIGTERM)
         assert first.wait(timeout=100) == 0
         assert (tmp_path / "requeued").read_text().strip() == "42"

@@ -1,4 +1,6 @@
-"""Killed workers, killed drivers, hung and poisonous steps: the numbers stay, and the log says what it cost."""
+"""Killed workers, killed drivers, hung and poisonous steps: the numbers stay, and the log says what
+it cost.
+"""
 
 import os
 import random
@@ -12,14 +14,18 @@ from apc_bench.store import attempts
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 APART = 3
-"""Steps that are done between two kills: killed faster than it can work, a sweep ends with what it has tried three times."""
+"""Steps that are done between two kills: killed faster than it can work, a sweep ends with what it
+has tried three times.
+"""
 
 
 def test_workers_killed_again_and_again_change_no_number(place, serial):
     run, chance, faults = place / "killed", random.Random(0), []
     driver = start(sweep(place, "killed"))
     while driver.poll() is None:
-        if wait_until(lambda: bool(busy(run)) or driver.poll() is not None, 120) and (at_work := busy(run)):
+        if wait_until(lambda: bool(busy(run)) or driver.poll() is not None, 120) and (
+            at_work := busy(run)
+        ):
             os.kill(chance.choice(at_work), signal.SIGKILL)
             faults.append(time.time())
             wanted = done(run) + APART
@@ -37,12 +43,17 @@ def test_a_driver_killed_at_up_to_five_moments_goes_on_to_the_same_bits(place, s
     for _ in range(5):
         wanted = done(run) + chance.randrange(1, 5)
         driver = start(sweep(place, "driverless"))
-        came = wait_until(lambda wanted=wanted, driver=driver: done(run) >= wanted or driver.poll() is not None, 200)
+        came = wait_until(
+            lambda wanted=wanted, driver=driver: done(run) >= wanted or driver.poll() is not None,
+            200,
+        )
         time.sleep(chance.uniform(0, 0.5))
         driver.kill()
         faults.append(time.time())
         output, _ = driver.communicate()
-        assert came, f"{done(run)} steps done, {wanted} awaited; steps at work: {busy(run)}\n{output}"
+        assert came, (
+            f"{done(run)} steps done, {wanted} awaited; steps at work: {busy(run)}\n{output}"
+        )
         if driver.returncode == 0:  # on a fast machine the last kill finds nothing left to do
             faults.pop()
             break
@@ -56,7 +67,9 @@ def test_a_driver_killed_at_up_to_five_moments_goes_on_to_the_same_bits(place, s
 def test_a_hung_step_is_ended_with_its_stacks_and_the_rest_goes_on(place, endless):
     run = place / "hung"
     ended = finish(sweep(place, "hung", *endless, "--step-timeout", "8"), code=1)
-    failed = [attempt for attempt in log_of(run) if attempt.event == attempts.FAILED and attempt.traceback]
+    failed = [
+        attempt for attempt in log_of(run) if attempt.event == attempts.FAILED and attempt.traceback
+    ]
     assert len(failed) == 2
     assert all("ended after 8 s (--step-timeout)" in attempt.reason for attempt in failed)
     assert all("fit_extractor" in attempt.traceback for attempt in failed)

@@ -1,4 +1,6 @@
-"""A run folder on a file system that fills up: what is committed stays, the line says why, and it goes on once there is room."""
+"""A run folder on a file system that fills up: what is committed stays, the line says why, and it
+goes on once there is room.
+"""
 
 import os
 import subprocess
@@ -17,9 +19,17 @@ pytestmark = pytest.mark.ray
 def small(tmp_path_factory) -> Iterator[Path]:
     """A file system of 20 MB."""
     place = tmp_path_factory.mktemp("small")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if made.returncode != 0:
-        pytest.skip(f"needs a file system of its own, which user {os.getuid()} may not mount here: {made.stderr.strip()}")
+        pytest.skip(
+            f"needs a file system of its own, which user {os.getuid()} may not mount here:"
+            f" {made.stderr.strip()}"
+        )
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
@@ -42,4 +52,6 @@ def test_a_full_disk_loses_nothing_and_the_sweep_ends_well_once_there_is_room(sm
     assert scores_of(small / "run").equals(scores_of(tmp_path / "serial"))
     after = Run.open(small / "run").metrics()
     kept = after.filter(after["result_key"].is_in(before["result_key"].implode()))
-    assert kept.sort("result_key", "subset").equals(before.sort("result_key", "subset")), "committed trials are not done again"
+    assert kept.sort("result_key", "subset").equals(before.sort("result_key", "subset")), (
+        "committed trials are not done again"
+    )

@@ -1,4 +1,6 @@
-"""Ctrl-C and a scheduler's SIGTERM at any moment: an exit code, a line that says how to go on, and the same numbers in the end."""
+"""Ctrl-C and a scheduler's SIGTERM at any moment: an exit code, a line that says how to go on, and
+the same numbers in the end.
+"""
 
 import random
 import signal
@@ -11,7 +13,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupts_at_five_moments_leave_a_run_that_goes_on_to_the_same_bits(place, serial, number):
+def test_interrupts_at_five_moments_leave_a_run_that_goes_on_to_the_same_bits(
+    place, serial, number
+):
     run, chance = place / number.name, random.Random(number)
     for moment in range(5):
         driver = start(sweep(place, number.name))

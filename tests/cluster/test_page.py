@@ -1,4 +1,6 @@
-"""The page in a browser, as a user meets it: of a run that was swept over a dataset whose names mean harm."""
+"""The page in a browser, as a user meets it: of a run that was swept over a dataset whose names
+mean harm.
+"""
 
 import io
 from collections.abc import Iterator
@@ -26,26 +28,49 @@ HARM = "<script>window.harm=1<script>"
 TITLE = f"APC \"q\" 'z' <img src=x onerror=window.harm=1> ../../{HARM}"
 VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: install Debian's chromium to test the page")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: install Debian's chromium to test the page"
+)
 
 
 @pytest.fixture(scope="module")
 def report(place: Path) -> Path:
-    """The report of a real sweep over two categories, with two methods, two numbers of shots and two seeds."""
+    """The report of a real sweep over two categories, with two methods, two numbers of shots and
+    two seeds.
+    """
     data = place / "data <b> ünd ' leer"
     for category, train in (("bracket", 8), ("weave", 24)):  # 24: enough for a calibrated threshold
         make_category(data, category, train=train, good=6, defects=8)
     folder = data / "bracket"
-    for old, new in (("000", f"{HARM}"), ("001", "ä ö ü 'q' \"d\""), ("002", "..%2f..%2fetc"), ("003", "a&amp;b #1 ?x=1")):
+    for old, new in (
+        ("000", f"{HARM}"),
+        ("001", "ä ö ü 'q' \"d\""),
+        ("002", "..%2f..%2fetc"),
+        ("003", "a&amp;b #1 ?x=1"),
+    ):
         for kind in ("train/good", "test/good", "test/dent"):
             (folder / kind / f"{old}.png").rename(folder / kind / f"{new}.png")
-        (folder / "ground_truth/dent" / f"{old}_mask.png").rename(folder / "ground_truth/dent" / f"{new}_mask.png")
+        (folder / "ground_truth/dent" / f"{old}_mask.png").rename(
+            folder / "ground_truth/dent" / f"{new}_mask.png"
+        )
     job = yaml.safe_load(Path("jobs/tiny.yaml").read_text()) | {"shots": [1, 2]}
     del job["synthetic"]
     job["methods"]["apc"]["title"] = TITLE
     file = place / "job.yaml"
     file.write_text(yaml.safe_dump(job, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    apc_bench("sweep", "--job", file, "--data", data, "--run", place / "run", "--executor", "serial", "--device", "cpu")
+    apc_bench(
+        "sweep",
+        "--job",
+        file,
+        "--data",
+        data,
+        "--run",
+        place / "run",
+        "--executor",
+        "serial",
+        "--device",
+        "cpu",
+    )
     return place / "run" / "report" / "index.html"
 
 
@@ -58,13 +83,17 @@ def browser() -> Iterator[Browser]:
 
 
 def until(page: Page, expression: str, argument: object = None) -> None:
-    """Waits for the expression to come true. Asked from here: the browser's own waiting evaluates text, which the page's policy forbids."""
+    """Waits for the expression to come true. Asked from here: the browser's own waiting evaluates
+    text, which the page's policy forbids.
+    """
     assert wait_until(lambda: bool(page.evaluate(expression, argument)), 30), expression
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Any]:
-    """Opens a page; at the end nothing was complained about, asked of the network, or run that is not the page's own."""
+    """Opens a page; at the end nothing was complained about, asked of the network, or run that is
+    not the page's own.
+    """
     pages: list[Page] = []
     complaints: list[str] = []
     asked: list[str] = []
@@ -81,20 +110,20 @@ def visit(browser: Browser) -> Iterator[Any]:
 
     yield open_
     assert complaints == []
-    assert [url for url in asked if not url.startswith("data:")] == [page.url.partition("#")[0] for page in pages]
+    assert [url for url in asked if not url.startswith("data:")] == [
+        page.url.partition("#")[0] for page in pages
+    ]
     for page in pages:
         assert page.evaluate("window.harm") is None
         page.close()
 
 
 def unloaded(page: Page) -> list[str]:
-    found: list[str] = page.evaluate(
-        """async () => {
+    found: list[str] = page.evaluate("""async () => {
             const images = [...document.images];
             await Promise.all(images.map((one) => one.decode().catch(() => null)));
             return images.filter((one) => !one.naturalWidth).map((one) => one.alt);
-        }"""
-    )
+        }""")
     return found
 
 
@@ -104,11 +133,15 @@ def too_wide(page: Page) -> list[str]:
         """() => [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth + 1
             && !one.closest(".scroll, pre, svg")).map((one) => one.outerHTML.slice(0, 100))"""
     )
-    return found + (["the page"] if page.evaluate("document.documentElement.scrollWidth > innerWidth") else [])
+    return found + (
+        ["the page"] if page.evaluate("document.documentElement.scrollWidth > innerWidth") else []
+    )
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
-def test_from_a_table_cell_to_an_image_and_its_nearest_normal_patch_by_clicks(report: Path, visit: Any, width: int, scheme: str) -> None:
+def test_from_a_table_cell_to_an_image_and_its_nearest_normal_patch_by_clicks(
+    report: Path, visit: Any, width: int, scheme: str
+) -> None:
     page = visit(report, width, scheme)
     assert unloaded(page) == []
     assert too_wide(page) == []
@@ -116,23 +149,34 @@ def test_from_a_table_cell_to_an_image_and_its_nearest_normal_patch_by_clicks(re
     row.locator("td a").last.click()
     trial = page.locator("#trial")
     assert trial.locator("h3").first.inner_text() == f"weave · {TITLE}, 2 shots · seed 0"
-    assert page.locator("#images").evaluate("(one) => Math.abs(one.getBoundingClientRect().top) < innerHeight")
+    assert page.locator("#images").evaluate(
+        "(one) => Math.abs(one.getBoundingClientRect().top) < innerHeight"
+    )
     assert trial.locator(".charts figure").count() == 3 + 4
     case = trial.locator(".case").first
     assert case.locator(".frame").count() == 6
     assert "nearest normal patch: train/good/" in case.locator(".nearest figcaption").inner_text()
-    assert case.locator(".nearest img").evaluate("(one) => one.decode().then(() => one.naturalWidth)") > 30
+    assert (
+        case.locator(".nearest img").evaluate("(one) => one.decode().then(() => one.naturalWidth)")
+        > 30
+    )
     assert unloaded(page) == []
     assert too_wide(page) == []
 
 
 def test_every_link_to_images_leads_to_a_trial_with_images(report: Path, visit: Any) -> None:
     page = visit(report)
-    links = set(page.locator("a[href^='#images/']").evaluate_all("(all) => all.map((one) => one.getAttribute('href'))"))
+    links = set(
+        page.locator("a[href^='#images/']").evaluate_all(
+            "(all) => all.map((one) => one.getAttribute('href'))"
+        )
+    )
     assert len(links) >= 2 * 3  # every category and system at least
     for link in sorted(links):
         page.evaluate("(link) => { location.hash = link; }", link)
-        until(page, "(link) => `#images/${choices.map((one) => one.value).join('/')}` === link", link)
+        until(
+            page, "(link) => `#images/${choices.map((one) => one.value).join('/')}` === link", link
+        )
         assert page.locator("#trial .case").count() == 6
         assert unloaded(page) == []
 
@@ -140,7 +184,9 @@ def test_every_link_to_images_leads_to_a_trial_with_images(report: Path, visit: 
 def test_the_choices_lead_to_every_trial_and_back(report: Path, visit: Any) -> None:
     page = visit(report, place="#images/0/0/1")
     assert page.locator("#trial h3").first.inner_text() == "bracket · PatchCore · seed 1"
-    assert page.locator("#trial line.threshold").count() == 0  # eight training images calibrate nothing
+    assert (
+        page.locator("#trial line.threshold").count() == 0
+    )  # eight training images calibrate nothing
     page.locator("#choose-category").select_option("weave")
     page.locator("#choose-seed").select_option("0")
     until(page, "document.querySelector('#trial h3').textContent === 'weave · PatchCore · seed 0'")
@@ -151,7 +197,10 @@ def test_the_choices_lead_to_every_trial_and_back(report: Path, visit: Any) -> N
 
 def test_a_detector_without_a_memory_bank_says_so(report: Path, visit: Any) -> None:
     page = visit(report, place="#images/0/0/1")
-    page.evaluate("() => { for (const one of categoryData('0').trials['0-1'].images) delete one.nearest; follow(); }")
+    page.evaluate(
+        "() => { for (const one of categoryData('0').trials['0-1'].images) delete one.nearest;"
+        " follow(); }"
+    )
     words = page.locator("#trial .case .nearest .words").all_inner_texts()
     assert words == ["no nearest patch: this detector keeps no memory bank"] * 6
 
@@ -162,7 +211,11 @@ def test_names_are_shown_as_they_are(report: Path, visit: Any) -> None:
     for system in range(3):
         for seed in (0, 1):
             page.evaluate("(link) => { location.hash = link; }", f"#images/0/{system}/{seed}")
-            until(page, "(end) => location.hash.endsWith(end) && choices[2].value === end[2]", f"{system}/{seed}")
+            until(
+                page,
+                "(end) => location.hash.endsWith(end) && choices[2].value === end[2]",
+                f"{system}/{seed}",
+            )
             names |= set(page.locator("#trial .case h4 span").all_inner_texts())
     assert any(HARM in name for name in names)
     assert any("ä ö ü 'q' \"d\"" in name for name in names)
@@ -181,7 +234,10 @@ def test_tables_sort_by_mouse_and_keyboard(report: Path, visit: Any) -> None:
 
     before = shown()
     head.get_by_role("button").click()
-    assert (shown(), head.get_attribute("aria-sort")) == (sorted(before, reverse=True), "descending")
+    assert (shown(), head.get_attribute("aria-sort")) == (
+        sorted(before, reverse=True),
+        "descending",
+    )
     head.get_by_role("button").focus()
     page.keyboard.press("Enter")
     assert (shown(), head.get_attribute("aria-sort")) == (sorted(before), "ascending")
@@ -200,7 +256,9 @@ def test_tables_filter_by_words(report: Path, visit: Any) -> None:
     page = visit(report)
     table = page.locator("#gains")
     table.get_by_label("Filter rows").fill("weave auroc_px")
-    assert [row.split("\t")[:2] for row in table.locator("tbody tr:visible").all_inner_texts()] == [["weave", "AUROC_px"]]
+    assert [row.split("\t")[:2] for row in table.locator("tbody tr:visible").all_inner_texts()] == [
+        ["weave", "AUROC_px"]
+    ]
     assert table.locator("output").inner_text() == "1 of 4 rows"
     table.get_by_label("Filter rows").fill("")
     assert table.locator("tbody tr:visible").count() == 4
@@ -214,13 +272,17 @@ def test_the_page_alone_is_whole(report: Path, visit: Any, tmp_path: Path) -> No
     assert unloaded(page) == []
 
 
-def test_without_the_images_their_names_stand_in_their_places(report: Path, visit: Any, tmp_path: Path) -> None:
+def test_without_the_images_their_names_stand_in_their_places(
+    report: Path, visit: Any, tmp_path: Path
+) -> None:
     apc_bench("report", report.parent.parent, "--without-images", "--out", tmp_path / "bare")
     page = visit(tmp_path / "bare" / "index.html", 390, place="#images/1/2/0")
     case = page.locator("#trial .case").first
     name = case.locator("h4 span").inner_text().split(" · ")[0]
     assert case.locator(".words").all_inner_texts()[0].split("\n") == ["image not at hand", name]
-    assert case.locator(".words").count() == 4  # image, mask and the two patches; the maps are the run's
+    assert (
+        case.locator(".words").count() == 4
+    )  # image, mask and the two patches; the maps are the run's
     assert case.locator("img").count() == 2
     assert unloaded(page) == []
     assert too_wide(page) == []

@@ -1,12 +1,14 @@
-"""A side of a comparison: runs, published figures, and the tables that other tools really write, read to the digit."""
+"""A side of a comparison: runs, published figures, and the tables that other tools really write,
+read to the digit.
+"""
 
 import json
 
 import pytest
 
-from apc_bench.compare.sides import read_side
+from apc_bench.compare.sources import read_side
 from apc_bench.errors import ApcError, DamagedFile, UsageError
-from apc_bench.report.aggregate import read_results
+from apc_bench.results.aggregate import read_results
 from apc_bench.store.run import Run
 
 # The head and some lines of files as the tools write them.
@@ -62,8 +64,15 @@ def written(tmp_path, name, text):
 def test_a_run_is_read_to_the_last_figure(small_run):
     side = read_side(str(small_run))
     results = read_results(Run.open(small_run))
-    assert side.kind == "run" and side.categories == results.categories and side.info["settings"] == results.settings
-    found = {(*row.system, row.category, row.seed, row.metric, row.subset): row.value for row in side.rows}
+    assert (
+        side.kind == "run"
+        and side.categories == results.categories
+        and side.info["settings"] == results.settings
+    )
+    found = {
+        (*row.system, row.category, row.seed, row.metric, row.subset): row.value
+        for row in side.rows
+    }
     for system in results.systems:
         for subset in ("test", "full"):
             for row in results.rows(system, subset):
@@ -80,7 +89,9 @@ def test_a_run_without_results_and_a_folder_that_is_none_say_so(small_run, tmp_p
         read_side(str(tmp_path / "run"))
     with pytest.raises(UsageError, match=r"no run folder .* and holds no table"):
         read_side(str(tmp_path))
-    with pytest.raises(UsageError, match=r"unknown published table 'mvtec' .*did you mean 'mvtec_ad'"):
+    with pytest.raises(
+        UsageError, match=r"unknown published table 'mvtec' .*did you mean 'mvtec_ad'"
+    ):
         read_side("mvtec")
     with pytest.raises(UsageError, match="unknown source of mvtec_ad 'poster'"):
         read_side("mvtec_ad:poster")
@@ -107,7 +118,9 @@ def test_patchcore_inspection(tmp_path):
         ("patchcore-inspection", "metal_nut", None, "pixel_auroc"): 0.9834022508919757,
     }
     assert set(side.apart) == {"full_pro", "anomaly_pixel_auroc", "anomaly_pro"}
-    assert side.categories == ("bottle", "metal_nut") and {row.subset for row in side.rows} == {"full"}
+    assert side.categories == ("bottle", "metal_nut") and {row.subset for row in side.rows} == {
+        "full"
+    }
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
@@ -118,16 +131,24 @@ def test_anomalib(tmp_path, form):
         text = json.dumps([dict(zip(head, line, strict=True)) for line in lines])
     side = read_side(written(tmp_path, f"results.{form}", text))
     found = figures(side)
-    assert found["Patchcore", "bottle", 1, "image_auroc"] == 0.99 and found["Padim", "bottle", 0, "au_pro"] == 0.91
+    assert (
+        found["Patchcore", "bottle", 1, "image_auroc"] == 0.99
+        and found["Padim", "bottle", 0, "au_pro"] == 0.91
+    )
     assert found["Patchcore", "bottle", 0, "seconds_total"] == 31.5
     assert not any("f1" in row.metric for row in side.rows)
-    assert "threshold chosen on the validation set" in side.apart["image_F1Score"] and "au_pro" in side.cautions
+    assert (
+        "threshold chosen on the validation set" in side.apart["image_F1Score"]
+        and "au_pro" in side.cautions
+    )
 
 
 def test_dinomaly_and_inp_former_take_the_last_evaluation(tmp_path):
     side = read_side(written(tmp_path, "log.txt", DINOMALY))
     found = figures(side)
-    assert len(found) == 14 and found["Dinomaly or INP-Former", "bottle", None, "pixel_ap"] == 0.8621
+    assert (
+        len(found) == 14 and found["Dinomaly or INP-Former", "bottle", None, "pixel_ap"] == 0.8621
+    )
     assert "above 0 after the resize" in side.cautions["pixel_f1_max"]
 
 
@@ -136,11 +157,16 @@ def test_ader_log_and_readme(tmp_path):
     assert len(found) == 14 and found["ADer", "grid", None, "image_auroc"] == pytest.approx(0.965)
     assert found["ADer", "bottle", None, "au_pro"] == pytest.approx(0.962)
     readme = written(tmp_path, "README.md", ADER_README)
-    with pytest.raises(UsageError, match=r"2 of its tables fit ''; name one .*MVTec AD-100epochs, VisA-100epochs"):
+    with pytest.raises(
+        UsageError, match=r"2 of its tables fit ''; name one .*MVTec AD-100epochs, VisA-100epochs"
+    ):
         read_side(readme)
     side = read_side(f"{readme}#mvtec ad")
     assert figures(side)["PatchCore, CVPR'22", None, None, "au_pro"] == pytest.approx(0.942)
-    assert side.apart == {"mAD": "a mean of seven metrics"} and "rounded to 0.1 points" in side.notes[-1]
+    assert (
+        side.apart == {"mAD": "a mean of seven metrics"}
+        and "rounded to 0.1 points" in side.notes[-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +176,11 @@ def test_ader_log_and_readme(tmp_path):
         ("a.csv", "", "no table of results that is known here"),
         ("a.csv", PATCHCORE.replace("1.0,", "102.5,"), "is neither a fraction nor a percentage"),
         ("a.csv", PATCHCORE.splitlines()[0] + "\nbottle,nan,nan,,,\n", "holds no number"),
-        ("a.csv", PATCHCORE.replace("mvtec_metal_nut", "mvtec_bottle"), "two rows for patchcore-inspection on bottle"),
+        (
+            "a.csv",
+            PATCHCORE.replace("mvtec_metal_nut", "mvtec_bottle"),
+            "two rows for patchcore-inspection on bottle",
+        ),
         ("a.json", "{", "not JSON"),
         ("a.json", "[1, 2]", "not a list of records"),
         ("a.csv", "\0\0", "a.csv"),

@@ -76,7 +76,9 @@ def test_a_bomb_is_stopped_before_it_fills_the_disk(ending, tmp_path, monkeypatc
         tar_of(path, (member("zeros"), zeros), mode=f"w:{ending.split('.')[1]}")
     with pytest.raises(DataError, match="would bring the unpacked size above"):
         extract(path, tmp_path / "inside")
-    assert sum(file.stat().st_size for file in (tmp_path / "inside").rglob("*") if file.is_file()) == 0
+    assert (
+        sum(file.stat().st_size for file in (tmp_path / "inside").rglob("*") if file.is_file()) == 0
+    )
 
 
 def test_too_many_files_are_a_bomb_too(tmp_path, monkeypatch):

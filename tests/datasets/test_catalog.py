@@ -12,9 +12,15 @@ from apc_bench.datasets.layouts import Category, Dataset, Sample
 
 def category_of(name: str) -> Category:
     train, good, types = MVTEC_AD_COUNTS[name]
-    samples = [Sample(f"train/good/{i}.png", None, "good", True, f"train/good/{i}.png") for i in range(train)]
+    samples = [
+        Sample(f"train/good/{i}.png", None, "good", True, f"train/good/{i}.png")
+        for i in range(train)
+    ]
     for kind, count in {"good": good, **types}.items():
-        samples += [Sample(f"test/{kind}/{i}.png", None, kind, False, f"test/{kind}/{i}.png") for i in range(count)]
+        samples += [
+            Sample(f"test/{kind}/{i}.png", None, kind, False, f"test/{kind}/{i}.png")
+            for i in range(count)
+        ]
     return Category(name, Path(name), tuple(samples))
 
 
@@ -43,5 +49,8 @@ def test_one_image_less_or_another_name_is_another_dataset():
     assert not is_mvtec_ad(dataset_of(bottle, replace(cable, samples=cable.samples[:-1])))
     assert not is_mvtec_ad(dataset_of(replace(bottle, name="cable")))
     assert not is_mvtec_ad(dataset_of(replace(bottle, name="flask")))
-    renamed = tuple(replace(sample, defect_type="crack") if sample.defect_type == "contamination" else sample for sample in bottle.samples)
+    renamed = tuple(
+        replace(sample, defect_type="crack") if sample.defect_type == "contamination" else sample
+        for sample in bottle.samples
+    )
     assert not is_mvtec_ad(dataset_of(replace(bottle, samples=renamed)))

@@ -1,4 +1,6 @@
-"""`data fetch` against a real server: each dataset's true layout, what goes wrong on the way, and that the next call goes on."""
+"""`data fetch` against a real server: each dataset's true layout, what goes wrong on the way, and
+that the next call goes on.
+"""
 
 import shutil
 from collections import namedtuple
@@ -41,12 +43,16 @@ def _no_proxy(monkeypatch):
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """Puts a small archive of the dataset into the catalog's entry; gives the server that has it and the folder for datasets."""
+    """Puts a small archive of the dataset into the catalog's entry; gives the server that has it
+    and the folder for datasets.
+    """
 
     def make(name: str, **changes) -> tuple[Server, Path, Path]:
         known = CATALOG[name]
         archive = packed(name, known.archive, tmp_path)
-        known = replace(known, sha256=file_sha256(archive), expected=EXPECTED.get(name, Expected()), **changes)
+        known = replace(
+            known, sha256=file_sha256(archive), expected=EXPECTED.get(name, Expected()), **changes
+        )
         monkeypatch.setitem(CATALOG, name, known)  # type: ignore[arg-type]
         return Server(payload=archive.read_bytes()), archive, tmp_path / "datasets"
 
@@ -58,7 +64,9 @@ def served(monkeypatch, name: str, server: Server) -> None:
 
 
 def leftovers(into: Path) -> list[str]:
-    return sorted(path.name for path in into.iterdir() if path.name not in CATALOG and path.name != "archives")
+    return sorted(
+        path.name for path in into.iterdir() if path.name not in CATALOG and path.name != "archives"
+    )
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -78,15 +86,21 @@ def test_each_layout_is_fetched_checked_and_swept(name, small, monkeypatch, tmp_
     job.write_text(JOB)
     options = ("--executor", "serial", "--run", tmp_path / "run", "--cache", tmp_path / "cache")
     apc_bench("sweep", "--job", job, "--data", into / name, *options)
-    metrics = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True).filter(pl.col("subset") == "test")
+    metrics = pl.read_parquet(
+        f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True
+    ).filter(pl.col("subset") == "test")
     assert len(metrics) == 2 * len(dataset.categories)
     assert metrics["image_auroc"].null_count() == 0
     assert metrics["pixel_auroc"].null_count() == (len(metrics) if loco else 0)
-    assert "ready:" in apc_bench("data", "fetch", name, "--into", into).output, "what is here needs no network and no licence"
+    assert "ready:" in apc_bench("data", "fetch", name, "--into", into).output, (
+        "what is here needs no network and no licence"
+    )
     assert f"\n{name} " in "\n" + apc_bench("data", "list", "--into", into).output
 
 
-def test_visas_training_anomalies_are_the_pool_and_its_test_set_is_whole_for_all_shots(small, monkeypatch):
+def test_visas_training_anomalies_are_the_pool_and_its_test_set_is_whole_for_all_shots(
+    small, monkeypatch
+):
     server, _, into = small("visa_2cls_highshot")
     with serving(server):
         served(monkeypatch, "visa_2cls_highshot", server)
@@ -106,11 +120,15 @@ def test_visas_training_anomalies_are_the_pool_and_its_test_set_is_whole_for_all
     assert sum(image.startswith("test/good/") for image in test) == 3
 
 
-def test_a_source_without_an_address_says_what_to_put_where_and_goes_on_from_there(small, monkeypatch):
+def test_a_source_without_an_address_says_what_to_put_where_and_goes_on_from_there(
+    small, monkeypatch
+):
     _, archive, into = small("mtd")
     name = "mtd"
     monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], sha256=None))
-    line = apc_bench("data", "fetch", name, "--into", into, "--accept-licence", code=2).output.splitlines()[-1]
+    line = apc_bench(
+        "data", "fetch", name, "--into", into, "--accept-licence", code=2
+    ).output.splitlines()[-1]
     place = into / "archives" / CATALOG[name].archive
     assert f"put it at {place} or name it with --archive FILE" in line
     shutil.copy(archive, place)
@@ -118,7 +136,9 @@ def test_a_source_without_an_address_says_what_to_put_where_and_goes_on_from_the
     shutil.rmtree(into / name)
     other = archive.with_name("other.zip")
     other.write_bytes(archive.read_bytes() + b"\0")
-    wrong = apc_bench("data", "fetch", name, "--into", into, "--accept-licence", "--archive", other, code=2).output
+    wrong = apc_bench(
+        "data", "fetch", name, "--into", into, "--accept-licence", "--archive", other, code=2
+    ).output
     assert "expected" in wrong
     assert "recorded in" in wrong
     apc_bench("data", "fetch", name, "--into", into, "--accept-licence", "--archive", archive)
@@ -129,7 +149,9 @@ def test_a_broken_connection_and_a_server_without_ranges_are_gone_on_from(small,
     server.cut_after = len(server.payload) // 2
     with serving(server):
         served(monkeypatch, "btad", server)
-        broken = apc_bench("data", "fetch", "btad", "--into", into, "--accept-licence", code=2).output
+        broken = apc_bench(
+            "data", "fetch", "btad", "--into", into, "--accept-licence", code=2
+        ).output
         assert "the connection broke after" in broken
         assert "run again to go on from there" in broken
         assert "avires.dimi.uniud.it" in broken
@@ -153,17 +175,38 @@ def test_a_wrong_sum_wrong_counts_and_an_answer_that_is_no_file_leave_nothing(sm
     with serving(server):
         served(monkeypatch, "mvtec_ad", server)
         monkeypatch.setitem(CATALOG, "mvtec_ad", replace(CATALOG["mvtec_ad"], sha256="0" * 64))
-        assert "wrong sha256" in apc_bench("data", "fetch", "mvtec_ad", "--into", into, "--accept-licence", code=2).output
-        monkeypatch.setitem(
-            CATALOG, "mvtec_ad", replace(good, url=server.url, expected=Expected({"bottle": (6, 3, {"broken": 3, "dirt": 4})}))
+        assert (
+            "wrong sha256"
+            in apc_bench(
+                "data", "fetch", "mvtec_ad", "--into", into, "--accept-licence", code=2
+            ).output
         )
-        counted = apc_bench("data", "fetch", "mvtec_ad", "--into", into, "--accept-licence", code=2).output
-        assert "bottle: (6, 3, {'broken': 3, 'dirt': 3}), expected (6, 3, {'broken': 3, 'dirt': 4})" in counted
+        monkeypatch.setitem(
+            CATALOG,
+            "mvtec_ad",
+            replace(
+                good,
+                url=server.url,
+                expected=Expected({"bottle": (6, 3, {"broken": 3, "dirt": 4})}),
+            ),
+        )
+        counted = apc_bench(
+            "data", "fetch", "mvtec_ad", "--into", into, "--accept-licence", code=2
+        ).output
+        assert (
+            "bottle: (6, 3, {'broken': 3, 'dirt': 3}), expected (6, 3, {'broken': 3, 'dirt': 4})"
+            in counted
+        )
         assert "unknown category grid" in counted
         assert not (into / "mvtec_ad").exists()
         server.status = 404
         (into / "archives" / good.archive).unlink()
-        assert "the server answers 404" in apc_bench("data", "fetch", "mvtec_ad", "--into", into, "--accept-licence", code=2).output
+        assert (
+            "the server answers 404"
+            in apc_bench(
+                "data", "fetch", "mvtec_ad", "--into", into, "--accept-licence", code=2
+            ).output
+        )
         server.status = 200
         monkeypatch.setitem(CATALOG, "mvtec_ad", replace(good, url=server.url))
         apc_bench("data", "fetch", "mvtec_ad", "--into", into, "--accept-licence")
@@ -175,7 +218,9 @@ def test_a_full_disk_is_told_before_and_during_and_the_next_call_goes_on(small, 
     usage = namedtuple("usage", "total used free")
     real = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 5))
-    said = apc_bench("data", "fetch", "mpdd", "--into", into, "--accept-licence", "--archive", archive, code=1).output
+    said = apc_bench(
+        "data", "fetch", "mpdd", "--into", into, "--accept-licence", "--archive", archive, code=1
+    ).output
     assert "make room" in said
     monkeypatch.setattr(shutil, "disk_usage", real)
 
@@ -184,7 +229,17 @@ def test_a_full_disk_is_told_before_and_during_and_the_next_call_goes_on(small, 
 
     with monkeypatch.context() as patch:
         patch.setattr("apc_bench.datasets.converting.shutil.move", full)
-        said = apc_bench("data", "fetch", "mpdd", "--into", into, "--accept-licence", "--archive", archive, code=1).output
+        said = apc_bench(
+            "data",
+            "fetch",
+            "mpdd",
+            "--into",
+            into,
+            "--accept-licence",
+            "--archive",
+            archive,
+            code=1,
+        ).output
     assert "No space left on device" in said
     assert leftovers(into) == []
     apc_bench("data", "fetch", "mpdd", "--into", into, "--accept-licence", "--archive", archive)
@@ -193,7 +248,10 @@ def test_a_full_disk_is_told_before_and_during_and_the_next_call_goes_on(small, 
 
 def test_a_licence_is_accepted_first_and_an_unknown_name_has_a_neighbour(small):
     _, _, into = small("mpdd")
-    assert "must be accepted: pass --accept-licence" in apc_bench("data", "fetch", "mpdd", "--into", into, code=2).output
+    assert (
+        "must be accepted: pass --accept-licence"
+        in apc_bench("data", "fetch", "mpdd", "--into", into, code=2).output
+    )
     assert "did you mean 'mpdd'?" in apc_bench("data", "fetch", "mpd", code=2).output
     (into / "mpdd").mkdir(parents=True)
     there = apc_bench("data", "fetch", "mpdd", "--into", into, "--accept-licence", code=2).output

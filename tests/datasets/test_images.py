@@ -1,4 +1,6 @@
-"""From files to arrays: every kind of pixel becomes the right numbers, every bad file one line, every resize lands where it should."""
+"""From files to arrays: every kind of pixel becomes the right numbers, every bad file one line,
+every resize lands where it should.
+"""
 
 import io
 import struct
@@ -30,16 +32,34 @@ def saved(path: Path, image: Image.Image, **options: object) -> Path:
 def png_header(width: int, height: int) -> bytes:
     """The start of a PNG that claims this size."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", len(head)) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
-    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    chunk = (
+        struct.pack(">I", len(head))
+        + b"IHDR"
+        + head
+        + struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    )
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk
+        + struct.pack(">I", 0)
+        + b"IDAT"
+        + struct.pack(">I", zlib.crc32(b"IDAT"))
+    )
 
 
 def png_16_bit_colour(values: np.ndarray) -> bytes:
     """A PNG with 16 bits per channel, which Pillow reads and cannot write."""
     height, width, _ = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    body = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -48,7 +68,9 @@ def png_16_bit_colour(values: np.ndarray) -> bytes:
 def test_eight_bit_pixels_are_read_as_they_are(tmp_path, ending, pixels):
     read = read_image(saved(tmp_path / f"a.{ending}", Image.fromarray(pixels)))
     assert read.dtype == np.uint8
-    assert np.array_equal(read, np.broadcast_to(pixels[..., None], (8, 8, 3)) if pixels.ndim == 2 else pixels)
+    assert np.array_equal(
+        read, np.broadcast_to(pixels[..., None], (8, 8, 3)) if pixels.ndim == 2 else pixels
+    )
 
 
 HELD = {
@@ -59,16 +81,22 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize(("ending", "mode"), [(ending, mode) for ending, modes in HELD.items() for mode in modes])
+@pytest.mark.parametrize(
+    ("ending", "mode"), [(ending, mode) for ending, modes in HELD.items() for mode in modes]
+)
 def test_every_mode_that_a_file_can_hold_becomes_three_channels(tmp_path, ending, mode):
     image = Image.new("RGB", (5, 3), (200, 30, 30)).convert(mode)
     found = read_image(saved(tmp_path / f"x.{ending}", image))
     assert (found.shape, found.dtype) == ((3, 5, 3), np.uint8)
-    assert np.abs(found.astype(int) - np.asarray(image.convert("RGB"))).max() <= (16 if ending == "jpg" else 1)
+    assert np.abs(found.astype(int) - np.asarray(image.convert("RGB"))).max() <= (
+        16 if ending == "jpg" else 1
+    )
 
 
 def test_jpeg_is_read_to_within_its_loss(tmp_path):
-    read = read_image(saved(tmp_path / "a.jpg", Image.fromarray(COLOUR), quality=100, subsampling=0))
+    read = read_image(
+        saved(tmp_path / "a.jpg", Image.fromarray(COLOUR), quality=100, subsampling=0)
+    )
     assert np.abs(read.astype(int) - COLOUR).max() <= 6
 
 
@@ -76,7 +104,9 @@ def test_jpeg_is_read_to_within_its_loss(tmp_path):
 def test_sixteen_bit_grey_is_rescaled_and_not_clipped(tmp_path, ending):
     values = np.array([[0, 128, 129, 256], [257, 32768, 60000, 65535]], np.uint16)
     read = read_image(saved(tmp_path / f"a.{ending}", Image.fromarray(values)))
-    assert np.array_equal(read[..., 0], [[0, 0, 1, 1], [1, 128, 233, 255]])  # the nearest of value / 257
+    assert np.array_equal(
+        read[..., 0], [[0, 0, 1, 1], [1, 128, 233, 255]]
+    )  # the nearest of value / 257
     assert (read == read[..., :1]).all()
 
 
@@ -116,7 +146,11 @@ def test_one_bit_and_cmyk_become_colour(tmp_path):
 def test_rotation_by_exif_is_not_applied_so_that_mask_and_image_agree(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert read_image(saved(tmp_path / "a.jpg", Image.new("RGB", (4, 2)), exif=exif)).shape == (2, 4, 3)
+    assert read_image(saved(tmp_path / "a.jpg", Image.new("RGB", (4, 2)), exif=exif)).shape == (
+        2,
+        4,
+        3,
+    )
 
 
 def _bad_files() -> dict[str, tuple[str, bytes]]:
@@ -131,15 +165,30 @@ def _bad_files() -> dict[str, tuple[str, bytes]]:
     return {
         "empty.png": ("empty file", b""),
         "text.jpg": ("not an image", b"this is no picture\n" * 9),
-        "program.png": ("not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),  # Pillow would start Ghostscript
+        "program.png": (
+            "not an image",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        ),  # Pillow would start Ghostscript
         "cut.jpg": ("cannot be decoded", encoded(noise, "JPEG")[:900]),
         "cut.png": ("cannot be decoded", png[: len(png) // 2]),
         "flipped.png": ("cannot be decoded", png[:60] + bytes([png[60] ^ 255]) + png[61:]),
         "bomb.png": ("more than 100,000,000", png_header(20000, 20000)),
-        "frames.tif": ("several frames", encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:])),
-        "frames.png": ("several frames", encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])),
-        "float.tif": ("floating-point", encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")),
-        "wide.tif": ("values from", encoded(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF")),
+        "frames.tif": (
+            "several frames",
+            encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:]),
+        ),
+        "frames.png": (
+            "several frames",
+            encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]),
+        ),
+        "float.tif": (
+            "floating-point",
+            encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"),
+        ),
+        "wide.tif": (
+            "values from",
+            encoded(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"),
+        ),
     }
 
 
@@ -163,8 +212,15 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.sampled_from(["PNG", "JPEG", "BMP", "TIFF"]), st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 10**6))
-def test_damaged_bytes_never_raise_anything_but_a_data_error(tmp_path_factory, kind, place, value, length):
+@given(
+    st.sampled_from(["PNG", "JPEG", "BMP", "TIFF"]),
+    st.integers(0, 10**6),
+    st.integers(0, 255),
+    st.integers(0, 10**6),
+)
+def test_damaged_bytes_never_raise_anything_but_a_data_error(
+    tmp_path_factory, kind, place, value, length
+):
     buffer = io.BytesIO()
     Image.fromarray(COLOUR).save(buffer, kind)
     data = bytearray(buffer.getvalue())
@@ -189,7 +245,11 @@ def test_damaged_bytes_never_raise_anything_but_a_data_error(tmp_path_factory, k
 )
 def test_masks_are_binary_at_128_and_label_ids_count_from_1(tmp_path, values, anomalous):
     grey = Image.fromarray(np.array(values, np.uint8))
-    for name, image in (("grey.png", grey), ("colour.png", grey.convert("RGB")), ("alpha.png", grey.convert("RGBA"))):
+    for name, image in (
+        ("grey.png", grey),
+        ("colour.png", grey.convert("RGB")),
+        ("alpha.png", grey.convert("RGBA")),
+    ):
         mask = read_mask(saved(tmp_path / name, image))
         assert mask.dtype == bool
         assert np.array_equal(mask, np.array(anomalous, bool)), name
@@ -197,7 +257,12 @@ def test_masks_are_binary_at_128_and_label_ids_count_from_1(tmp_path, values, an
 
 @pytest.mark.parametrize(
     ("values", "anomalous"),
-    [([0, 65535, 32896], [0, 1, 1]), ([0, 32895, 65535], [0, 0, 1]), ([0, 255, 1], [0, 1, 0]), ([0, 1, 300], [0, 1, 1])],
+    [
+        ([0, 65535, 32896], [0, 1, 1]),
+        ([0, 32895, 65535], [0, 0, 1]),
+        ([0, 255, 1], [0, 1, 0]),
+        ([0, 1, 300], [0, 1, 1]),
+    ],
     ids=["full range", "threshold", "eight bits in sixteen", "label ids"],
 )
 def test_sixteen_bit_masks_follow_the_same_rule(tmp_path, values, anomalous):
@@ -207,12 +272,18 @@ def test_sixteen_bit_masks_follow_the_same_rule(tmp_path, values, anomalous):
 
 def test_one_bit_masks_and_palettes_follow_what_is_seen(tmp_path):
     anomalous = RAMP > 100
-    assert np.array_equal(read_mask(saved(tmp_path / "bits.png", Image.fromarray(anomalous))), anomalous)
+    assert np.array_equal(
+        read_mask(saved(tmp_path / "bits.png", Image.fromarray(anomalous))), anomalous
+    )
     labels = Image.fromarray((RAMP > 100) * np.uint8(3), "L").convert("P")
-    labels.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 64, 0, 0])  # the palette of a labelling program: id 3 is dark
+    labels.putpalette(
+        [0, 0, 0, 128, 0, 0, 0, 128, 0, 64, 0, 0]
+    )  # the palette of a labelling program: id 3 is dark
     assert np.array_equal(read_mask(saved(tmp_path / "labels.png", labels)), anomalous)
     white_first = Image.fromarray(np.uint8(~anomalous), "L").convert("P")
-    white_first.putpalette([255, 255, 255, 0, 0, 0])  # what a program that makes files small may write
+    white_first.putpalette(
+        [255, 255, 255, 0, 0, 0]
+    )  # what a program that makes files small may write
     assert np.array_equal(read_mask(saved(tmp_path / "white.png", white_first)), anomalous)
 
 
@@ -224,7 +295,10 @@ SIDES = st.integers(1, 400)
 def test_a_letterbox_keeps_the_shape_and_fills_the_longer_side(height, width, size):
     place = Geometry(size, "letterbox").place(height, width)
     assert max(place.resized_height, place.resized_width) == size
-    for side, resized, offset in ((height, place.resized_height, place.top), (width, place.resized_width, place.left)):
+    for side, resized, offset in (
+        (height, place.resized_height, place.top),
+        (width, place.resized_width, place.left),
+    ):
         assert abs(resized - max(1.0, side * size / max(height, width))) <= 0.5
         assert offset >= 0
         assert size - resized - offset in (offset, offset + 1)
@@ -237,15 +311,21 @@ def test_a_crop_lies_where_torchvision_resizes_and_crops_to(height, width, size)
     torch_resized = Resize(round(size * 256 / 224))(torch.zeros(1, height, width))
     place = Geometry(size, "crop").place(height, width)
     assert (place.resized_height, place.resized_width) == tuple(torch_resized.shape[1:])
-    coordinates = torch.stack(torch.meshgrid(*(torch.arange(side) for side in torch_resized.shape[1:]), indexing="ij"))
+    coordinates = torch.stack(
+        torch.meshgrid(*(torch.arange(side) for side in torch_resized.shape[1:]), indexing="ij")
+    )
     assert CenterCrop(size)(coordinates)[:, 0, 0].tolist() == [-place.top, -place.left]
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (1024, 1024), (300, 517), (700, 320)])
 def test_the_crop_of_the_paper_is_resize_256_and_centre_224(height, width):
-    """The same pixels as the reference code's transforms, but for the resampling filter, which is set equal here."""
+    """The same pixels as the reference code's transforms, but for the resampling filter, which is
+    set equal here.
+    """
     pixels = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
-    expected = CenterCrop(224)(Resize(256, interpolation=Image.Resampling.BICUBIC)(Image.fromarray(pixels)))
+    expected = CenterCrop(224)(
+        Resize(256, interpolation=Image.Resampling.BICUBIC)(Image.fromarray(pixels))
+    )
     assert np.array_equal(Geometry(224, "crop").apply(pixels), np.asarray(expected))
 
 
@@ -260,7 +340,9 @@ def test_a_square_resize_reaches_every_border():
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["square", "letterbox", "crop"]))
-def test_masks_are_resized_with_the_nearest_pixel_and_lie_where_the_image_lies(height, width, resize):
+def test_masks_are_resized_with_the_nearest_pixel_and_lie_where_the_image_lies(
+    height, width, resize
+):
     assume(resize != "crop" or max(height, width) <= 20 * min(height, width))
     mask = np.random.default_rng(height * 61 + width).random((height, width)) < 0.4
     place = Geometry(32, resize).place(height, width)
@@ -271,15 +353,22 @@ def test_masks_are_resized_with_the_nearest_pixel_and_lie_where_the_image_lies(h
             expected = np.zeros((32, 32), bool)
             for row in range(max(0, place.top), min(32, place.top + place.resized_height)):
                 for column in range(max(0, place.left), min(32, place.left + place.resized_width)):
-                    expected[row, column] = mask[rows[row - place.top], columns[column - place.left]]
+                    expected[row, column] = mask[
+                        rows[row - place.top], columns[column - place.left]
+                    ]
             agrees |= fitted == expected
     assert agrees.all()
 
 
 def nearest(side: int, resized: int) -> list[list[int]]:
-    """For each resized pixel the one whose area holds its centre; where that falls on an edge, the one after it or before it."""
+    """For each resized pixel the one whose area holds its centre; where that falls on an edge, the
+    one after it or before it.
+    """
     centres = [((2 * index + 1) * side, 2 * resized) for index in range(resized)]
-    return [[over // under for over, under in centres], [(over - 1) // under for over, under in centres]]
+    return [
+        [over // under for over, under in centres],
+        [(over - 1) // under for over, under in centres],
+    ]
 
 
 def test_outside_a_letterboxed_image_there_is_black():
@@ -290,7 +379,9 @@ def test_outside_a_letterboxed_image_there_is_black():
 
 
 def make_samples(folder: Path) -> Category:
-    """A normal image, and anomalous ones whose mask stays, is missing, and lies at the border that a crop cuts off."""
+    """A normal image, and anomalous ones whose mask stays, is missing, and lies at the border that
+    a crop cuts off.
+    """
     generator = np.random.default_rng(0)
     samples = []
     for name, kind, box in (
@@ -299,7 +390,9 @@ def make_samples(folder: Path) -> Category:
         ("c", "dent", None),
         ("d", "dent", (0, 2, 0, 2)),
     ):
-        Image.fromarray(generator.integers(0, 255, (64, 48, 3), np.uint8)).save(folder / f"{name}.png")
+        Image.fromarray(generator.integers(0, 255, (64, 48, 3), np.uint8)).save(
+            folder / f"{name}.png"
+        )
         mask = None
         if box:
             values = np.zeros((64, 48), np.uint8)
@@ -322,12 +415,30 @@ def test_a_category_decoded_at_once_equals_its_images_one_by_one(tmp_path, resiz
     pixels, masks, placement, state, bad = decode_all(category, geometry)
     assert bad == {}
     for row, sample in enumerate(category.samples):
-        assert np.array_equal(pixels[row].transpose(1, 2, 0), geometry.apply(read_image(tmp_path / sample.image)))
-        expected = geometry.apply_mask(read_mask(tmp_path / sample.mask)) if sample.mask else np.zeros((32, 32), bool)
+        assert np.array_equal(
+            pixels[row].transpose(1, 2, 0), geometry.apply(read_image(tmp_path / sample.image))
+        )
+        expected = (
+            geometry.apply_mask(read_mask(tmp_path / sample.mask))
+            if sample.mask
+            else np.zeros((32, 32), bool)
+        )
         assert np.array_equal(masks[row], expected)
         place = geometry.place(64, 48)
-        assert placement[row].tolist() == [64, 48, place.resized_height, place.resized_width, place.top, place.left]
-    assert state.tolist() == ["normal", "present", "none", "emptied" if resize == "crop" else "present"]
+        assert placement[row].tolist() == [
+            64,
+            48,
+            place.resized_height,
+            place.resized_width,
+            place.top,
+            place.left,
+        ]
+    assert state.tolist() == [
+        "normal",
+        "present",
+        "none",
+        "emptied" if resize == "crop" else "present",
+    ]
 
 
 def test_every_bad_file_is_collected_and_the_others_are_decoded(tmp_path):

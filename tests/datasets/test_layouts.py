@@ -43,7 +43,10 @@ def test_endings_of_any_case_are_read_and_strays_are_not(tmp_path):
 
 def test_groups_and_parts_come_from_groups_csv(tmp_path):
     root = make_category(tmp_path / "d")
-    touch(root / "part/groups.csv", "\ufeffimage,group,part\ntest/dent/000.png,g1,dev\ntest/dent/001.png,g1,\n")
+    touch(
+        root / "part/groups.csv",
+        "\ufeffimage,group,part\ntest/dent/000.png,g1,dev\ntest/dent/001.png,g1,\n",
+    )
     by_image = {sample.image: sample for sample in read_dataset(root).categories[0].samples}
     assert by_image["test/dent/000.png"].group == by_image["test/dent/001.png"].group == "g1"
     assert by_image["test/dent/000.png"].part == "dev"
@@ -58,7 +61,10 @@ def test_groups_and_parts_come_from_groups_csv(tmp_path):
         ("image,group\ntest/dent/999.png,a\n", "names images that do not exist: test/dent/999.png"),
         ("image,group\ntest/dent/000.png,\n", "is empty"),
         ("image,group\ntest/dent/000.png\n", "is empty"),
-        ("image,group\ntest/dent/000.png,a\ntest/dent/000.png,b\n", "lists test/dent/000.png more than once"),
+        (
+            "image,group\ntest/dent/000.png,a\ntest/dent/000.png,b\n",
+            "lists test/dent/000.png more than once",
+        ),
         ("", "needs the columns image and group"),
     ],
 )
@@ -175,13 +181,18 @@ def test_a_category_given_for_its_parent_is_explained(tmp_path):
 
 @pytest.mark.parametrize(
     ("categories", "message"),
-    [(None, "no such folder"), (("botle",), r"unknown category 'botle' \(known: bottle, part\); did you mean 'bottle'")],
+    [
+        (None, "no such folder"),
+        (("botle",), r"unknown category 'botle' \(known: bottle, part\); did you mean 'bottle'"),
+    ],
 )
 def test_a_folder_or_category_that_is_not_there_is_named(tmp_path, categories, message):
     root = make_category(make_category(tmp_path / "d"), "bottle")
     with pytest.raises(DataError, match=message):
         read_dataset(root if categories else tmp_path / "none", categories=categories)
-    assert [category.name for category in read_dataset(root, categories=("bottle",)).categories] == ["bottle"]
+    assert [
+        category.name for category in read_dataset(root, categories=("bottle",)).categories
+    ] == ["bottle"]
 
 
 def test_an_empty_folder_has_no_category(tmp_path):
@@ -192,7 +203,9 @@ def test_an_empty_folder_has_no_category(tmp_path):
 def test_a_bad_category_that_was_not_asked_for_stops_nothing(tmp_path):
     root = make_category(make_category(tmp_path / "d"), "bottle")
     shutil.rmtree(root / "bottle/train/good")
-    assert [category.name for category in read_dataset(root, categories=("part",)).categories] == ["part"]
+    assert [category.name for category in read_dataset(root, categories=("part",)).categories] == [
+        "part"
+    ]
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
@@ -211,10 +224,21 @@ def test_a_mask_is_paired_by_its_whole_name(tmp_path):
     root = make_category(tmp_path / "d", defects=0)
     for name in ("1.jpg", "10.png", "a_mask.png", "b.c.png"):
         touch(root / "part/test/dent" / name)
-    for name in ("1_mask.png", "10.PNG", "a_mask_mask.png", "b.c_mask.bmp", "Thumbs.db", ".DS_Store"):
+    for name in (
+        "1_mask.png",
+        "10.PNG",
+        "a_mask_mask.png",
+        "b.c_mask.bmp",
+        "Thumbs.db",
+        ".DS_Store",
+    ):
         touch(root / "part/ground_truth/dent" / name)
     (category,) = read_dataset(root).categories
-    assert {Path(sample.image).name: Path(sample.mask).name for sample in category.samples if sample.mask} == {
+    assert {
+        Path(sample.image).name: Path(sample.mask).name
+        for sample in category.samples
+        if sample.mask
+    } == {
         "1.jpg": "1_mask.png",
         "10.png": "10.PNG",
         "a_mask.png": "a_mask_mask.png",
@@ -239,7 +263,14 @@ def test_blanks_around_a_group_make_no_other_group(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("folder", "name"), [("mvtec", "mvtec"), ("my data (2)", "my-data-2"), ("..é", "dataset"), ("x" * 99, "x" * 64), (".hidden", "hidden")]
+    ("folder", "name"),
+    [
+        ("mvtec", "mvtec"),
+        ("my data (2)", "my-data-2"),
+        ("..é", "dataset"),
+        ("x" * 99, "x" * 64),
+        (".hidden", "hidden"),
+    ],
 )
 def test_a_dataset_is_called_like_its_folder_as_far_as_a_name_may(folder, name):
     assert dataset_name(Path("/somewhere") / folder) == name
@@ -259,4 +290,7 @@ def test_the_magnetic_tiles_are_read_whole(magnetic_tiles):
     }
     assert all(sample.mask for sample in category.samples if sample.anomalous)
     assert len({sample.group for sample in category.samples if not sample.anomalous}) == 116
-    assert [sum(sample.part == part for sample in category.samples if not sample.training) for part in ("dev", "final")] == [288, 270]
+    assert [
+        sum(sample.part == part for sample in category.samples if not sample.training)
+        for part in ("dev", "final")
+    ] == [288, 270]

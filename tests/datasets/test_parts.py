@@ -20,10 +20,22 @@ def dataset(place):
     for path in sorted((folder / "test" / "dent").iterdir()):
         (folder / "test" / "crack" / path.name).write_bytes(path.read_bytes() + b" ")
     images = sorted(path.relative_to(folder).as_posix() for path in folder.glob("test/*/*.png"))
-    rows = [f"{image},{image},{'dev' if number % 2 else 'final'}" for number, image in enumerate(images)]
+    rows = [
+        f"{image},{image},{'dev' if number % 2 else 'final'}" for number, image in enumerate(images)
+    ]
     (folder / "groups.csv").write_text("\n".join(["image,group,part", *rows]))
     (place / "job.yaml").write_text(JOB)
-    return ("sweep", "--job", place / "job.yaml", "--data", place / "data", "--executor", "serial", "--cache", place / "cache"), images
+    return (
+        "sweep",
+        "--job",
+        place / "job.yaml",
+        "--data",
+        place / "data",
+        "--executor",
+        "serial",
+        "--cache",
+        place / "cache",
+    ), images
 
 
 def split(run):
@@ -42,12 +54,18 @@ def test_a_part_is_all_that_is_tested_and_drawn_from(tmp_path):
 def test_the_whole_and_its_parts_are_different_runs(tmp_path):
     command, _ = dataset(tmp_path)
     apc_bench(*command, "--run", tmp_path / "run")
-    assert "part was None, now 'dev'" in apc_bench(*command, "--part", "dev", "--run", tmp_path / "run", code=2).output
+    assert (
+        "part was None, now 'dev'"
+        in apc_bench(*command, "--part", "dev", "--run", tmp_path / "run", code=2).output
+    )
 
 
 def test_an_unknown_part_is_named_with_those_there_are(tmp_path):
     command, _ = dataset(tmp_path)
-    assert "dev, final" in apc_bench(*command, "--part", "test", "--run", tmp_path / "run", code=2).output
+    assert (
+        "dev, final"
+        in apc_bench(*command, "--part", "test", "--run", tmp_path / "run", code=2).output
+    )
 
 
 def test_an_unseen_type_is_never_drawn_and_alone_is_tested(tmp_path):
@@ -61,4 +79,7 @@ def test_an_unseen_type_is_never_drawn_and_alone_is_tested(tmp_path):
 
 def test_an_unknown_defect_type_is_named_with_those_there_are(tmp_path):
     command, _ = dataset(tmp_path)
-    assert "crack, dent" in apc_bench(*command, "--unseen", "scratch", "--run", tmp_path / "run", code=2).output
+    assert (
+        "crack, dent"
+        in apc_bench(*command, "--unseen", "scratch", "--run", tmp_path / "run", code=2).output
+    )

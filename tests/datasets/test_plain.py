@@ -1,4 +1,6 @@
-"""A plain folder of good and bad photos: what it becomes, what a sweep and a report make of it, and what is said where it does not fit."""
+"""A plain folder of good and bad photos: what it becomes, what a sweep and a report make of it, and
+what is said where it does not fit.
+"""
 
 from pathlib import Path
 
@@ -22,7 +24,12 @@ methods:
 
 def plain(root: Path, *, masks: bool = True, types: bool = False) -> Path:
     """`root`/bracket with 12 good and 6 bad photos of odd names."""
-    source = make_category(root.parent / f"source of {root.name}", train=12, good=1, defects=6, masks=masks) / "part"
+    source = (
+        make_category(
+            root.parent / f"source of {root.name}", train=12, good=1, defects=6, masks=masks
+        )
+        / "part"
+    )
     folder = root / "bracket"
     (folder / "good").mkdir(parents=True)
     bad = folder / "bad" / "dent" if types else folder / "bad"
@@ -55,8 +62,12 @@ def test_good_photos_are_split_bad_ones_tested_and_masks_paired(tmp_path, types)
 def test_groups_stay_whole(tmp_path):
     folder = plain(tmp_path)
     names = sorted(path.name for path in (folder / "good").iterdir())
-    (folder / "groups.csv").write_text("image,group\n" + "".join(f"good/{name},{index // 3}\n" for index, name in enumerate(names)))
-    samples = [sample for sample in read_dataset(folder).categories[0].samples if not sample.anomalous]
+    (folder / "groups.csv").write_text(
+        "image,group\n" + "".join(f"good/{name},{index // 3}\n" for index, name in enumerate(names))
+    )
+    samples = [
+        sample for sample in read_dataset(folder).categories[0].samples if not sample.anomalous
+    ]
     trained = {sample.group for sample in samples if sample.training}
     assert trained and len({sample.group for sample in samples}) == 4
     assert not trained & {sample.group for sample in samples if not sample.training}
@@ -79,7 +90,9 @@ def test_a_sweep_on_it_ends_with_a_table_and_a_page_that_shows_its_photos(tmp_pa
         tmp_path / "cache",
     )
     apc_bench("sweep", *options)
-    metrics = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True).filter(pl.col("subset") == "test")
+    metrics = pl.read_parquet(
+        f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True
+    ).filter(pl.col("subset") == "test")
     assert len(metrics) == 4 and metrics["image_auroc"].null_count() == 0
     assert (metrics["pixel_auroc"].null_count() == 0) is masks
     for data in ((), ("--data", folder)):
@@ -91,20 +104,33 @@ def test_a_sweep_on_it_ends_with_a_table_and_a_page_that_shows_its_photos(tmp_pa
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
-        (lambda folder: [path.unlink() for path in (folder / "good").iterdir()], "good holds 0 image"),
+        (
+            lambda folder: [path.unlink() for path in (folder / "good").iterdir()],
+            "good holds 0 image",
+        ),
         (
             lambda folder: (
-                [path.unlink() for path in (folder / "bad").iterdir()] + [path.unlink() for path in (folder / "masks").iterdir()]
+                [path.unlink() for path in (folder / "bad").iterdir()]
+                + [path.unlink() for path in (folder / "masks").iterdir()]
             ),
             "bad holds no image",
         ),
-        (lambda folder: (folder / "masks" / "none_mask.png").write_bytes(b""), "masks that belong to no image"),
         (
-            lambda folder: ((folder / "bad" / "good").mkdir(), (folder / "bad" / "000.png").rename(folder / "bad" / "good" / "000.png")),
+            lambda folder: (folder / "masks" / "none_mask.png").write_bytes(b""),
+            "masks that belong to no image",
+        ),
+        (
+            lambda folder: (
+                (folder / "bad" / "good").mkdir(),
+                (folder / "bad" / "000.png").rename(folder / "bad" / "good" / "000.png"),
+            ),
             "cannot be of the type 'good'",
         ),
         (
-            lambda folder: ((folder / "bad" / "a b").mkdir(), (folder / "bad" / "000.png").rename(folder / "bad" / "a b" / "000.png")),
+            lambda folder: (
+                (folder / "bad" / "a b").mkdir(),
+                (folder / "bad" / "000.png").rename(folder / "bad" / "a b" / "000.png"),
+            ),
             "'a b'",
         ),
     ],
@@ -126,7 +152,16 @@ def test_several_plain_folders_are_categories_of_one_dataset(tmp_path):
 def test_a_run_on_a_plain_folder_is_repeated_like_any_other(tmp_path):
     (tmp_path / "job.yaml").write_text(JOB)
     options = ("--executor", "serial", "--cache", tmp_path / "cache", "--methods", "patchcore")
-    apc_bench("sweep", "--job", tmp_path / "job.yaml", "--data", plain(tmp_path), *options, "--run", tmp_path / "one")
+    apc_bench(
+        "sweep",
+        "--job",
+        tmp_path / "job.yaml",
+        "--data",
+        plain(tmp_path),
+        *options,
+        "--run",
+        tmp_path / "one",
+    )
     apc_bench("sweep", "--like", tmp_path / "one", *options[:4], "--run", tmp_path / "two")
     one, two = (pl.read_parquet(f"{tmp_path}/{run}/scores/**/*.parquet") for run in ("one", "two"))
     assert sorted(one["score"]) == sorted(two["score"])

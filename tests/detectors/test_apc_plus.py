@@ -7,9 +7,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
-from apc_bench.detector_settings import ApcPlusSettings
 from apc_bench.detectors.fusion import Part, Standard, fuse
 from apc_bench.networks.patch_classifier import train_classifier
+from apc_bench.settings.detectors import ApcPlusSettings
 
 SMALL = "pretrain_dim: 32, target_dim: 32, steps: 2, batch: 4, classifier_steps: 20"
 JOB = f"""
@@ -41,7 +41,9 @@ def run(tmp_path_factory):
 
 def scores(run, method, shots=2, split="test"):
     frame = pl.read_parquet(f"{run}/scores/**/*.parquet", hive_partitioning=True)
-    return frame.filter((pl.col("method") == method) & (pl.col("shots") == shots) & (pl.col("split") == split)).sort("image")
+    return frame.filter(
+        (pl.col("method") == method) & (pl.col("shots") == shots) & (pl.col("split") == split)
+    ).sort("image")
 
 
 def test_every_part_runs_and_is_tested_on_what_the_baseline_is_tested_on(run):
@@ -51,7 +53,9 @@ def test_every_part_runs_and_is_tested_on_what_the_baseline_is_tested_on(run):
 
 
 def test_the_bank_alone_ranks_by_the_banks_distance(run):
-    """Standardising one part changes no order: with nothing beside the bank, the ranks are those of its distances."""
+    """Standardising one part changes no order: with nothing beside the bank, the ranks are those of
+    its distances.
+    """
     own = scores(run, "bank-alone")
     assert np.array_equal(own["score"].rank().to_numpy(), own["nearest_distance"].rank().to_numpy())
 
@@ -60,11 +64,15 @@ def test_the_fine_tuned_extractor_alone_ranks_as_apc_does(run):
     """The same steps, seed and normal images; only the scale of the score is another."""
     ours, theirs = scores(run, "tuned"), scores(run, "apc")
     assert np.allclose(ours["nearest_distance"], theirs["nearest_distance"], rtol=1e-4)
-    assert not np.allclose(ours["nearest_distance"], scores(run, "interpolated")["nearest_distance"])
+    assert not np.allclose(
+        ours["nearest_distance"], scores(run, "interpolated")["nearest_distance"]
+    )
 
 
 def test_parts_are_standardised_on_the_held_out_images(run):
-    """Of the bank alone, the calibration images' scores have mean 0 and deviation 1; they are in neither the bank nor the test set."""
+    """Of the bank alone, the calibration images' scores have mean 0 and deviation 1; they are in
+    neither the bank nor the test set.
+    """
     calibration = scores(run, "bank-alone", split="calibration")
     assert len(calibration) == 15
     assert abs(calibration["score"].mean()) < 1e-4
@@ -82,11 +90,20 @@ def test_a_second_frozen_bank_needs_a_fine_tuned_one_beside_it():
 
 
 def test_methods_that_differ_in_weights_alone_share_a_training():
-    assert ApcPlusSettings(classifier=0.5, sigma=2).training() == ApcPlusSettings(classifier=2).training()
-    assert ApcPlusSettings(interpolation=0.3).training() == ApcPlusSettings(interpolation=0.6).training()
+    assert (
+        ApcPlusSettings(classifier=0.5, sigma=2).training()
+        == ApcPlusSettings(classifier=2).training()
+    )
+    assert (
+        ApcPlusSettings(interpolation=0.3).training()
+        == ApcPlusSettings(interpolation=0.6).training()
+    )
     assert ApcPlusSettings().training() != ApcPlusSettings(classifier_steps=7).training()
     assert ApcPlusSettings().training() != ApcPlusSettings(target_dim=64).training()
-    assert ApcPlusSettings(interpolation=1).training() != ApcPlusSettings(interpolation=1, steps=7).training()
+    assert (
+        ApcPlusSettings(interpolation=1).training()
+        != ApcPlusSettings(interpolation=1, steps=7).training()
+    )
     assert ApcPlusSettings().training() == ApcPlusSettings(steps=7).training()
 
 
@@ -94,23 +111,36 @@ def test_fusing_is_the_weighted_sum_of_standard_scores():
     generator = np.random.default_rng(0)
     normal = [generator.normal(size=(30, 4, 4)).astype(np.float32) * scale for scale in (1, 50)]
     tested = [generator.normal(size=(5, 4, 4)).astype(np.float32) * scale for scale in (1, 50)]
-    parts = [Part(Standard.of(one), weight, image) for one, weight, image in zip(normal, (1, 0.5), (1, 0.25), strict=True)]
+    parts = [
+        Part(Standard.of(one), weight, image)
+        for one, weight, image in zip(normal, (1, 0.5), (1, 0.25), strict=True)
+    ]
     maps, found = fuse(tested, parts)
-    wanted = sum(w * (t - n.mean()) / n.std() for t, n, w in zip(tested, normal, (1, 0.5), strict=True))
-    tops = [(t.max((1, 2)) - n.max((1, 2)).mean()) / n.max((1, 2)).std() for t, n in zip(tested, normal, strict=True)]
+    wanted = sum(
+        w * (t - n.mean()) / n.std() for t, n, w in zip(tested, normal, (1, 0.5), strict=True)
+    )
+    tops = [
+        (t.max((1, 2)) - n.max((1, 2)).mean()) / n.max((1, 2)).std()
+        for t, n in zip(tested, normal, strict=True)
+    ]
     assert np.allclose(maps, wanted, atol=1e-4)
     assert np.allclose(found, tops[0] + 0.25 * tops[1], atol=1e-4)
 
 
 def test_a_single_calibration_image_gives_finite_scores():
     one = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
-    maps, found = fuse([one, one], [Part(Standard.of(one), 1, 1), Part(Standard.of(np.zeros_like(one)), 1, 1)])
+    maps, found = fuse(
+        [one, one], [Part(Standard.of(one), 1, 1), Part(Standard.of(np.zeros_like(one)), 1, 1)]
+    )
     assert np.isfinite(maps).all() and np.isfinite(found).all()
 
 
 def test_the_patch_classifier_separates_and_repeats_itself():
     generator = torch.Generator().manual_seed(0)
-    normal, anomalous = torch.randn((400, 16), generator=generator), torch.randn((20, 16), generator=generator)
+    normal, anomalous = (
+        torch.randn((400, 16), generator=generator),
+        torch.randn((20, 16), generator=generator),
+    )
     anomalous[:, 3] += 4
     settings = ApcPlusSettings(classifier_steps=100)
     one, losses = train_classifier(normal, anomalous, settings, seed=1)
@@ -127,7 +157,18 @@ def test_the_patch_classifier_separates_and_repeats_itself():
 def test_without_any_mask_the_classifier_is_off_and_says_so(tmp_path):
     make_category(tmp_path / "data", masks=False, train=12, defects=5)
     (tmp_path / "job.yaml").write_text(JOB)
-    options = ("--job", tmp_path / "job.yaml", "--data", tmp_path / "data", "--methods", "plus", "--executor", "serial")
+    options = (
+        "--job",
+        tmp_path / "job.yaml",
+        "--data",
+        tmp_path / "data",
+        "--methods",
+        "plus",
+        "--executor",
+        "serial",
+    )
     apc_bench("sweep", *options, "--run", tmp_path / "run", "--cache", tmp_path / "cache")
-    notes = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True)["notes"].explode()
+    notes = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True)[
+        "notes"
+    ].explode()
     assert any("the patch classifier is off" in note for note in notes)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import apc_bench, make_category
 
-from apc_bench.detector_settings import ApcPlusSettings, ApcSettings
-from apc_bench.detectors.halves import halves
+from apc_bench.detectors.normal_split import halves
 from apc_bench.detectors.protocol import Images
+from apc_bench.settings.detectors import ApcPlusSettings, ApcSettings
 
 SMALL = "pretrain_dim: 32, target_dim: 32, coreset_ratio: 1, steps: 2, batch: 4"
 JOB = f"""
@@ -31,7 +31,12 @@ methods:
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=20), st.integers(0, 99))
 def test_halves_share_no_group_and_lose_no_image(numbers, seed):
     groups = tuple(f"g{number}" for number in numbers)
-    images = Images(np.zeros((99, 3, 1, 1), np.uint8), np.arange(len(groups)) * 3, tuple(f"i{n}" for n in range(len(groups))), groups)
+    images = Images(
+        np.zeros((99, 3, 1, 1), np.uint8),
+        np.arange(len(groups)) * 3,
+        tuple(f"i{n}" for n in range(len(groups))),
+        groups,
+    )
     first, second = halves(images, seed)
     assert sorted(first.names + second.names) == sorted(images.names)
     assert not set(first.groups) & set(second.groups)
@@ -65,4 +70,8 @@ def test_ids_of_shared_normal_images_are_what_they_were():
     for kind in (ApcSettings, ApcPlusSettings):
         assert "normals" not in {**kind().identity(), **kind().training()}
         assert kind(normals="separate").identity()["normals"] == "separate"
-        assert kind(normals="separate").training() == kind(normals="half").training() != kind().training()
+        assert (
+            kind(normals="separate").training()
+            == kind(normals="half").training()
+            != kind().training()
+        )

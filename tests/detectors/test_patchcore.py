@@ -1,4 +1,6 @@
-"""PatchCore as a whole against the reference's algorithm written out plainly: same features, same picks, same scores."""
+"""PatchCore as a whole against the reference's algorithm written out plainly: same features, same
+picks, same scores.
+"""
 
 from importlib.resources import files
 from pathlib import Path
@@ -13,10 +15,16 @@ from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Images, Training
 from apc_bench.networks.small_resnet import SmallResNet
-from apc_bench.settings import Method
+from apc_bench.settings.sweep import Method
 
 WEIGHTS = Path(str(files("apc_bench.networks") / "builtin.safetensors"))
-SETTINGS = {"pretrain_dim": 96, "target_dim": 80, "projection_dim": None, "starting_points": 3, "coreset_ratio": 0.15}
+SETTINGS = {
+    "pretrain_dim": 96,
+    "target_dim": 80,
+    "projection_dim": None,
+    "starting_points": 3,
+    "coreset_ratio": 0.15,
+}
 
 
 def pictures(count: int, size: int = 48) -> np.ndarray:
@@ -28,10 +36,25 @@ def images(array: np.ndarray, rows: range, groups: list[str] | None = None) -> I
     return Images(array, np.array(rows, np.int64), names, tuple(groups) if groups else names)
 
 
-def training(array: np.ndarray, rows: range, groups: list[str] | None = None, memo=lambda key, shape, fill: None) -> Training:
+def training(
+    array: np.ndarray,
+    rows: range,
+    groups: list[str] | None = None,
+    memo=lambda key, shape, fill: None,
+) -> Training:
     none = images(array, range(0))
     size = array.shape[-1]
-    return Training(images(array, rows, groups), None, none, np.zeros((0, size, size), bool), np.zeros(0, bool), 7, "cpu", False, memo)
+    return Training(
+        images(array, rows, groups),
+        None,
+        none,
+        np.zeros((0, size, size), bool),
+        np.zeros(0, bool),
+        7,
+        "cpu",
+        False,
+        memo,
+    )
 
 
 def fitted(array: np.ndarray, rows: range, groups: list[str] | None = None, **settings: object):
@@ -40,10 +63,20 @@ def fitted(array: np.ndarray, rows: range, groups: list[str] | None = None, **se
 
 
 def plain_features(array: np.ndarray) -> torch.Tensor:
-    """patchcore-inspection's order: unfold, bring to layer2's grid, pool each neighbourhood, stack, pool again."""
+    """patchcore-inspection's order: unfold, bring to layer2's grid, pool each neighbourhood, stack,
+    pool again.
+    """
     network = SmallResNet().eval()
-    network.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(WEIGHTS).items()})
-    mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    network.load_state_dict(
+        {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(WEIGHTS).items()
+        }
+    )
+    mean, std = (
+        torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1),
+        torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1),
+    )
     with torch.inference_mode():
         x = (torch.from_numpy(array).float() / 255 - mean) / std
         x = network.layer1(network.maxpool(network.relu(network.bn1(network.conv1(x)))))
@@ -54,11 +87,15 @@ def plain_features(array: np.ndarray) -> torch.Tensor:
         for stage in (second, third):
             count, channels, height, width = stage.shape
             unfolded = F.unfold(stage, 3, padding=1).reshape(count, channels * 9, height, width)
-            grown = F.interpolate(unfolded, size=(rows, columns), mode="bilinear", align_corners=False)
+            grown = F.interpolate(
+                unfolded, size=(rows, columns), mode="bilinear", align_corners=False
+            )
             flat = grown.permute(0, 2, 3, 1).reshape(-1, 1, channels * 9)
             parts.append(F.adaptive_avg_pool1d(flat, SETTINGS["pretrain_dim"])[:, 0])
         stacked = torch.stack(parts, dim=1).reshape(len(parts[0]), 1, -1)
-        return F.adaptive_avg_pool1d(stacked, SETTINGS["target_dim"])[:, 0].reshape(len(array), rows * columns, -1)
+        return F.adaptive_avg_pool1d(stacked, SETTINGS["target_dim"])[:, 0].reshape(
+            len(array), rows * columns, -1
+        )
 
 
 def test_features_bank_and_scores_are_those_of_the_plain_algorithm():
@@ -69,7 +106,9 @@ def test_features_bank_and_scores_are_those_of_the_plain_algorithm():
     torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-4)
 
     patches = plain[:6].flatten(0, 1)
-    picks = greedy_coreset(patches, int(len(patches) * 0.15), projection_dim=None, starting_points=3, seed=7)
+    picks = greedy_coreset(
+        patches, int(len(patches) * 0.15), projection_dim=None, starting_points=3, seed=7
+    )
     each = plain.shape[1]
     assert detector.bank.image.tolist() == (picks // each).tolist()
     columns = detector.source.grid[1]
@@ -81,7 +120,9 @@ def test_features_bank_and_scores_are_those_of_the_plain_algorithm():
     for position in range(3):
         distances = ((plain[6 + position][:, None] - bank[None]) ** 2).sum(-1)
         nearest, index = distances.min(dim=1)
-        np.testing.assert_allclose(scored.maps[position].ravel(), nearest.numpy(), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            scored.maps[position].ravel(), nearest.numpy(), rtol=1e-3, atol=1e-4
+        )
         worst = int(nearest.argmax())
         assert scored.scores[position] == pytest.approx(float(nearest.max()), rel=1e-3)
         assert scored.worst[position].tolist() == [worst // columns, worst % columns]
@@ -106,7 +147,9 @@ def test_calibration_leaves_the_image_s_whole_group_out_of_the_bank():
     plain = plain_features(array)
     for position in range(6):
         others = [row for row in range(6) if groups[row] != groups[position]]
-        distances = ((plain[position][:, None] - plain[others].flatten(0, 1)[None]) ** 2).sum(-1).amin(1)
+        distances = (
+            ((plain[position][:, None] - plain[others].flatten(0, 1)[None]) ** 2).sum(-1).amin(1)
+        )
         assert scored.scores[position] == pytest.approx(float(distances.max()), rel=1e-3)
     assert scored.scores.min() > 0  # with its twin in the bank, the first would have scored 0
 

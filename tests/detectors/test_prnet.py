@@ -1,4 +1,6 @@
-"""PRNet through the command line: the same split, metrics and report as the others, and nothing that it does not have."""
+"""PRNet through the command line: the same split, metrics and report as the others, and nothing
+that it does not have.
+"""
 
 import json
 
@@ -48,7 +50,8 @@ def scores(run, method, shots):
 
 def test_it_is_tested_on_what_the_baseline_is_tested_on(run):
     tested = [
-        set(scores(run, *which).filter(pl.col("split") == "test")["image"]) for which in (("patchcore", 0), ("prnet", 1), ("prnet", 2))
+        set(scores(run, *which).filter(pl.col("split") == "test")["image"])
+        for which in (("patchcore", 0), ("prnet", 1), ("prnet", 2))
     ]
     assert tested[0] and tested[0] == tested[1] == tested[2]
 
@@ -65,7 +68,9 @@ def test_its_metrics_are_those_of_its_stored_scores(run):
     )
     for row in metrics.iter_rows(named=True):
         tested = scores(run, "prnet", row["shots"]).filter(pl.col("split") == "test")
-        assert row["image_auroc"] == pytest.approx(roc_auc_score(tested["label"], tested["score"]), abs=1e-12)
+        assert row["image_auroc"] == pytest.approx(
+            roc_auc_score(tested["label"], tested["score"]), abs=1e-12
+        )
         assert row["bank_vectors"] is None and row["calibration_images"] == 12
         assert row["pixel_auroc"] is not None
 
@@ -74,18 +79,35 @@ def test_its_maps_are_logits_at_half_the_inputs_size_and_the_score_is_of_the_lar
     path = next((run / "maps").rglob("method=prnet/shots=2/**/*.parquet"))
     table = pq.read_table(path)
     marks = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-    assert marks["apc_bench.unit"] == "logit" and marks["apc_bench.grid"] == "16x16", json.dumps(marks)
+    assert marks["apc_bench.unit"] == "logit" and marks["apc_bench.grid"] == "16x16", json.dumps(
+        marks
+    )
     frame = pl.from_arrow(table).join(scores(run, "prnet", 2), on="image")
     largest = np.array([max(values) for values in frame["map"].to_list()])
     worst = [
         values[row * 16 + column]
-        for values, row, column in zip(frame["map"].to_list(), frame["worst_row"], frame["worst_column"], strict=True)
+        for values, row, column in zip(
+            frame["map"].to_list(), frame["worst_row"], frame["worst_column"], strict=True
+        )
     ]
     assert np.allclose(largest, worst, atol=1e-2)
 
 
 def test_a_second_run_repeats_every_bit(run, tmp_path):
     place = run.parent
-    options = ("--job", place / "job.yaml", "--data", place / "data", "--methods", "prnet", "--executor", "serial")
+    options = (
+        "--job",
+        place / "job.yaml",
+        "--data",
+        place / "data",
+        "--methods",
+        "prnet",
+        "--executor",
+        "serial",
+    )
     apc_bench("sweep", *options, "--run", tmp_path / "run", "--cache", tmp_path / "cache")
-    assert scores(tmp_path / "run", "prnet", 2).drop("seconds").equals(scores(run, "prnet", 2).drop("seconds"))
+    assert (
+        scores(tmp_path / "run", "prnet", 2)
+        .drop("seconds")
+        .equals(scores(run, "prnet", 2).drop("seconds"))
+    )

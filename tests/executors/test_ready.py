@@ -3,17 +3,29 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apc_bench.executors import serial
-from apc_bench.executors.ready import Ready
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
-from apc_bench.settings import Method
-from apc_bench.work import Outcome
+from apc_bench.runner.executors import serial
+from apc_bench.runner.executors.queue import Ready
+from apc_bench.runner.messages import Outcome
+from apc_bench.settings.sweep import Method
 
 DONE, FAILED = Outcome(True, 1.0), Outcome(False, 1.0, "it diverged")
 
 
 def step(key: str, needs: str | None = None) -> Step:
-    return Step(EXTRACTOR if key.startswith("e") else TRIAL, key, key, "d", "c", key, 1, 0, needs, Method(), 1.0)
+    return Step(
+        EXTRACTOR if key.startswith("e") else TRIAL,
+        key,
+        key,
+        "d",
+        "c",
+        key,
+        1,
+        0,
+        needs,
+        Method(),
+        1.0,
+    )
 
 
 def drain(ready: Ready) -> list[str]:
@@ -24,7 +36,9 @@ def drain(ready: Ready) -> list[str]:
 
 
 def test_a_trial_waits_for_its_extractor_and_then_goes_first():
-    ready = Ready([step("e1"), step("e2"), step("t1", "e1"), step("t2", "e1"), step("t3", "e2"), step("t0")])
+    ready = Ready(
+        [step("e1"), step("e2"), step("t1", "e1"), step("t2", "e1"), step("t3", "e2"), step("t0")]
+    )
     first = ready.pop()
     assert first.result_key == "e1"
     assert ready.finish(first, DONE) == [(first, DONE)]
@@ -40,10 +54,13 @@ def test_what_is_done_already_is_not_waited_for():
 def test_what_needs_a_failed_extractor_fails_unstarted_with_its_reason():
     ready = Ready([step("e1"), step("t1", "e1"), step("t2", "e1"), step("t3")])
     extractor = ready.pop()
-    (own, first, second) = ready.finish(extractor, FAILED)
+    own, first, second = ready.finish(extractor, FAILED)
     assert own == (extractor, FAILED)
     assert [fallen.result_key for fallen, _ in (first, second)] == ["t1", "t2"]
-    assert all(not outcome.ok and not outcome.recorded and not outcome.fatal for _, outcome in (first, second))
+    assert all(
+        not outcome.ok and not outcome.recorded and not outcome.fatal
+        for _, outcome in (first, second)
+    )
     assert "fine-tune e1" in first[1].reason
     assert "it diverged" in first[1].reason
     assert drain(ready) == ["t3"]
@@ -62,7 +79,9 @@ def plans(draw):
     needs = st.sampled_from([None, "elsewhere", *(f"e{number}" for number in range(extractors))])
     steps = [step(f"e{number}") for number in range(extractors)]
     steps += [step(f"t{number}", draw(needs)) for number in range(draw(st.integers(0, 8)))]
-    return draw(st.permutations(steps)), draw(st.sets(st.sampled_from([one.result_key for one in steps]))) if steps else set()
+    return draw(st.permutations(steps)), (
+        draw(st.sets(st.sampled_from([one.result_key for one in steps]))) if steps else set()
+    )
 
 
 @given(plans())
@@ -86,7 +105,9 @@ def test_every_step_ends_exactly_once_and_none_starts_before_what_it_needs(plan)
 
 def test_serial_hands_each_outcome_out_before_the_next_step_starts():
     started = []
-    running = serial.run([step("t1"), step("t2")], lambda one: (started.append(one.result_key), DONE)[1])
+    running = serial.run(
+        [step("t1"), step("t2")], lambda one: (started.append(one.result_key), DONE)[1]
+    )
     next(running)
     assert started == ["t1"]
     running.close()

@@ -1,4 +1,6 @@
-"""A foreign method's maps through our split and metrics: our own maps come back with the same figures, and what is wrong with maps is one line."""
+"""A foreign method's maps through our split and metrics: our own maps come back with the same
+figures, and what is wrong with maps is one line.
+"""
 
 import csv
 import json
@@ -12,8 +14,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from support import apc_bench, make_category
 
 from apc_bench.datasets.images import Geometry
-from apc_bench.foreign.maps import read_scores, to_input
-from apc_bench.report.aggregate import read_results
+from apc_bench.external.maps import read_scores, to_input
+from apc_bench.results.aggregate import read_results
 from apc_bench.store.run import Run
 from apc_bench.store.schemas import AT_THRESHOLD, METRICS
 
@@ -47,23 +49,45 @@ def test_our_own_maps_come_back_with_the_same_figures(small_run, exported, tmp_p
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
     info = Run.open(run).info
-    said = apc_bench("evaluate", exported, "--name", "foreign", "--title", "Not ours", "--run", run, "--cache", tmp_path / "cache")
+    said = apc_bench(
+        "evaluate",
+        exported,
+        "--name",
+        "foreign",
+        "--title",
+        "Not ours",
+        "--run",
+        run,
+        "--cache",
+        tmp_path / "cache",
+    )
     assert "Not ours" in said.output and "PatchCore" in said.output and Run.open(run).info == info
     results = read_results(Run.open(run))
     assert [system.label for system in results.systems] == ["PatchCore", "APC, 2 shots", "Not ours"]
-    assert info["settings"]["image_size"] == info["settings"]["synthetic"]["size"]  # so no resize lies between
+    assert (
+        info["settings"]["image_size"] == info["settings"]["synthetic"]["size"]
+    )  # so no resize lies between
     for category in results.categories:
         for subset in ("test", "full"):
-            ours, theirs = own(run, "patchcore", 0, 0, category, subset), own(run, "foreign", 0, 0, category, subset)
-            assert {name: theirs[name] for name in ("normal", "anomalous", "masked", "emptied")} == {
-                name: ours[name] for name in ("normal", "anomalous", "masked", "emptied")
-            }
+            ours, theirs = (
+                own(run, "patchcore", 0, 0, category, subset),
+                own(run, "foreign", 0, 0, category, subset),
+            )
+            assert {
+                name: theirs[name] for name in ("normal", "anomalous", "masked", "emptied")
+            } == {name: ours[name] for name in ("normal", "anomalous", "masked", "emptied")}
             for metric in (*METRICS, *AT_THRESHOLD, "threshold"):
                 assert theirs[metric] == pytest.approx(ours[metric], abs=1e-9), metric
         assert own(run, "foreign", 0, 0, category)["seconds_total"] is None
     page = apc_bench("report", run, "--out", tmp_path / "report")
-    assert "Not ours" in page.output and "Not ours" in (tmp_path / "report" / "index.html").read_text()
-    compared = json.loads(apc_bench("compare", run, run, "--pair", "foreign=patchcore", "--metric", "image_auroc", "--json").stdout)
+    assert (
+        "Not ours" in page.output and "Not ours" in (tmp_path / "report" / "index.html").read_text()
+    )
+    compared = json.loads(
+        apc_bench(
+            "compare", run, run, "--pair", "foreign=patchcore", "--metric", "image_auroc", "--json"
+        ).stdout
+    )
     assert {one["category"] for one in compared["deltas"]} == {None, *results.categories}
 
 
@@ -81,7 +105,16 @@ def part(tmp_path):
 
 def run_on(place, *options, code=0):
     fixed = ("--name", "noise", "--run", place / "run", "--cache", place / "cache")
-    default = ("--data", place / "data", "--reserve", "2", "--image-size", str(SIZE), "--seeds", "0,1")
+    default = (
+        "--data",
+        place / "data",
+        "--reserve",
+        "2",
+        "--image-size",
+        str(SIZE),
+        "--seeds",
+        "0,1",
+    )
     return apc_bench("evaluate", place / "maps", *fixed, *(options or default), code=code).output
 
 
@@ -90,20 +123,34 @@ def test_metrics_are_scikit_learns_and_the_run_says_what_it_is(part):
     run = Run.open(part / "run")
     for seed in (0, 1):
         split = run.split("part", seed).filter(pl.col("split") == "test")
-        maps = {name: np.load((part / "maps" / "part" / name).with_suffix(".npy")) for name in split["image"]}
+        maps = {
+            name: np.load((part / "maps" / "part" / name).with_suffix(".npy"))
+            for name in split["image"]
+        }
         masks = {
-            row["image"]: np.asarray(Image.open(part / "data" / "part" / row["mask"])) > 0 if row["mask"] else np.zeros((SIZE, SIZE), bool)
+            row["image"]: (
+                np.asarray(Image.open(part / "data" / "part" / row["mask"])) > 0
+                if row["mask"]
+                else np.zeros((SIZE, SIZE), bool)
+            )
             for row in split.to_dicts()
         }
         found = own(part / "run", "noise", 0, seed, "part")
-        pixels, truth = (np.concatenate([table[name].ravel() for name in split["image"]]) for table in (maps, masks))
+        pixels, truth = (
+            np.concatenate([table[name].ravel() for name in split["image"]])
+            for table in (maps, masks)
+        )
         assert found["pixel_auroc"] == pytest.approx(roc_auc_score(truth, pixels))
         assert found["pixel_ap"] == pytest.approx(average_precision_score(truth, pixels))
         labels = split["label"].to_numpy()
-        assert found["image_auroc"] == pytest.approx(roc_auc_score(labels, [maps[name].max() for name in split["image"]]))
+        assert found["image_auroc"] == pytest.approx(
+            roc_auc_score(labels, [maps[name].max() for name in split["image"]])
+        )
         assert found["threshold"] is None and "largest value of the map" in " ".join(found["notes"])
     assert own(part / "run", "noise", 0, 0, "part", "full")["anomalous"] == 7
-    assert "one set of maps for all seeds" in " ".join(own(part / "run", "noise", 0, 0, "part")["notes"])
+    assert "one set of maps for all seeds" in " ".join(
+        own(part / "run", "noise", 0, 0, "part")["notes"]
+    )
     assert run.info["settings"]["methods"]["noise"]["detector"] == "foreign"
     run_on(part, "--seeds", "0", code=2)
     run_on(part, "--title", "Noise")  # the same folder again: its own settings
@@ -111,19 +158,34 @@ def test_metrics_are_scikit_learns_and_the_run_says_what_it_is(part):
 
 def test_scores_and_calibration_come_from_a_file(part):
     rows = [
-        {"image": f"part/{path.relative_to(part / 'data' / 'part')}", "anomaly_score": index, "split": "test"}
+        {
+            "image": f"part/{path.relative_to(part / 'data' / 'part')}",
+            "anomaly_score": index,
+            "split": "test",
+        }
         for index, path in enumerate(sorted((part / "data" / "part" / "test").rglob("*.png")))
     ]
-    rows += [{"image": f"part/train/good/{index:03}.png", "anomaly_score": index - 10, "split": "calibration"} for index in range(6)]
+    rows += [
+        {
+            "image": f"part/train/good/{index:03}.png",
+            "anomaly_score": index - 10,
+            "split": "calibration",
+        }
+        for index in range(6)
+    ]
     with (part / "maps" / "scores.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     run_on(part)
     found = own(part / "run", "noise", 0, 0, "part")
-    assert found["image_auroc"] == 0.0 and found["calibration_images"] == 6  # 'dent' comes before 'good'
+    assert (
+        found["image_auroc"] == 0.0 and found["calibration_images"] == 6
+    )  # 'dent' comes before 'good'
     (part / "maps" / "scores.csv").write_text("image,score\npart/test/dent/000.png,1\n")
-    assert "scores of part: missing: 10 (test/dent/001.png, " in run_on(part, "--title", "Noise", code=2)
+    assert "scores of part: missing: 10 (test/dent/001.png, " in run_on(
+        part, "--title", "Noise", code=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,9 +196,18 @@ def test_scores_and_calibration_come_from_a_file(part):
             lambda maps: np.save(maps / "dent/001.npy", np.zeros((9, 8))),
             "of another size: 1 (test/dent/001.png 8 × 9, neither the image's 64 × 64",
         ),
-        (lambda maps: np.save(maps / "good/000.npy", np.full((SIZE, SIZE), np.nan)), "not finite: 1 (test/good/000.png)"),
-        (lambda maps: np.save(maps / "good/000.npy", np.zeros((SIZE, SIZE, 3))), "not one map of rows and columns: 1"),
-        (lambda maps: (maps / "good/000.npy").write_bytes(b"x"), "cannot be read: 1 (test/good/000.png: "),
+        (
+            lambda maps: np.save(maps / "good/000.npy", np.full((SIZE, SIZE), np.nan)),
+            "not finite: 1 (test/good/000.png)",
+        ),
+        (
+            lambda maps: np.save(maps / "good/000.npy", np.zeros((SIZE, SIZE, 3))),
+            "not one map of rows and columns: 1",
+        ),
+        (
+            lambda maps: (maps / "good/000.npy").write_bytes(b"x"),
+            "cannot be read: 1 (test/good/000.png: ",
+        ),
         (lambda maps: np.save(maps / "good/000.npy", np.array([{}])), "cannot be read: 1"),
         (lambda maps: shutil.rmtree(maps), "no maps in it; they belong in"),
     ],
@@ -153,31 +224,62 @@ def test_every_seed_may_have_maps_of_its_own(part):
     (part / "maps" / "seed=0").mkdir()
     (part / "own").rename(part / "maps" / "seed=0" / "part")
     assert "no maps of seed 1 (it has seed=0)" in run_on(part, code=2)
-    run_on(part, "--data", part / "data", "--reserve", "2", "--image-size", str(SIZE), "--seeds", "0")
+    run_on(
+        part, "--data", part / "data", "--reserve", "2", "--image-size", str(SIZE), "--seeds", "0"
+    )
 
 
 def test_a_run_of_other_data_is_not_added_to(part):
     run_on(part)
     path = part / "data" / "part" / "test" / "good" / "000.png"
     path.write_bytes((part / "data" / "part" / "test" / "good" / "001.png").read_bytes())
-    assert "the content of part is not what that run was made on" in run_on(part, "--title", "Noise", code=2)
+    assert "the content of part is not what that run was made on" in run_on(
+        part, "--title", "Noise", code=2
+    )
 
 
 def test_a_method_of_the_run_itself_is_not_replaced(small_run, exported, tmp_path):
     before = Run.open(small_run).metrics()
-    said = apc_bench("evaluate", exported, "--name", "patchcore", "--run", small_run, "--cache", tmp_path / "cache", code=2)
-    assert "has a method 'patchcore' of its own" in said.output and Run.open(small_run).metrics().equals(before)
-    assert "--seeds is that of the run" in apc_bench("evaluate", exported, "--name", "x", "--run", small_run, "--seeds", "0", code=2).output
+    said = apc_bench(
+        "evaluate",
+        exported,
+        "--name",
+        "patchcore",
+        "--run",
+        small_run,
+        "--cache",
+        tmp_path / "cache",
+        code=2,
+    )
+    assert "has a method 'patchcore' of its own" in said.output and Run.open(
+        small_run
+    ).metrics().equals(before)
+    assert (
+        "--seeds is that of the run"
+        in apc_bench(
+            "evaluate", exported, "--name", "x", "--run", small_run, "--seeds", "0", code=2
+        ).output
+    )
 
 
 def test_a_method_that_learned_from_drawn_images_has_maps_of_each_seed(part):
     """Those of one seed would be tested on images that they were learned from."""
     default = ("--data", part / "data", "--reserve", "2", "--image-size", str(SIZE), "--shots", "2")
-    assert "every seed draws other images to learn from" in run_on(part, *default, "--seeds", "0,1", code=2)
+    assert "every seed draws other images to learn from" in run_on(
+        part, *default, "--seeds", "0,1", code=2
+    )
     run_on(part, *default, "--seeds", "1")
-    reserved = Run.open(part / "run").split("part", 1).filter(pl.col("split") == "reserved")["image"].to_list()
+    reserved = (
+        Run.open(part / "run")
+        .split("part", 1)
+        .filter(pl.col("split") == "reserved")["image"]
+        .to_list()
+    )
     found = Run.open(part / "run").metrics().filter(pl.col("subset") == "test").to_dicts()[0]
-    assert (found["shots"], found["anomalous"]) == (2, 7 - len(reserved)) and "full" not in Run.open(part / "run").metrics()["subset"]
+    assert (found["shots"], found["anomalous"]) == (
+        2,
+        7 - len(reserved),
+    ) and "full" not in Run.open(part / "run").metrics()["subset"]
 
 
 @pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
@@ -191,7 +293,11 @@ def test_a_map_goes_where_its_image_goes(resize):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n1,2\n", "needs the columns image and score"), ("image,score\nx,nan\n", "x ('nan')"), ("image,score\nx,1\nx,2\n", "x (twice)")],
+    [
+        ("a,b\n1,2\n", "needs the columns image and score"),
+        ("image,score\nx,nan\n", "x ('nan')"),
+        ("image,score\nx,1\nx,2\n", "x (twice)"),
+    ],
 )
 def test_scores_that_are_wrong_are_named(tmp_path, text, message):
     from apc_bench.errors import DataError
@@ -211,7 +317,9 @@ NARROWED = {
 
 @pytest.mark.parametrize("kind", NARROWED)
 def test_a_runs_own_split_is_evaluated_on_whatever_narrows_it(kind, tmp_path):
-    """Folds, an unseen type, a part of groups.csv: the foreign method meets the images that the run's own methods met."""
+    """Folds, an unseen type, a part of groups.csv: the foreign method meets the images that the
+    run's own methods met.
+    """
     data = make_category(tmp_path / "data", train=24, good=4, defects=6, size=SIZE)
     folder = data / "part"
     for place in ("test", "ground_truth"):
@@ -224,10 +332,24 @@ def test_a_runs_own_split_is_evaluated_on_whatever_narrows_it(kind, tmp_path):
     ]
     (folder / "groups.csv").write_text("\n".join(["image,group,part", *rows]))
     job = tmp_path / "job.yaml"
-    method = "methods: {patchcore: {backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}}\n"
+    method = (
+        "methods: {patchcore: {backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}}\n"
+    )
     job.write_text(f"image_size: {SIZE}\n{NARROWED[kind]}{method}")
     run, maps = tmp_path / "run", tmp_path / "maps"
-    apc_bench("sweep", "--job", job, "--data", data, "--run", run, "--cache", tmp_path / "cache", "--executor", "serial")
+    apc_bench(
+        "sweep",
+        "--job",
+        job,
+        "--data",
+        data,
+        "--run",
+        run,
+        "--cache",
+        tmp_path / "cache",
+        "--executor",
+        "serial",
+    )
     for seed in (0, 1):
         apc_bench("export", run, maps / f"seed={seed}", "--method", "patchcore", "--seed", seed)
     apc_bench("evaluate", maps, "--name", "foreign", "--run", run, "--cache", tmp_path / "cache")

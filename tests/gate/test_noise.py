@@ -1,4 +1,6 @@
-"""The gate's numbers against independent oracles, and its promises by simulation (all settings: tests/bench/gate.py)."""
+"""The gate's numbers against independent oracles, and its promises by simulation (all settings:
+tests/bench/gate.py).
+"""
 
 import numpy as np
 import pytest
@@ -7,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from apc_bench.gate.noise import Noise, moderated, night_noise, noise_of, repeats, seed_noise
 from apc_bench.gate.verdict import ALARMS, judge, seeds_needed
+from apc_bench.statistics.variance import (
+    Noise,
+    moderated,
+    night_noise,
+    noise_of,
+    repeats,
+    seed_noise,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -30,11 +39,20 @@ def test_two_recorded_nights_tell_what_their_differences_tell(seed: int) -> None
 
 
 @given(seeds, st.integers(2, 7), st.integers(2, 5))
-def test_the_noise_of_nights_is_what_night_and_seed_leave_unexplained(seed: int, nights: int, count: int) -> None:
+def test_the_noise_of_nights_is_what_night_and_seed_leave_unexplained(
+    seed: int, nights: int, count: int
+) -> None:
     """Least squares on the additive model, by numpy's solver."""
     values = np.random.default_rng(seed).normal(size=(nights, 1, count))
-    design = [[*np.eye(nights)[night], *np.eye(count)[one]] for night in range(nights) for one in range(count)]
-    left = values.ravel() - np.array(design) @ np.linalg.lstsq(np.array(design), values.ravel(), rcond=None)[0]
+    design = [
+        [*np.eye(nights)[night], *np.eye(count)[one]]
+        for night in range(nights)
+        for one in range(count)
+    ]
+    left = (
+        values.ravel()
+        - np.array(design) @ np.linalg.lstsq(np.array(design), values.ravel(), rcond=None)[0]
+    )
     found = night_noise(values)
     assert found.freedom == (nights - 1) * (count - 1)
     assert found.variance == pytest.approx(2 * (left**2).sum() / found.freedom)
@@ -62,10 +80,16 @@ def test_categories_lend_each_other_what_they_know_and_never_more_than_they_have
 
 
 def test_the_prior_is_smyths_moments() -> None:
-    """fitFDist of limma, written out for equal degrees of freedom: variances drawn with a known prior give it back."""
+    """fitFDist of limma, written out for equal degrees of freedom: variances drawn with a known
+    prior give it back.
+    """
     generator, prior, freedom = np.random.default_rng(1), 6.0, 4.0
     true = prior / generator.chisquare(prior, (200, 400))
-    found = moderated(Noise(true * generator.chisquare(freedom, true.shape) / freedom, np.full(true.shape, freedom)))
+    found = moderated(
+        Noise(
+            true * generator.chisquare(freedom, true.shape) / freedom, np.full(true.shape, freedom)
+        )
+    )
     assert np.median(found.freedom) == pytest.approx(prior + freedom, rel=0.15)
 
 
@@ -86,7 +110,9 @@ def test_the_mean_of_two_even_categories_has_the_degrees_of_freedom_of_both() ->
 
 
 @given(seeds, st.floats(0.01, 100))
-def test_verdicts_do_not_depend_on_the_scale_nor_on_the_order_of_categories(seed: int, scale: float) -> None:
+def test_verdicts_do_not_depend_on_the_scale_nor_on_the_order_of_categories(
+    seed: int, scale: float
+) -> None:
     generator = np.random.default_rng(seed)
     differences = generator.normal(size=(5, 3))
     order = generator.permutation(5)
@@ -120,7 +146,9 @@ def test_the_seeds_that_would_do_bring_the_noise_below_the_tolerance() -> None:
 
 @pytest.mark.parametrize("recorded", [1, 10], ids=["a run alone", "ten nights"])
 @pytest.mark.parametrize(("spread", "count"), [(0.3, 3), (0.5, 5), (1.0, 10)])
-def test_two_thousand_nights_give_few_alarms_and_the_printed_drop_is_found(recorded: int, spread: float, count: int) -> None:
+def test_two_thousand_nights_give_few_alarms_and_the_printed_drop_is_found(
+    recorded: int, spread: float, count: int
+) -> None:
     found = simulate(World(spread, count, recorded=recorded))
     assert found.alarms <= 0.01
     assert found.rises <= 0.01
@@ -128,9 +156,17 @@ def test_two_thousand_nights_give_few_alarms_and_the_printed_drop_is_found(recor
 
 
 @pytest.mark.parametrize(
-    "world", [World(0.5, 3, uneven=1.0), World(0.5, 3, tails=True), World(0.5, 3, categories=1), World(0.5, 4, metrics=12)]
+    "world",
+    [
+        World(0.5, 3, uneven=1.0),
+        World(0.5, 3, tails=True),
+        World(0.5, 3, categories=1),
+        World(0.5, 4, metrics=12),
+    ],
 )
-def test_no_more_alarms_where_categories_are_uneven_tails_heavy_or_figures_many(world: World) -> None:
+def test_no_more_alarms_where_categories_are_uneven_tails_heavy_or_figures_many(
+    world: World,
+) -> None:
     assert simulate(world).alarms <= 0.01
 
 
@@ -140,5 +176,7 @@ def test_a_gate_that_alarms_at_half_the_limit_would_break_the_promise() -> None:
     spreads = world.spreads()
     nights = world.draw(spreads, 10)
     differences = world.draw(spreads, 1)[:, 0] - nights[:, -1]
-    judged = judge(differences, noise_of(differences, nights, nights[:, -1])[0], tolerance=0.0, tests=16)
+    judged = judge(
+        differences, noise_of(differences, nights, nights[:, -1])[0], tolerance=0.0, tests=16
+    )
     assert (judged.change < -judged.limit / 2).any(-1).mean() > 0.05

@@ -1,4 +1,6 @@
-"""`data check`: every fault of a folder at once; a user's odd files through check and sweep; lookalikes as groups."""
+"""`data check`: every fault of a folder at once; a user's odd files through check and sweep;
+lookalikes as groups.
+"""
 
 import json
 import shutil
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support import apc_bench, make_category
 
-from apc_bench.health.similar import alike, difference_hash
+from apc_bench.datasets.check.similar import alike, difference_hash
 
 JOB = """
 image_size: 32
@@ -35,7 +37,10 @@ def findings(root: Path, *options: object, code: int = 2) -> dict[str, dict[str,
     report = json.loads(apc_bench("data", "check", root, "--json", *options, code=code).output)
     assert report["fit"] == (code == 0)
     found: dict[str, dict[str, str]] = {}
-    for finding in [*report["findings"], *(one for category in report["categories"] for one in category["findings"])]:
+    for finding in [
+        *report["findings"],
+        *(one for category in report["categories"] for one in category["findings"]),
+    ]:
         found.setdefault(finding["kind"], {}).update(finding["files"])
     return found
 
@@ -61,7 +66,9 @@ def test_every_fault_is_named_at_once(data):
     shutil.copy(part / "train/good/003.png", part / "train/good/901.png")
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(truth / "000_mask.png")
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(truth / "001_mask.png")
-    Image.fromarray(np.linspace(0, 255, 32 * 32).reshape(32, 32).astype(np.uint8)).save(truth / "002_mask.png")
+    Image.fromarray(np.linspace(0, 255, 32 * 32).reshape(32, 32).astype(np.uint8)).save(
+        truth / "002_mask.png"
+    )
     one = np.zeros((32, 32), np.uint8)
     one[2, 2] = 255
     Image.fromarray(one).save(truth / "003_mask.png")
@@ -70,9 +77,9 @@ def test_every_fault_is_named_at_once(data):
     found = findings(data, "--image-size", "16", "--reserve", "6")
     assert found["unreadable"].keys() == {"train/good/000.png", "train/good/001.png"}
     assert found["unreadable"]["train/good/000.png"] == "empty file"
-    assert found["leak"] == {"test/good/900.png": "same content as train/good/002.png"} or found["leak"] == {
-        "train/good/002.png": "same content as test/good/900.png"
-    }
+    assert found["leak"] == {"test/good/900.png": "same content as train/good/002.png"} or found[
+        "leak"
+    ] == {"train/good/002.png": "same content as test/good/900.png"}
     assert found["copies"] == {"train/good/003.png": "same content as train/good/901.png"}
     assert found["empty mask"].keys() == {"ground_truth/dent/000_mask.png"}
     assert found["mask size"] == {"ground_truth/dent/001_mask.png": "16 × 16, its image is 32 × 32"}
@@ -119,13 +126,30 @@ def test_a_users_folder_of_odd_files_goes_through_check_and_sweep(tmp_path):
     assert found["unreadable"].keys() == bad
     assert found["EXIF"].keys() == {"train/good/turned by EXIF.jpg"}
     assert found["link"].keys() == {"train/good/link.png"}
-    passed = {"train/good/Thumbs.db", "train/good/.DS_Store", "train/good/photo.heic", "train/good/nested/deeper/x.png", "notes.txt"}
+    passed = {
+        "train/good/Thumbs.db",
+        "train/good/.DS_Store",
+        "train/good/photo.heic",
+        "train/good/nested/deeper/x.png",
+        "notes.txt",
+    }
     assert found["passed over"].keys() == passed
     assert "leak" not in found
 
     job = tmp_path / "job.yaml"
     job.write_text(JOB)
-    options = ("--job", job, "--data", tmp_path / "data", "--cache", tmp_path / "cache", "--executor", "serial", "--run", tmp_path / "run")
+    options = (
+        "--job",
+        job,
+        "--data",
+        tmp_path / "data",
+        "--cache",
+        tmp_path / "cache",
+        "--executor",
+        "serial",
+        "--run",
+        tmp_path / "run",
+    )
     refused = apc_bench("sweep", *options, code=2).output
     assert all(name.split("/")[-1] in refused for name in bad)
     output = apc_bench("sweep", *options, "--skip-unreadable").output
@@ -141,14 +165,24 @@ def test_lookalikes_become_a_groups_csv_that_a_sweep_reads(tmp_path):
     good = data / "part" / "train" / "good"
     base = np.asarray(Image.fromarray(noise(8, 8, 3)).resize((64, 64))).astype(np.int16)
     for n in range(3):
-        Image.fromarray((base * (0.7 + 0.1 * n)).clip(0, 255).astype(np.uint8)).save(good / f"exposure {n}.png")
+        Image.fromarray((base * (0.7 + 0.1 * n)).clip(0, 255).astype(np.uint8)).save(
+            good / f"exposure {n}.png"
+        )
     found = findings(data, "--reserve", "3", "--groups", tmp_path / "groups", code=0)
-    assert found["alike"] == {"train/good/exposure 0.png": "like train/good/exposure 1.png, train/good/exposure 2.png"}
+    assert found["alike"] == {
+        "train/good/exposure 0.png": "like train/good/exposure 1.png, train/good/exposure 2.png"
+    }
     text = (tmp_path / "groups" / "part.csv").read_text()
-    assert text.splitlines() == ["image,group", *(f"train/good/exposure {n}.png,alike-000" for n in range(3))]
+    assert text.splitlines() == [
+        "image,group",
+        *(f"train/good/exposure {n}.png,alike-000" for n in range(3)),
+    ]
     shutil.copy(tmp_path / "groups" / "part.csv", data / "part" / "groups.csv")
     assert "alike" not in findings(data, "--reserve", "3", code=0)
-    assert "is inside the dataset" in apc_bench("data", "check", data, "--groups", data / "part", code=2).output
+    assert (
+        "is inside the dataset"
+        in apc_bench("data", "check", data, "--groups", data / "part", code=2).output
+    )
 
 
 def test_a_plain_folder_and_a_folder_that_is_none(tmp_path):
@@ -160,9 +194,13 @@ def test_a_plain_folder_and_a_folder_that_is_none(tmp_path):
     output = apc_bench("data", "check", plain).output
     assert "bracket: train good 12; test dent 4" in output
     assert (
-        "warning: few anomalous: 4 anomalous images are too few for a reserve of 10: lower --reserve, or use --protocol crossfit" in output
+        "warning: few anomalous: 4 anomalous images are too few for a reserve of 10: lower"
+        " --reserve, or use --protocol crossfit" in output
     )
-    assert "note: no masks: none of the 4 anomalous images has a mask: image-level metrics only" in output
+    assert (
+        "note: no masks: none of the 4 anomalous images has a mask: image-level metrics only"
+        in output
+    )
     assert "no such folder" in apc_bench("data", "check", tmp_path / "gone", code=2).output
     (tmp_path / "empty").mkdir()
     assert "no category in" in apc_bench("data", "check", tmp_path / "empty", code=2).output
@@ -185,7 +223,9 @@ def test_groups_are_the_connected_pairs(kinds, seed):
         for b in range(len(hashes)):
             if a != b and near[a][b]:
                 assert member[a] == member[b]
-    assert sorted(member) == sorted({a for a in range(len(hashes)) for b in range(len(hashes)) if a != b and near[a][b]})
+    assert sorted(member) == sorted(
+        {a for a in range(len(hashes)) for b in range(len(hashes)) if a != b and near[a][b]}
+    )
 
 
 def test_the_hash_heeds_neither_exposure_nor_size():

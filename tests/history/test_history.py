@@ -1,4 +1,6 @@
-"""`apc-bench history` on folders of recorded nights: what changed and when, what is not whole, and a page that needs nothing else."""
+"""`apc-bench history` on folders of recorded nights: what changed and when, what is not whole, and
+a page that needs nothing else.
+"""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -40,7 +42,13 @@ def nights(run, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("nights")
     for night in range(NIGHTS):
         code = {"commit": "aaaaaaa1" if night < CHANGED else "bbbbbbb2", "dirty": False}
-        record(run, folder / f"night-{night:02d}", night_of(night), day=night + 1, environment={"git": code})
+        record(
+            run,
+            folder / f"night-{night:02d}",
+            night_of(night),
+            day=night + 1,
+            environment={"git": code},
+        )
     return folder
 
 
@@ -81,10 +89,15 @@ def parsed(path: Path) -> Parsed:
 def test_a_change_is_named_with_its_night_its_levels_and_the_revisions_between(nights):
     told = apc_bench("history", nights).output
     changes = [line for line in told.splitlines() if "WORSE" in line]
-    assert any("APC, 2 shots · AUROC_px, % · weave" in line and "code aaaaaaa → bbbbbbb" in line for line in changes)
+    assert any(
+        "APC, 2 shots · AUROC_px, % · weave" in line and "code aaaaaaa → bbbbbbb" in line
+        for line in changes
+    )
     assert any("PatchCore · bank, s a trial" in line for line in changes)
     assert all(line.startswith("2026-10-09") for line in changes), told
-    assert not any("PatchCore · AUROC" in line or "washer" in line or "F1" in line for line in changes), told
+    assert not any(
+        "PatchCore · AUROC" in line or "washer" in line or "F1" in line for line in changes
+    ), told
     page = parsed(nights / "history.html")
     assert "night-07 → night-08" in page.text and "code aaaaaaa → bbbbbbb" in page.text
 
@@ -107,7 +120,9 @@ def test_the_page_needs_nothing_else_and_every_metric_and_stage_is_on_it(nights,
         "peak memory",
     ):
         assert name in page.text
-    assert page.tags.count("polygon") >= 2 * (len(METRICS) + len(STAGES)), "every series has its band"
+    assert page.tags.count("polygon") >= 2 * (len(METRICS) + len(STAGES)), (
+        "every series has its band"
+    )
     text = (tmp_path / "page.html").read_text()
     assert not any(word in text for word in ("nan", "inf,", "http://", "https://"))
     apc_bench("history", nights, "--out", tmp_path / "again.html")
@@ -125,7 +140,12 @@ def test_damaged_and_half_finished_nights_are_named_and_leave_a_gap(run, tmp_pat
     (tmp_path / "empty").mkdir()
     told = apc_bench("history", tmp_path).output
     page = parsed(tmp_path / "history.html")
-    for words in (str(path), "night-2: planned trials without a result: 1", "broken: ", "empty: no run folder"):
+    for words in (
+        str(path),
+        "night-2: planned trials without a result: 1",
+        "broken: ",
+        "empty: no run folder",
+    ):
         assert words in told and words in page.text
     assert "PatchCore: missing" in (tmp_path / "history.html").read_text()
 
@@ -134,7 +154,11 @@ def test_names_that_are_markup_stay_text(run, tmp_path):
     name = "<script>alert(1)</script>\"'&"
     for night in range(2):
         folder = record(
-            run, tmp_path / "nights" / f"<img src=x onerror=y> {night}", noisy(night), day=night + 1, environment={"apc_bench": name}
+            run,
+            tmp_path / "nights" / f"<img src=x onerror=y> {night}",
+            noisy(night),
+            day=night + 1,
+            environment={"apc_bench": name},
         )
         table, marks = read_table(folder / "plan.parquet")
         marks.pop("schema")
@@ -147,7 +171,18 @@ def test_names_that_are_markup_stay_text(run, tmp_path):
 
 
 def test_one_night_of_one_seed_makes_a_page(tmp_path):
-    options = ("--job", "tiny", "--executor", "serial", "--methods", "patchcore", "--categories", "weave", "--seeds", "0")
+    options = (
+        "--job",
+        "tiny",
+        "--executor",
+        "serial",
+        "--methods",
+        "patchcore",
+        "--categories",
+        "weave",
+        "--seeds",
+        "0",
+    )
     apc_bench("sweep", *options, "--run", tmp_path / "nights" / "first", "--cache", tmp_path / "c")
     assert apc_bench("history", tmp_path / "nights").output.startswith("1 night, ")
     assert parsed(tmp_path / "nights" / "history.html").tags.count("circle") > len(METRICS)

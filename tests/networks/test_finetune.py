@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
-from apc_bench.detector_settings import ApcSettings
 from apc_bench.errors import TrainingError
 from apc_bench.networks.augment import augment, draw
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
 from apc_bench.networks.finetune import finetune
 from apc_bench.networks.small_resnet import SmallResNet
+from apc_bench.settings.detectors import ApcSettings
 
 
 def examples(size: int = 32) -> Examples:
@@ -32,17 +32,29 @@ def backbone() -> Backbone:
 def test_the_same_seed_gives_the_same_weights_and_curves():
     torch.set_num_threads(1)
     one, two, other = backbone(), backbone(), backbone()
-    _, first = finetune(one, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
+    _, first = finetune(
+        one, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False
+    )
     torch.rand(7)  # the caller's random numbers must not matter
-    _, second = finetune(two, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False)
+    _, second = finetune(
+        two, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False
+    )
     finetune(other, examples(), ApcSettings(steps=3, batch=4), seed=6, mixed_precision=False)
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    )
+    assert not all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    )
     assert [(step.loss, step.rate) for step in first] == [(step.loss, step.rate) for step in second]
 
 
 def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
-    _, curves = finetune(backbone(), examples(), ApcSettings(steps=8, batch=4), seed=0, mixed_precision=False)
+    _, curves = finetune(
+        backbone(), examples(), ApcSettings(steps=8, batch=4), seed=0, mixed_precision=False
+    )
     assert [step.step for step in curves] == list(range(8))
     assert curves[0].rate == pytest.approx(1e-4)
     assert curves[4].rate == pytest.approx(0.5e-4)
@@ -54,7 +66,13 @@ def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
 
 
 def test_it_learns_to_tell_the_drawn_images_apart():
-    _, curves = finetune(backbone(), examples(), ApcSettings(steps=40, batch=6, rate_extractor=1e-3), seed=0, mixed_precision=False)
+    _, curves = finetune(
+        backbone(),
+        examples(),
+        ApcSettings(steps=40, batch=6, rate_extractor=1e-3),
+        seed=0,
+        mixed_precision=False,
+    )
     start = sum(step.classification for step in curves[:5])
     assert sum(step.classification for step in curves[-5:]) < 0.5 * start
 
@@ -63,7 +81,13 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trainable_does_not():
     for mode, kept in (("frozen", True), ("trainable", False)):
         network = backbone()
         before = network.bn1.running_mean.clone()
-        finetune(network, examples(), ApcSettings(steps=2, batch=4, batch_norm=mode), seed=0, mixed_precision=False)
+        finetune(
+            network,
+            examples(),
+            ApcSettings(steps=2, batch=4, batch_norm=mode),
+            seed=0,
+            mixed_precision=False,
+        )
         assert torch.equal(network.bn1.running_mean, before) is kept
         assert not network.training
 
@@ -74,7 +98,9 @@ def test_every_batch_has_its_share_of_anomalous_images_and_every_image_its_turn(
     seen = torch.zeros(len(given.normal), dtype=torch.int64)
     choices = draw_choices(given, settings, seed=0)
     for step in range(settings.steps):
-        images, masks, anomalous, masked = make_batch(given, Choice(*(part[step] for part in choices)))
+        images, masks, anomalous, masked = make_batch(
+            given, Choice(*(part[step] for part in choices))
+        )
         assert anomalous.tolist() == [True, True, False, False]
         assert masked.all()
         assert masks[:2].flatten(1).any(1).all()
@@ -94,12 +120,18 @@ def _normalised(images: torch.Tensor) -> torch.Tensor:
 def test_a_loss_that_is_not_finite_ends_the_training_with_the_reason():
     with pytest.raises(TrainingError, match="lower rate_extractor"):
         finetune(
-            backbone(), examples(), ApcSettings(steps=30, batch=4, rate_extractor=1e30, rate_heads=1e30), seed=0, mixed_precision=False
+            backbone(),
+            examples(),
+            ApcSettings(steps=30, batch=4, rate_extractor=1e30, rate_heads=1e30),
+            seed=0,
+            mixed_precision=False,
         )
 
 
 def test_augmentation_moves_image_and_mask_alike():
-    """A white square on black stays white exactly where its mask says so, but for the interpolated edge."""
+    """A white square on black stays white exactly where its mask says so, but for the interpolated
+    edge.
+    """
     masks = torch.zeros(5, 48, 48)
     masks[:, 16:32, 12:36] = 1
     images = (masks * 255)[:, None].repeat(1, 3, 1, 1)

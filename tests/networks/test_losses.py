@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from apc_bench.detector_settings import ApcSettings
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import Predictions
+from apc_bench.settings.detectors import ApcSettings
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -28,7 +28,10 @@ def batch():
 def test_the_total_is_ten_times_classification_plus_segmentation_plus_reconstruction(batch):
     losses = task_losses(*batch, ApcSettings(), 3.0)
     assert total_loss(losses, ApcSettings()).item() == pytest.approx(
-        10 * losses["classification"].item() + losses["segmentation"].item() + losses["reconstruction"].item(), rel=1e-6
+        10 * losses["classification"].item()
+        + losses["segmentation"].item()
+        + losses["reconstruction"].item(),
+        rel=1e-6,
     )
 
 
@@ -36,7 +39,9 @@ def test_classification_is_binary_cross_entropy(batch):
     p = torch.sigmoid(batch[0].classes)
     y = batch[3].float()
     expected = -(y * p.log() + (1 - y) * (1 - p).log()).mean()
-    assert task_losses(*batch, ApcSettings(), 3.0)["classification"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert task_losses(*batch, ApcSettings(), 3.0)["classification"].item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 def test_segmentation_counts_the_pixels_of_known_masks_alone_anomalous_ones_more(batch):
@@ -59,7 +64,9 @@ def test_focal_segmentation_weighs_easy_pixels_less(batch):
 def test_reconstruction_is_the_mean_squared_error_of_all_or_of_normal_pixels(batch):
     predicted, images, masks, anomalous, masked = batch
     error = (predicted.images - images).square().mean(dim=1)
-    assert task_losses(*batch, ApcSettings(), 3.0)["reconstruction"].item() == pytest.approx(error.mean().item(), rel=1e-5)
+    assert task_losses(*batch, ApcSettings(), 3.0)["reconstruction"].item() == pytest.approx(
+        error.mean().item(), rel=1e-5
+    )
     normal = (masks < 0.5) & ~(anomalous & ~masked)[:, None, None]
     losses = task_losses(*batch, ApcSettings(reconstruct="normal_pixels"), 3.0)
     assert losses["reconstruction"].item() == pytest.approx(error[normal].mean().item(), rel=1e-5)
@@ -68,4 +75,8 @@ def test_reconstruction_is_the_mean_squared_error_of_all_or_of_normal_pixels(bat
 @pytest.mark.parametrize("task", ["classification", "segmentation", "reconstruction"])
 def test_a_task_of_weight_zero_is_not_computed(batch, task):
     settings = ApcSettings.model_validate({"losses": {task: 0}})
-    assert set(task_losses(*batch, settings, 3.0)) == {"classification", "segmentation", "reconstruction"} - {task}
+    assert set(task_losses(*batch, settings, 3.0)) == {
+        "classification",
+        "segmentation",
+        "reconstruction",
+    } - {task}

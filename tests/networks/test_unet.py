@@ -1,4 +1,4 @@
-"""The decoder has METHOD.md section 3's shapes, and its heads are dropped with it."""
+"""The decoder has docs/method.md section 3's shapes, and its heads are dropped with it."""
 
 import pytest
 import torch
@@ -18,17 +18,36 @@ def test_the_decoder_for_resnet50_has_the_channels_of_the_method():
     with torch.device("meta"):
         network = UNet(resnet50())
     ups = {stage: (up.in_channels, up.out_channels) for stage, up in network.ups.items()}
-    assert ups == {"layer3": (2048, 1024), "layer2": (512, 256), "layer1": (256, 128), "stem": (128, 64)}
-    joins = {stage: (join[0].in_channels, join[0].out_channels) for stage, join in network.joins.items()}
-    assert joins == {"layer3": (2048, 512), "layer2": (768, 256), "layer1": (384, 128), "stem": (128, 64)}
+    assert ups == {
+        "layer3": (2048, 1024),
+        "layer2": (512, 256),
+        "layer1": (256, 128),
+        "stem": (128, 64),
+    }
+    joins = {
+        stage: (join[0].in_channels, join[0].out_channels) for stage, join in network.joins.items()
+    }
+    assert joins == {
+        "layer3": (2048, 512),
+        "layer2": (768, 256),
+        "layer1": (384, 128),
+        "stem": (128, 64),
+    }
     assert (network.last[0].in_channels, network.last[0].out_channels) == (64, 32)
     assert network.classifier.in_features == 2048
 
 
-@pytest.mark.parametrize(("skips", "joined"), [("all", {"stem", "layer1", "layer2"}), ("deep", {"layer2"}), ("none", set())])
+@pytest.mark.parametrize(
+    ("skips", "joined"),
+    [("all", {"stem", "layer1", "layer2"}), ("deep", {"layer2"}), ("none", set())],
+)
 def test_only_the_chosen_stages_are_joined(skips, joined):
     network = UNet(Backbone("builtin", SmallResNet()), skips=skips)
-    grown = {stage for stage, up in network.ups.items() if network.joins[stage][0].in_channels > up.out_channels}
+    grown = {
+        stage
+        for stage, up in network.ups.items()
+        if network.joins[stage][0].in_channels > up.out_channels
+    }
     assert grown == joined
 
 

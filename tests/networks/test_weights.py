@@ -1,4 +1,6 @@
-"""Promises of where weights come from: given, cached, downloaded from a server on this machine, or shipped."""
+"""Promises of where weights come from: given, cached, downloaded from a server on this machine, or
+shipped.
+"""
 
 import functools
 import hashlib
@@ -27,7 +29,9 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that is served, from which resnet18 (with its sum's first digits) and moco_v3_resnet50 (without) come."""
+    """A folder that is served, from which resnet18 (with its sum's first digits) and
+    moco_v3_resnet50 (without) come.
+    """
     folder = tmp_path / "web"
     folder.mkdir()
     monkeypatch.setenv("no_proxy", "*")
@@ -36,10 +40,14 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=folder)
+    ) as server:
         for name, prefix in (("resnet18", SUM[:8]), ("moco_v3_resnet50", None)):
             url = f"http://127.0.0.1:{server.server_address[1]}/{SOURCES[name].filename}"
-            monkeypatch.setitem(SOURCES, name, replace(SOURCES[name], url=url, sha256_prefix=prefix))
+            monkeypatch.setitem(
+                SOURCES, name, replace(SOURCES[name], url=url, sha256_prefix=prefix)
+            )
             (folder / SOURCES[name].filename).write_bytes(CONTENT)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -72,7 +80,9 @@ def test_the_sources_are_torchvisions(name: str, official: models.WeightsEnum) -
     assert source.size == pytest.approx(official.meta["_file_size"] * 2**20, rel=0.01)
 
 
-def test_a_given_file_wins_over_a_cached_one(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_file_wins_over_a_cached_one(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cached(cache, "resnet18").parent.mkdir(parents=True)
     cached(cache, "resnet18").write_bytes(OTHER)
     (tmp_path / "mine.pth").write_bytes(CONTENT)
@@ -89,7 +99,9 @@ def test_a_given_file_that_is_missing_is_named(cache: Path, tmp_path: Path) -> N
             assert str(missing) in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_named(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_named(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.pth").write_bytes(CONTENT)
 
     def refuse(path: Path) -> str:
@@ -109,7 +121,11 @@ def test_an_unknown_backbone_is_named_with_the_nearest(cache: Path) -> None:
 
 def test_weights_are_downloaded_once_and_verified(cache: Path, web: Path) -> None:
     first = resolve("resnet18", file=None, cache=cache)
-    assert (first.path, first.sha256, first.origin) == (cached(cache, "resnet18"), SUM, SOURCES["resnet18"].url)
+    assert (first.path, first.sha256, first.origin) == (
+        cached(cache, "resnet18"),
+        SUM,
+        SOURCES["resnet18"].url,
+    )
     assert first.path.read_bytes() == CONTENT
     (web / SOURCES["resnet18"].filename).unlink()
     assert resolve("resnet18", file=None, cache=cache) == first
@@ -132,7 +148,9 @@ def test_a_cached_file_with_another_sum_is_refused(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("fetch", [True, False])
-def test_weights_that_cannot_be_had_name_file_address_place_and_flag(cache: Path, web: Path, fetch: bool) -> None:
+def test_weights_that_cannot_be_had_name_file_address_place_and_flag(
+    cache: Path, web: Path, fetch: bool
+) -> None:
     source = SOURCES["resnet18"]
     (web / source.filename).unlink()
     with pytest.raises(WeightsError) as caught:
@@ -146,7 +164,10 @@ def test_an_unpublished_sum_is_recorded_at_the_first_fetch(cache: Path, web: Pat
     path = cached(cache, "moco_v3_resnet50")
     assert resolve("moco_v3_resnet50", file=None, cache=cache).sha256 == SUM
     assert path.with_name(path.name + ".sha256").read_text() == f"{SUM}  {path.name}\n"
-    assert {file.name for file in path.parent.iterdir() if file.suffix != ".lock"} == {path.name, path.name + ".sha256"}
+    assert {file.name for file in path.parent.iterdir() if file.suffix != ".lock"} == {
+        path.name,
+        path.name + ".sha256",
+    }
 
 
 def test_a_later_use_or_fetch_must_equal_the_recorded_sum(cache: Path, web: Path) -> None:
@@ -190,7 +211,13 @@ def test_a_cache_that_cannot_be_written_is_a_storage_error(cache: Path, web: Pat
 def test_describe_says_what_would_be_downloaded_and_touches_nothing(cache: Path) -> None:
     said = describe("wide_resnet50_2", file=None, cache=cache)
     assert said is not None
-    for part in ("wide_resnet50_2-95faca4d.pth", "138 MB", SOURCES["wide_resnet50_2"].url, str(cached(cache, "wide_resnet50_2")), "BSD"):
+    for part in (
+        "wide_resnet50_2-95faca4d.pth",
+        "138 MB",
+        SOURCES["wide_resnet50_2"].url,
+        str(cached(cache, "wide_resnet50_2")),
+        "BSD",
+    ):
         assert str(part) in said
     assert not cache.exists()
 
@@ -210,7 +237,11 @@ def test_the_builtin_weights_are_shipped(cache: Path) -> None:
     assert not cache.exists()
 
 
-def test_a_shipped_file_that_is_missing_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SOURCES, "builtin", replace(SOURCES["builtin"], filename="gone.safetensors"))
+def test_a_shipped_file_that_is_missing_is_named(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        SOURCES, "builtin", replace(SOURCES["builtin"], filename="gone.safetensors")
+    )
     with pytest.raises(WeightsError, match=r"gone\.safetensors.*--weights FILE"):
         resolve("builtin", file=None, cache=cache)

@@ -1,4 +1,6 @@
-"""Fabricated runs: results of known numbers behind the reader's interface, and images to go with them."""
+"""Fabricated runs: results of known numbers behind the reader's interface, and images to go with
+them.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +12,25 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
-from apc_bench.settings import Sweep
+from apc_bench.settings.sweep import Sweep
 from apc_bench.store.run import Failure
-from apc_bench.store.schemas import AT_THRESHOLD, CURVES, METRICS, METRICS_TABLE, PLAN, SCORES, SPLIT, STAGES
+from apc_bench.store.schemas import (
+    AT_THRESHOLD,
+    CURVES,
+    METRICS,
+    METRICS_TABLE,
+    PLAN,
+    SCORES,
+    SPLIT,
+    STAGES,
+)
 
 GRID = 14
 METHODS = {
@@ -68,17 +84,39 @@ class FabricatedRun:
     def split(self, category: str, seed: int) -> pl.DataFrame:
         return table(self.split_rows[category], SPLIT)
 
-    def value(self, method: str, category: str, shots: int, seed: int, metric: str, subset: str = "test") -> Any:
+    def value(
+        self, method: str, category: str, shots: int, seed: int, metric: str, subset: str = "test"
+    ) -> Any:
         wanted = (method, category, shots, seed, subset)
         return next(row[metric] for row in self.metric_rows if _place(row) == wanted)
 
-    def drop(self, method: str, category: str, shots: int, seed: int, reason: str | None = None, kind: str = "trial") -> None:
-        """Takes a trial's result away, and where there is a reason lets it or its extractor have failed."""
-        self.metric_rows = [row for row in self.metric_rows if _place(row)[:4] != (method, category, shots, seed)]
+    def drop(
+        self,
+        method: str,
+        category: str,
+        shots: int,
+        seed: int,
+        reason: str | None = None,
+        kind: str = "trial",
+    ) -> None:
+        """Takes a trial's result away, and where there is a reason lets it or its extractor have
+        failed.
+        """
+        self.metric_rows = [
+            row for row in self.metric_rows if _place(row)[:4] != (method, category, shots, seed)
+        ]
         if reason:
-            place = {"method": method, "category": category, "shots": shots, "seed": seed, "kind": kind}
+            place = {
+                "method": method,
+                "category": category,
+                "shots": shots,
+                "seed": seed,
+                "kind": kind,
+            }
             row = next(row for row in self.plan_rows if place.items() <= row.items())
-            self.failed.append(Failure(row["result_key"], kind, category, method, shots, seed, reason, None))
+            self.failed.append(
+                Failure(row["result_key"], kind, category, method, shots, seed, reason, None)
+            )
 
 
 def _place(row: dict[str, Any]) -> tuple[str, str, int, int, str]:
@@ -96,9 +134,13 @@ def fabricate(
     detail: bool = True,
     tests: int = 12,
 ) -> FabricatedRun:
-    """A whole run. Without `detail` its metrics are plain random numbers and there are no scores, maps and curves."""
+    """A whole run. Without `detail` its metrics are plain random numbers and there are no scores,
+    maps and curves.
+    """
     methods = methods or METHODS
-    sweep = Sweep.model_validate({"dataset": dataset, "methods": methods, "shots": shots, "seeds": seeds, "image_size": 64})
+    sweep = Sweep.model_validate(
+        {"dataset": dataset, "methods": methods, "shots": shots, "seeds": seeds, "image_size": 64}
+    )
     info = {
         "dataset": dataset,
         "data": "/data/some where",
@@ -124,19 +166,29 @@ def fabricate(
         for index, (name, method) in enumerate(methods.items()):
             for number in shots if method["detector"] == "apc" else (0,):
                 for seed in seeds:
-                    generator = np.random.default_rng([len(category), *category.encode(), index, number, seed])
+                    generator = np.random.default_rng(
+                        [len(category), *category.encode(), index, number, seed]
+                    )
                     _add_trial(run, category, name, method, number, seed, generator, detail)
     return run
 
 
 def _split(tests: int) -> list[dict[str, Any]]:
     rows = [(f"train/good/{n:03d}.png", "good", "train") for n in range(6)]
-    rows += [(f"test/{kind}/{n:03d}.png", kind, "test") for kind in ("crack", "good", "stain") for n in range(tests)]
+    rows += [
+        (f"test/{kind}/{n:03d}.png", kind, "test")
+        for kind in ("crack", "good", "stain")
+        for n in range(tests)
+    ]
     rows += [(f"test/crack/{tests + n:03d}.png", "crack", "reserved") for n in range(2)]
     return [
         {
             "image": image,
-            "mask": image.replace("test/", "ground_truth/").replace(".png", "_mask.png") if kind != "good" else None,
+            "mask": (
+                image.replace("test/", "ground_truth/").replace(".png", "_mask.png")
+                if kind != "good"
+                else None
+            ),
             "sha256": "0" * 64,
             "group": image,
             "part": None,
@@ -170,10 +222,18 @@ def _add_trial(
         "shots": shots,
         "seed": seed,
     }
-    kinds = {"detector": method["detector"], "backbone": method["backbone"], "title": method.get("title") or name}
+    kinds = {
+        "detector": method["detector"],
+        "backbone": method["backbone"],
+        "title": method.get("title") or name,
+    }
     if shots:
-        run.plan_rows.append({**identity, **kinds, "result_key": f"x-{key}", "kind": "extractor", "needs": None})
-    run.plan_rows.append({**identity, **kinds, "kind": "trial", "needs": f"x-{key}" if shots else None})
+        run.plan_rows.append(
+            {**identity, **kinds, "result_key": f"x-{key}", "kind": "extractor", "needs": None}
+        )
+    run.plan_rows.append(
+        {**identity, **kinds, "kind": "trial", "needs": f"x-{key}" if shots else None}
+    )
     row = {
         **identity,
         "subset": "test",
@@ -206,8 +266,12 @@ def _add_trial(
         run.metric_rows.append({**row, **more, "subset": "full", "anomalous": 26})
 
 
-def _add_detail(run: FabricatedRun, category: str, key: str, shots: int, generator: np.random.Generator) -> dict[str, float]:
-    """Scores, maps and curves that agree with each other; returns the metrics they give (scikit-learn)."""
+def _add_detail(
+    run: FabricatedRun, category: str, key: str, shots: int, generator: np.random.Generator
+) -> dict[str, float]:
+    """Scores, maps and curves that agree with each other; returns the metrics they give
+    (scikit-learn).
+    """
     gain = 1.2 + 0.12 * shots
     rows, names, maps, labels = [], [], [], []
     for sample in run.split_rows[category]:
@@ -216,9 +280,9 @@ def _add_detail(run: FabricatedRun, category: str, key: str, shots: int, generat
         if label:
             row, column = spot(sample["image"])
             y, x = np.mgrid[:GRID, :GRID]
-            map_ += float(generator.gamma(2.0, gain / 2)) * np.exp(-((y - row * GRID) ** 2 + (x - column * GRID) ** 2) / 5).astype(
-                np.float32
-            )
+            map_ += float(generator.gamma(2.0, gain / 2)) * np.exp(
+                -((y - row * GRID) ** 2 + (x - column * GRID) ** 2) / 5
+            ).astype(np.float32)
         split = {"train": "calibration", "reserved": "reserved", "test": "test"}[sample["split"]]
         worst = np.unravel_index(map_.argmax(), map_.shape)
         rows.append(_score_row(sample, split, float(map_.max()), worst))
@@ -231,14 +295,18 @@ def _add_detail(run: FabricatedRun, category: str, key: str, shots: int, generat
     scores = np.array([map_.max() for map_ in maps])
     truth = np.array(labels)
     pixels = np.concatenate([map_.ravel() for map_ in maps])
-    pixel_truth = np.concatenate([_spot_mask(name, GRID).ravel() & label for name, label in zip(names, labels, strict=True)])
+    pixel_truth = np.concatenate(
+        [_spot_mask(name, GRID).ravel() & label for name, label in zip(names, labels, strict=True)]
+    )
     run.curve_rows[key] = [*_curves("image", truth, scores), *_curves("pixel", pixel_truth, pixels)]
     found: dict[str, float] = {}
     for level, labels_, values in (("image", truth, scores), ("pixel", pixel_truth, pixels)):
         precision, recall, _ = precision_recall_curve(labels_, values)
         found[f"{level}_auroc"] = float(roc_auc_score(labels_, values))
         found[f"{level}_ap"] = float(average_precision_score(labels_, values))
-        found[f"{level}_f1_max"] = float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+        found[f"{level}_f1_max"] = float(
+            np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12))
+        )
     return found
 
 
@@ -252,8 +320,24 @@ def _score_row(sample: dict[str, Any], split: str, score: float, worst: Any) -> 
         "nearest_row": 0,
         "nearest_column": 0,
     }
-    size = {"height": 80, "width": 96, "resized_height": 64, "resized_width": 64, "top": 0, "left": 0, "seconds": 0.01}
-    return {**kept, "split": split, "score": score, **place, "nearest_distance": 1.0, "mask_state": state, **size}
+    size = {
+        "height": 80,
+        "width": 96,
+        "resized_height": 64,
+        "resized_width": 64,
+        "top": 0,
+        "left": 0,
+        "seconds": 0.01,
+    }
+    return {
+        **kept,
+        "split": split,
+        "score": score,
+        **place,
+        "nearest_distance": 1.0,
+        "mask_state": state,
+        **size,
+    }
 
 
 def _curves(level: str, labels: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
@@ -264,7 +348,10 @@ def _curves(level: str, labels: np.ndarray, scores: np.ndarray) -> list[dict[str
     ]
     precision, recall, thresholds = precision_recall_curve(labels, scores)
     points = zip(recall[:-1], precision[:-1], thresholds, strict=True)
-    return rows + [{"curve": "pr", "level": level, "x": float(a), "y": float(b), "threshold": float(t)} for a, b, t in points]
+    return rows + [
+        {"curve": "pr", "level": level, "x": float(a), "y": float(b), "threshold": float(t)}
+        for a, b, t in points
+    ]
 
 
 def spot(image: str) -> tuple[float, float]:
@@ -288,9 +375,16 @@ def draw_images(run: FabricatedRun, folder: Path, *, height: int = 80, width: in
             path = folder / category / sample["image"]
             path.parent.mkdir(parents=True, exist_ok=True)
             generator = np.random.default_rng(list(f"{category}{sample['image']}".encode()))
-            picture = Image.fromarray(generator.integers(110, 150, (height, width, 3), dtype=np.uint8))
+            picture = Image.fromarray(
+                generator.integers(110, 150, (height, width, 3), dtype=np.uint8)
+            )
             row, column = spot(sample["image"])
-            box = [(column - 0.1) * width, (row - 0.1) * height, (column + 0.1) * width, (row + 0.1) * height]
+            box = [
+                (column - 0.1) * width,
+                (row - 0.1) * height,
+                (column + 0.1) * width,
+                (row + 0.1) * height,
+            ]
             if sample["label"]:
                 ImageDraw.Draw(picture).ellipse(box, fill=(70, 50, 40))
                 mask = Image.new("L", (width, height))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from apc_bench.errors import DamagedFile, RunError
-from apc_bench.report.aggregate import Results, System, read_results
+from apc_bench.results.aggregate import Results, System, read_results
 
 Make = Callable[..., Any]
 FOUR = ("connector", "granite", "washer", "weave")
@@ -15,12 +15,21 @@ def system(results: Results, method: str, shots: int = 0) -> System:
     return next(one for one in results.systems if (one.method, one.shots) == (method, shots))
 
 
-def grid(run: Any, method: str, shots: int, metric: str, categories: tuple[str, ...] = FOUR) -> np.ndarray:
-    return np.array([[run.value(method, category, shots, seed, metric) for seed in (0, 1, 2)] for category in categories])
+def grid(
+    run: Any, method: str, shots: int, metric: str, categories: tuple[str, ...] = FOUR
+) -> np.ndarray:
+    return np.array(
+        [
+            [run.value(method, category, shots, seed, metric) for seed in (0, 1, 2)]
+            for category in categories
+        ]
+    )
 
 
 @pytest.mark.parametrize(("method", "shots"), [("patchcore", 0), ("apc", 5)])
-def test_means_over_seeds_then_categories_are_numpys(make_run: Make, method: str, shots: int) -> None:
+def test_means_over_seeds_then_categories_are_numpys(
+    make_run: Make, method: str, shots: int
+) -> None:
     run = make_run(categories=FOUR, detail=False)
     results = read_results(run)
     found = results.compare(results.systems, "pixel_ap").means[system(results, method, shots)]
@@ -37,7 +46,11 @@ def test_systems_follow_the_jobs_order_and_then_the_shots(make_run: Make) -> Non
         "patchcore": {"detector": "patchcore", "backbone": "builtin", "title": "PatchCore"},
     }
     results = read_results(make_run(methods=methods, shots=(10, 2), detail=False))
-    assert [(one.method, one.shots) for one in results.systems] == [("apc", 2), ("apc", 10), ("patchcore", 0)]
+    assert [(one.method, one.shots) for one in results.systems] == [
+        ("apc", 2),
+        ("apc", 10),
+        ("patchcore", 0),
+    ]
     assert [one.label for one in results.systems] == ["APC, 2 shots", "APC, 10 shots", "PatchCore"]
 
 
@@ -54,7 +67,9 @@ def test_a_category_with_a_missing_trial_leaves_every_systems_mean(make_run: Mak
     assert found.value == pytest.approx(grid(run, "patchcore", 0, "image_auroc", kept).mean())
 
 
-def test_a_system_without_any_complete_category_does_not_take_the_others_away(make_run: Make) -> None:
+def test_a_system_without_any_complete_category_does_not_take_the_others_away(
+    make_run: Make,
+) -> None:
     run = make_run(categories=FOUR, shots=(1, 5), detail=False)
     for category in FOUR:
         run.drop("apc", category, 5, 0)
@@ -72,7 +87,10 @@ def test_systems_with_no_category_in_common_are_not_called_comparable(make_run: 
     results = read_results(run)
     comparison = results.compare(results.systems, "image_auroc")
     assert not comparison.shared
-    assert [mean.categories for mean in comparison.means.values() if mean] == [("weave",), ("granite",)]
+    assert [mean.categories for mean in comparison.means.values() if mean] == [
+        ("weave",),
+        ("granite",),
+    ]
 
 
 def test_an_undefined_metric_counts_as_missing_for_that_metric_alone(make_run: Make) -> None:
@@ -83,7 +101,11 @@ def test_an_undefined_metric_counts_as_missing_for_that_metric_alone(make_run: M
     results = read_results(run)
     means = results.compare(results.systems, "pixel_auroc").means.values()
     assert {mean.categories for mean in means if mean} == {("connector", "washer", "weave")}
-    assert {mean.categories for mean in results.compare(results.systems, "image_auroc").means.values() if mean} == {FOUR}
+    assert {
+        mean.categories
+        for mean in results.compare(results.systems, "image_auroc").means.values()
+        if mean
+    } == {FOUR}
     assert not any(results.missing(one) for one in results.systems)
 
 
@@ -94,14 +116,18 @@ def test_missing_trials_tell_why(make_run: Make) -> None:
     run.drop("apc", "weave", 5, 2, "out of memory")
     run.drop("patchcore", "weave", 0, 1)
     results = read_results(run)
-    assert results.missing(system(results, "apc", 1)) == [("granite", 0, "its fine-tuning failed: TrainingError: loss is nan")]
+    assert results.missing(system(results, "apc", 1)) == [
+        ("granite", 0, "its fine-tuning failed: TrainingError: loss is nan")
+    ]
     assert results.missing(system(results, "apc", 5)) == [("weave", 2, "failed: out of memory")]
     assert results.missing(system(results, "patchcore")) == [("weave", 1, "not run")]
 
 
 def test_seeds_that_only_one_method_has_do_not_make_the_others_incomplete(make_run: Make) -> None:
     run = make_run(detail=False)
-    run.plan_rows = [row for row in run.plan_rows if row["method"] == "patchcore" or row["seed"] < 2]
+    run.plan_rows = [
+        row for row in run.plan_rows if row["method"] == "patchcore" or row["seed"] < 2
+    ]
     results = read_results(run)
     assert {one.seeds for one in results.systems} == {(0, 1, 2), (0, 1)}
     assert not any(results.missing(one) for one in results.systems)
@@ -113,7 +139,9 @@ def test_of_two_results_of_one_trial_the_later_planned_one_counts(make_run: Make
     run.plan_rows.append({**old, "result_key": "newer"})
     row = next(row for row in run.metric_rows if row["result_key"] == old["result_key"])
     results = read_results(run)
-    assert results.trials[system(results, "patchcore"), "granite", 0].result_key == old["result_key"]
+    assert (
+        results.trials[system(results, "patchcore"), "granite", 0].result_key == old["result_key"]
+    )
     run.metric_rows.append({**row, "result_key": "newer", "image_auroc": 0.123})
     results = read_results(run)
     assert results.by_seed(system(results, "patchcore"), "granite", "image_auroc")[0] == 0.123
@@ -121,16 +149,29 @@ def test_of_two_results_of_one_trial_the_later_planned_one_counts(make_run: Make
 
 
 def test_two_methods_of_one_title_stay_apart(make_run: Make) -> None:
-    methods = {name: {"detector": "patchcore", "backbone": "builtin", "title": "PatchCore"} for name in ("first", "second")}
+    methods = {
+        name: {"detector": "patchcore", "backbone": "builtin", "title": "PatchCore"}
+        for name in ("first", "second")
+    }
     results = read_results(make_run(methods=methods, detail=False))
     assert [one.title for one in results.systems] == ["PatchCore (first)", "PatchCore (second)"]
 
 
 @pytest.mark.parametrize(
-    ("names", "expected"), [(("wr50", "patchcore", "apc"), "patchcore"), (("wr50", "control", "apc"), "wr50"), (("apc",), None)]
+    ("names", "expected"),
+    [
+        (("wr50", "patchcore", "apc"), "patchcore"),
+        (("wr50", "control", "apc"), "wr50"),
+        (("apc",), None),
+    ],
 )
-def test_the_baseline_is_patchcore_or_the_first_frozen_method(make_run: Make, names: tuple[str, ...], expected: str | None) -> None:
-    methods = {name: {"detector": "apc" if name == "apc" else "patchcore", "backbone": "builtin"} for name in names}
+def test_the_baseline_is_patchcore_or_the_first_frozen_method(
+    make_run: Make, names: tuple[str, ...], expected: str | None
+) -> None:
+    methods = {
+        name: {"detector": "apc" if name == "apc" else "patchcore", "backbone": "builtin"}
+        for name in names
+    }
     baseline = read_results(make_run(methods=methods, detail=False)).baseline
     assert (baseline.method if baseline else None) == expected
 

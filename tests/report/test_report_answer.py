@@ -1,4 +1,6 @@
-"""What a cross-fitted run answers: shares, ranks and chance against scipy, scikit-learn and brute force, and the words."""
+"""What a cross-fitted run answers: shares, ranks and chance against scipy, scikit-learn and brute
+force, and the words.
+"""
 
 import itertools
 
@@ -12,10 +14,10 @@ from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
 from apc_bench.report import read_results
-from apc_bench.report.aggregate import System
-from apc_bench.report.answer import Answer, Finds, Photo, answers, sentences
-from apc_bench.report.proportions import paired_interval, sign_test, wilson
+from apc_bench.results.aggregate import System
+from apc_bench.statistics.proportions import paired_interval, sign_test, wilson
 from apc_bench.store.run import Run
+from apc_bench.tables.crossfit_summary import Answer, Finds, Photo, answers, sentences
 
 JOB = """
 protocol: crossfit
@@ -68,20 +70,38 @@ def crossfitted(tmp_path_factory):
     job = place / "job.yaml"
     job.write_text(JOB)
     data = make_category(place / "data", train=44, good=4, defects=7)
-    command = ("sweep", "--job", job, "--data", data, "--run", place / "run", "--cache", place / "cache", "--executor", "serial")
+    command = (
+        "sweep",
+        "--job",
+        job,
+        "--data",
+        data,
+        "--run",
+        place / "run",
+        "--cache",
+        place / "cache",
+        "--executor",
+        "serial",
+    )
     return place / "run", apc_bench(*command).output
 
 
 def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
     run, output = crossfitted
-    scores = pl.read_parquet(f"{run}/scores/**/*.parquet", hive_partitioning=True).filter(pl.col("split") == "test")
-    metrics = pl.read_parquet(f"{run}/metrics/**/*.parquet", hive_partitioning=True).filter(pl.col("subset") == "test")
+    scores = pl.read_parquet(f"{run}/scores/**/*.parquet", hive_partitioning=True).filter(
+        pl.col("split") == "test"
+    )
+    metrics = pl.read_parquet(f"{run}/metrics/**/*.parquet", hive_partitioning=True).filter(
+        pl.col("subset") == "test"
+    )
     (answer,) = answers(read_results(Run.open(run)), Run.open(run))
     assert [finds.system.title for finds in answer.finds] == ["PatchCore", "APC+"]
     for finds, method in zip(answer.finds, ("patchcore", "plus"), strict=True):
         found, ranks, alarms = {}, [], []
         for seed in range(3):
-            (threshold,) = metrics.filter((pl.col("method") == method) & (pl.col("seed") == seed))["threshold"]
+            (threshold,) = metrics.filter((pl.col("method") == method) & (pl.col("seed") == seed))[
+                "threshold"
+            ]
             rows = scores.filter((pl.col("method") == method) & (pl.col("seed") == seed))
             normal = rows.filter(~pl.col("label"))["score"].to_list()
             alarms += [score > threshold for score in normal]
@@ -104,27 +124,64 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
     assert (run / "report" / "tables" / "answer.csv").is_file()
 
 
-def test_more_shots_than_a_fold_leaves_are_refused_and_two_assignments_are_pooled(crossfitted, tmp_path):
+def test_more_shots_than_a_fold_leaves_are_refused_and_two_assignments_are_pooled(
+    crossfitted, tmp_path
+):
     run, _ = crossfitted
     place = run.parent
-    command = ("sweep", "--job", place / "job.yaml", "--data", place / "data", "--cache", place / "cache", "--executor", "serial")
+    command = (
+        "sweep",
+        "--job",
+        place / "job.yaml",
+        "--data",
+        place / "data",
+        "--cache",
+        place / "cache",
+        "--executor",
+        "serial",
+    )
     too_many = apc_bench(*command, "--run", tmp_path / "run", "--shots", "5", code=2).output
-    assert "shots 5: with 3 folds category 'part' has 4 to learn from in each; pass --shots 4 or leave it out" in too_many
+    assert (
+        "shots 5: with 3 folds category 'part' has 4 to learn from in each; pass --shots 4 or leave"
+        " it out" in too_many
+    )
     odd = apc_bench(*command, "--run", tmp_path / "run", "--seeds", "0,1", code=2).output
-    assert "with 3 folds seeds are folds: leave them out, or give 0,1,...,5 for two assignments (got [0, 1])" in odd
-    other = apc_bench(*command, "--run", run, "--protocol", "holdout", "--reserve", "5", "--seeds", "0", "--shots", "1", code=2).output
+    assert (
+        "with 3 folds seeds are folds: leave them out, or give 0,1,...,5 for two assignments (got"
+        " [0, 1])" in odd
+    )
+    other = apc_bench(
+        *command,
+        "--run",
+        run,
+        "--protocol",
+        "holdout",
+        "--reserve",
+        "5",
+        "--seeds",
+        "0",
+        "--shots",
+        "1",
+        code=2,
+    ).output
     assert "protocol" in other
     twice = apc_bench(*command, "--run", tmp_path / "run", "--seeds", "0,1,2,3,4,5").output
     assert "with your 7 defect photos" in twice
 
 
-SYSTEMS = [System("patchcore", 0, "PatchCore", "patchcore", "builtin", (0,)), System("apc", 8, "APC", "apc", "builtin", (0,))]
+SYSTEMS = [
+    System("patchcore", 0, "PatchCore", "patchcore", "builtin", (0,)),
+    System("apc", 8, "APC", "apc", "builtin", (0,)),
+]
 
 
-def answer_of(before: list[float], after: list[float], kinds: list[str], undefined: str | None = None) -> Answer:
+def answer_of(
+    before: list[float], after: list[float], kinds: list[str], undefined: str | None = None
+) -> Answer:
     def finds(system: System, found: list[float]) -> Finds:
         photos = [
-            Photo(f"bad/{kind}/{n}.png", f"g{n}", kind, share, share) for n, (share, kind) in enumerate(zip(found, kinds, strict=True))
+            Photo(f"bad/{kind}/{n}.png", f"g{n}", kind, share, share)
+            for n, (share, kind) in enumerate(zip(found, kinds, strict=True))
         ]
         return Finds(system, photos, 0.04, undefined)
 
@@ -134,16 +191,37 @@ def answer_of(before: list[float], after: list[float], kinds: list[str], undefin
 def test_what_is_beyond_chance_is_said_and_what_to_photograph_next():
     kinds = ["dent"] * 5 + ["scratch"] * 5
     lines = sentences(answer_of([0] * 10, [1] * 7 + [0, 0, 0.5], kinds))
-    assert lines[0].startswith("bracket: with your 10 defect photos (8 at a time to learn from) APC finds 75 of 100 defects")
-    assert "at 5 % false alarms, PatchCore 0 (95 % interval 0 to 28); the difference, +75 (" in lines[0]
+    assert lines[0].startswith(
+        "bracket: with your 10 defect photos (8 at a time to learn from) APC finds 75 of 100"
+        " defects"
+    )
+    assert (
+        "at 5 % false alarms, PatchCore 0 (95 % interval 0 to 28); the difference, +75 ("
+        in lines[0]
+    )
     assert lines[0].endswith("is beyond chance (p = 0.0078).")
-    assert lines[1] == "False alarms on the normal photos that were set apart: PatchCore 4 %, APC 4 %."
+    assert (
+        lines[1] == "False alarms on the normal photos that were set apart: PatchCore 4 %, APC 4 %."
+    )
     assert lines[2] == "Photograph next, by what APC misses most: scratch (50 % of 5 missed)."
     assert "bad/scratch/7.png, bad/scratch/8.png" in lines[3]
 
 
 def test_too_few_defects_a_missing_threshold_and_nothing_missed_are_said():
-    assert "4 defects cannot show any difference beyond chance; 6 can" in sentences(answer_of([0] * 4, [1] * 4, ["dent"] * 4))[2]
+    assert (
+        "4 defects cannot show any difference beyond chance; 6 can"
+        in sentences(answer_of([0] * 4, [1] * 4, ["dent"] * 4))[2]
+    )
     assert "misses none of them" in sentences(answer_of([0] * 4, [1] * 4, ["dent"] * 4))[-1]
-    (line,) = sentences(answer_of([0] * 9, [1] * 9, ["dent"] * 9, undefined="10 calibration images cannot promise 5 % false alarms"))
-    assert "there is no threshold: 10 calibration images cannot promise 5 % false alarms. Add normal photos." in line
+    (line,) = sentences(
+        answer_of(
+            [0] * 9,
+            [1] * 9,
+            ["dent"] * 9,
+            undefined="10 calibration images cannot promise 5 % false alarms",
+        )
+    )
+    assert (
+        "there is no threshold: 10 calibration images cannot promise 5 % false alarms. Add normal"
+        " photos." in line
+    )

@@ -12,12 +12,12 @@ from matplotlib import colormaps
 from PIL import Image
 
 from apc_bench.datasets.images import Geometry
-from apc_bench.report.aggregate import read_results
 from apc_bench.report.drilldown import SEEDS_MAX, drilldown
 from apc_bench.report.encode import CELLS_MAX, LEVELS, map_picture, outline_picture
 from apc_bench.report.image_scores import write_scores
 from apc_bench.report.patches import CELLS, Patch, crop_around
 from apc_bench.report.selection import HARDEST, hardest
+from apc_bench.results.aggregate import read_results
 
 Make = Callable[..., Any]
 
@@ -37,20 +37,39 @@ def test_every_trial_shows_its_hardest_images_by_its_own_scores(make_run: Make) 
     run = make_run(categories=("weave",), shots=(1, 10), seeds=(0, 1), tests=5)
     trials = of_weave(run)["trials"]
     assert set(trials) == {f"{system}-{seed}" for system in range(3) for seed in (0, 1)}
-    for (key, seed), place in {("patchcore-weave-0", 1): "0-1", ("apc-weave-1", 0): "1-0", ("apc-weave-10", 1): "2-1"}.items():
+    for (key, seed), place in {
+        ("patchcore-weave-0", 1): "0-1",
+        ("apc-weave-1", 0): "1-0",
+        ("apc-weave-10", 1): "2-1",
+    }.items():
         rows = [row for row in run.score_rows[f"{key}-{seed}"] if row["split"] == "test"]
         defects = sorted((row["score"], row["image"]) for row in rows if row["label"])[:HARDEST]
-        normal = sorted((row["score"], row["image"]) for row in rows if not row["label"])[::-1][:HARDEST]
+        normal = sorted((row["score"], row["image"]) for row in rows if not row["label"])[::-1][
+            :HARDEST
+        ]
         shown = trials[place]["images"]
         assert [one["name"] for one in shown] == [image for _, image in (*defects, *normal)]
         missed = [score < 2.0 for score, _ in defects]
         assert [one["why"] == "missed defect" for one in shown[:HARDEST]] == missed
-        assert [one["why"] == "false alarm" for one in shown[HARDEST:]] == [score >= 2.0 for score, _ in normal]
+        assert [one["why"] == "false alarm" for one in shown[HARDEST:]] == [
+            score >= 2.0 for score, _ in normal
+        ]
 
 
 def test_few_images_and_no_threshold_are_shown_as_they_are() -> None:
-    table = pl.DataFrame({"image": ["a", "b"], "defect_type": ["x", "good"], "label": [True, False], "score": [1.0, 2.0], "split": "test"})
-    assert [pick.why for pick in hardest(table, threshold=None)] == ["lowest anomalous score", "highest normal score"]
+    table = pl.DataFrame(
+        {
+            "image": ["a", "b"],
+            "defect_type": ["x", "good"],
+            "label": [True, False],
+            "score": [1.0, 2.0],
+            "split": "test",
+        }
+    )
+    assert [pick.why for pick in hardest(table, threshold=None)] == [
+        "lowest anomalous score",
+        "highest normal score",
+    ]
 
 
 def test_the_histogram_counts_every_test_image_and_holds_the_threshold(make_run: Make) -> None:
@@ -73,12 +92,19 @@ def test_the_histogram_counts_every_test_image_and_holds_the_threshold(make_run:
 def test_maps_stand_beside_the_baselines_and_all_on_one_scale(make_run: Make) -> None:
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=5)
     found = of_weave(run)
-    for trial, partners in (("0-0", ["PatchCore", "APC, 10 shots"]), ("1-0", ["PatchCore", "APC, 10 shots"])):
+    for trial, partners in (
+        ("0-0", ["PatchCore", "APC, 10 shots"]),
+        ("1-0", ["PatchCore", "APC, 10 shots"]),
+    ):
         for one in found["trials"][trial]["images"]:
             assert [entry["of"] for entry in one["maps"]] == partners
-            for entry, key in zip(one["maps"], ("patchcore-weave-0-0", "apc-weave-10-0"), strict=True):
+            for entry, key in zip(
+                one["maps"], ("patchcore-weave-0-0", "apc-weave-10-0"), strict=True
+            ):
                 names, maps = run.maps(key)
-                calibration = [row["score"] for row in run.score_rows[key] if row["split"] == "calibration"]
+                calibration = [
+                    row["score"] for row in run.score_rows[key] if row["split"] == "calibration"
+                ]
                 zero = float(np.median(np.array(calibration, np.float32)))
                 scaled = (maps[names.index(one["name"])] - zero) / (2.0 - zero)
                 wanted = colormaps["inferno"](np.clip((scaled + 2) / 6, 0, 1))[..., :3] * 255
@@ -105,7 +131,9 @@ def test_an_outline_is_clear_inside_and_outside() -> None:
 
 @pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
 @pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64)])
-def test_a_crop_shows_what_the_detector_had_at_that_patch(resize: Any, size: tuple[int, int]) -> None:
+def test_a_crop_shows_what_the_detector_had_at_that_patch(
+    resize: Any, size: tuple[int, int]
+) -> None:
     generator = np.random.default_rng(3)
     coarse = Image.fromarray(generator.integers(0, 255, (6, 6, 3), np.uint8))
     original = np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC))
@@ -115,26 +143,44 @@ def test_a_crop_shows_what_the_detector_had_at_that_patch(resize: Any, size: tup
         patch = Patch(row, column, (16, 16))
         crop = crop_around(patch, original, geometry)
         middle = slice(len(crop) * 2 // CELLS, len(crop) * 3 // CELLS)
-        wanted = seen[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4].astype(float).mean(axis=(0, 1))
+        wanted = (
+            seen[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4].astype(float).mean(axis=(0, 1))
+        )
         assert crop[middle, middle].astype(float).mean(axis=(0, 1)) == pytest.approx(wanted, abs=12)
 
 
-def test_the_nearest_normal_patch_is_named_and_cut_out_of_its_training_image(make_run: Make, with_images: Any) -> None:
+def test_the_nearest_normal_patch_is_named_and_cut_out_of_its_training_image(
+    make_run: Make, with_images: Any
+) -> None:
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
     data = with_images(run)
     marked = np.zeros((80, 96, 3), np.uint8)
     marked[40:60, 48:72] = (250, 30, 30)
     Image.fromarray(marked).save(data / "weave" / "train/good/003.png")
     for row in run.score_rows["apc-weave-10-0"]:
-        row |= {"nearest_image": "train/good/003.png", "nearest_row": 8, "nearest_column": 8, "nearest_distance": 1.25}
+        row |= {
+            "nearest_image": "train/good/003.png",
+            "nearest_row": 8,
+            "nearest_column": 8,
+            "nearest_distance": 1.25,
+        }
     found = of_weave(run, data)
     for one in found["trials"]["1-0"]["images"]:
-        assert (one["nearest"]["name"], one["nearest"]["row"], one["nearest"]["column"]) == ("train/good/003.png", 8, 8)
+        assert (one["nearest"]["name"], one["nearest"]["row"], one["nearest"]["column"]) == (
+            "train/good/003.png",
+            8,
+            8,
+        )
         assert one["distance"] == 1.25
         crop = np.asarray(opened(found["pictures"][one["nearest"]["crop"]]).convert("RGB"), int)
         assert crop[len(crop) // 2, len(crop) // 2, 0] > 200
         assert one["patch"]["box"] == pytest.approx(
-            [one["patch"]["column"] / 14, one["patch"]["row"] / 14, (one["patch"]["column"] + 1) / 14, (one["patch"]["row"] + 1) / 14],
+            [
+                one["patch"]["column"] / 14,
+                one["patch"]["row"] / 14,
+                (one["patch"]["column"] + 1) / 14,
+                (one["patch"]["row"] + 1) / 14,
+            ],
             abs=1e-4,
         )
 
@@ -143,7 +189,10 @@ def test_a_detector_without_a_memory_bank_has_no_nearest_patch(make_run: Make) -
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
     for row in run.score_rows["apc-weave-10-0"]:
         row |= dict.fromkeys(("nearest_image", "nearest_row", "nearest_column", "nearest_distance"))
-    run.anomaly_maps["apc-weave-10-0"] = (run.maps("apc-weave-10-0")[0], run.maps("apc-weave-10-0")[1] * 40 - 60)  # logits
+    run.anomaly_maps["apc-weave-10-0"] = (
+        run.maps("apc-weave-10-0")[0],
+        run.maps("apc-weave-10-0")[1] * 40 - 60,
+    )  # logits
     images = of_weave(run)["trials"]["1-0"]["images"]
     assert all("nearest" not in one and one["patch"] for one in images)
 
@@ -172,6 +221,11 @@ def test_scores_of_every_image_are_a_table_of_their_own(make_run: Make, tmp_path
     table = pl.read_csv(tmp_path / "weave.csv")
     assert len(table) == sum(len(rows) for rows in run.score_rows.values())
     row = run.score_rows["apc-weave-10-1"][7]
-    found = table.filter((pl.col("system") == "APC") & (pl.col("shots") == 10) & (pl.col("seed") == 1) & (pl.col("image") == row["image"]))
+    found = table.filter(
+        (pl.col("system") == "APC")
+        & (pl.col("shots") == 10)
+        & (pl.col("seed") == 1)
+        & (pl.col("image") == row["image"])
+    )
     assert found["score"].item() == pytest.approx(row["score"], rel=1e-6)
     assert (found["threshold"].item(), found["label"].item()) == (2.0, row["label"])

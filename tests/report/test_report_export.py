@@ -11,18 +11,30 @@ from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
 from apc_bench.datasets.images import Geometry, read_mask
-from apc_bench.report.export import at_original_size
+from apc_bench.results.export import at_original_size
 
 
 @given(st.sampled_from(["square", "letterbox", "crop"]), st.integers(40, 300), st.integers(40, 300))
-def test_a_map_lies_on_the_original_where_the_resize_had_put_it(resize, height: int, width: int) -> None:
+def test_a_map_lies_on_the_original_where_the_resize_had_put_it(
+    resize, height: int, width: int
+) -> None:
     place = Geometry(64, resize).place(height, width)
     rows, columns = np.mgrid[:64, :64].astype(np.float32) + 0.5
     for ramp, axis in ((rows, 0), (columns, 1)):
-        found = at_original_size(np.ascontiguousarray(ramp), {name: getattr(place, name) for name in place.__slots__}, fill=-1000.0)
+        found = at_original_size(
+            np.ascontiguousarray(ramp),
+            {name: getattr(place, name) for name in place.__slots__},
+            fill=-1000.0,
+        )
         assert found.shape == (height, width)
-        length, resized, first = (height, place.resized_height, place.top) if axis == 0 else (width, place.resized_width, place.left)
-        wanted = (np.arange(length) + 0.5) * resized / length + first  # where each original pixel lies in the input
+        length, resized, first = (
+            (height, place.resized_height, place.top)
+            if axis == 0
+            else (width, place.resized_width, place.left)
+        )
+        wanted = (
+            np.arange(length) + 0.5
+        ) * resized / length + first  # where each original pixel lies in the input
         line = found[:, width // 2] if axis == 0 else found[height // 2]
         seen = (wanted > 1.5) & (wanted < 62.5)
         assert np.abs(line - wanted)[seen].max() <= 1.5  # a pixel of the input
@@ -37,21 +49,45 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_category(place / "data", "part", size=48, train=4, good=4, defects=6)
     job = {"image_size": 32, "resize": "crop", "reserve": 2, "shots": [1], "seeds": [3]}
     settings = {"pretrain_dim": 64, "target_dim": 64, "sigma": 1.0}
-    job["methods"] = {"patchcore": {"detector": "patchcore", "backbone": "builtin", "settings": settings}}
+    job["methods"] = {
+        "patchcore": {"detector": "patchcore", "backbone": "builtin", "settings": settings}
+    }
     (place / "job.yaml").write_text(json.dumps(job))
     apc_bench(
-        "sweep", "--job", place / "job.yaml", "--data", place / "data", "--run", place / "run", "--executor", "serial", "--device", "cpu"
+        "sweep",
+        "--job",
+        place / "job.yaml",
+        "--data",
+        place / "data",
+        "--run",
+        place / "run",
+        "--executor",
+        "serial",
+        "--device",
+        "cpu",
     )
     return place / "run"
 
 
-def test_maps_are_float_tiffs_of_the_original_size_in_mvtecs_layout(run: Path, tmp_path: Path) -> None:
+def test_maps_are_float_tiffs_of_the_original_size_in_mvtecs_layout(
+    run: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "maps"
     assert "part: 10 maps" in apc_bench("export", run, out).output
-    images = sorted(path.relative_to(run.parent / "data") for path in (run.parent / "data" / "part" / "test").rglob("*.png"))
-    assert sorted(path.relative_to(out).with_suffix(".png") for path in out.rglob("*.tiff")) == images
+    images = sorted(
+        path.relative_to(run.parent / "data")
+        for path in (run.parent / "data" / "part" / "test").rglob("*.png")
+    )
+    assert (
+        sorted(path.relative_to(out).with_suffix(".png") for path in out.rglob("*.tiff")) == images
+    )
     about = json.loads((out / "export.json").read_text())
-    assert (about["method"], about["shots"], about["seed"], about["categories"]["part"]["sigma"]) == ("patchcore", 0, 3, 1.0)
+    assert (
+        about["method"],
+        about["shots"],
+        about["seed"],
+        about["categories"]["part"]["sigma"],
+    ) == ("patchcore", 0, 3, 1.0)
     fill = about["categories"]["part"]["fill"]
     values, labels = [], []
     for image in images:

@@ -10,11 +10,19 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from apc_bench.report.aggregate import read_results
-from apc_bench.report.drawing import perform
-from apc_bench.report.figures import BLACK, WITH_PNG, file_name, looks, save
-from apc_bench.report.plots import POINTS_MAX, SEEDS_MAX, curves_drawings, curves_figure, shots_drawings, shots_figure, thinned
-from apc_bench.settings import NAME
+from apc_bench.report.figure_style import BLACK, WITH_PNG, file_name, looks, save
+from apc_bench.report.parallel import perform
+from apc_bench.report.plots import (
+    POINTS_MAX,
+    SEEDS_MAX,
+    curves_drawings,
+    curves_figure,
+    shots_drawings,
+    shots_figure,
+    thinned,
+)
+from apc_bench.results.aggregate import read_results
+from apc_bench.settings.sweep import NAME
 from apc_bench.store.run import Run
 
 Make = Callable[..., Any]
@@ -35,15 +43,23 @@ def test_a_valid_category_name_is_its_file_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_the_same_figure_is_the_same_bytes_whatever_matplotlibrc_says(make_run: Make, tmp_path: Path, ending: str) -> None:
+def test_the_same_figure_is_the_same_bytes_whatever_matplotlibrc_says(
+    make_run: Make, tmp_path: Path, ending: str
+) -> None:
     results = read_results(make_run(detail=False))
     save(shots_figure(results, None), tmp_path / "a", "x", (ending,))
-    with matplotlib.rc_context({"svg.hashsalt": None, "font.size": 30, "text.parse_math": True, "axes.grid": False}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": None, "font.size": 30, "text.parse_math": True, "axes.grid": False}
+    ):
         save(shots_figure(results, None), tmp_path / "b", "x", (ending,))
-    assert (tmp_path / "a" / f"x.{ending}").read_bytes() == (tmp_path / "b" / f"x.{ending}").read_bytes()
+    assert (tmp_path / "a" / f"x.{ending}").read_bytes() == (
+        tmp_path / "b" / f"x.{ending}"
+    ).read_bytes()
 
 
-def test_pictures_are_300_dots_an_inch_and_name_no_date_or_software(make_run: Make, tmp_path: Path) -> None:
+def test_pictures_are_300_dots_an_inch_and_name_no_date_or_software(
+    make_run: Make, tmp_path: Path
+) -> None:
     save(shots_figure(read_results(make_run(detail=False)), "weave"), tmp_path, "x", WITH_PNG)
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
@@ -55,7 +71,10 @@ def test_pictures_are_300_dots_an_inch_and_name_no_date_or_software(make_run: Ma
 
 
 def lines_of(figure: Figure, panel: int) -> dict[str, np.ndarray]:
-    return {str(line.get_label()): np.asarray(line.get_ydata(), float) for line in figure.axes[panel].lines}
+    return {
+        str(line.get_label()): np.asarray(line.get_ydata(), float)
+        for line in figure.axes[panel].lines
+    }
 
 
 def test_shots_curves_show_the_means_and_the_baseline_is_a_horizontal_line(make_run: Make) -> None:
@@ -63,7 +82,15 @@ def test_shots_curves_show_the_means_and_the_baseline_is_a_horizontal_line(make_
     figure = shots_figure(read_results(run), None)
 
     def mean(method: str, shots: int, metric: str) -> float:
-        return 100 * float(np.mean([run.value(method, name, shots, seed, metric) for name in ("granite", "weave") for seed in (0, 1, 2)]))
+        return 100 * float(
+            np.mean(
+                [
+                    run.value(method, name, shots, seed, metric)
+                    for name in ("granite", "weave")
+                    for seed in (0, 1, 2)
+                ]
+            )
+        )
 
     for panel, metric in enumerate(("image_auroc", "image_f1_max", "pixel_auroc", "pixel_f1_max")):
         lines = lines_of(figure, panel)
@@ -75,21 +102,31 @@ def test_shots_curves_show_the_means_and_the_baseline_is_a_horizontal_line(make_
 def test_the_band_is_one_deviation_over_seeds(make_run: Make) -> None:
     run = make_run(shots=(1, 5), detail=False)
     figure = shots_figure(read_results(run), "weave")
-    values = 100 * np.array([run.value("apc", "weave", 5, seed, "image_auroc") for seed in (0, 1, 2)])
+    values = 100 * np.array(
+        [run.value("apc", "weave", 5, seed, "image_auroc") for seed in (0, 1, 2)]
+    )
     (band,) = list(figure.axes[0].collections)
     corners = band.get_paths()[0].vertices
     at_five = corners[np.isclose(corners[:, 0], 5), 1]
-    assert (at_five.min(), at_five.max()) == pytest.approx((values.mean() - values.std(ddof=1), values.mean() + values.std(ddof=1)))
+    assert (at_five.min(), at_five.max()) == pytest.approx(
+        (values.mean() - values.std(ddof=1), values.mean() + values.std(ddof=1))
+    )
 
 
-def test_a_partial_mean_says_so_in_its_title_and_an_undefined_metric_in_its_panel(make_run: Make) -> None:
+def test_a_partial_mean_says_so_in_its_title_and_an_undefined_metric_in_its_panel(
+    make_run: Make,
+) -> None:
     run = make_run(detail=False)
     for row in run.metric_rows:
         row["pixel_f1_max"] = None
         if row["category"] == "weave":
             row["pixel_auroc"] = None
     axes = shots_figure(read_results(run), None).axes
-    assert [axis.get_title() for axis in axes[:3]] == ["Image AUROC", "Image F1 (oracle)", "Pixel AUROC, 1 of 2 categories"]
+    assert [axis.get_title() for axis in axes[:3]] == [
+        "Image AUROC",
+        "Image F1 (oracle)",
+        "Pixel AUROC, 1 of 2 categories",
+    ]
     assert axes[3].texts[0].get_text() == "undefined or missing"
 
 
@@ -99,7 +136,11 @@ def test_curves_are_the_stored_points_of_every_seed_at_the_largest_shots(make_ru
     assert figure is not None
     roc = figure.axes[0]
     assert len(roc.lines) == 2 * 3
-    points = [row for row in run.curve_rows["apc-weave-10-0"] if (row["curve"], row["level"]) == ("roc", "image")]
+    points = [
+        row
+        for row in run.curve_rows["apc-weave-10-0"]
+        if (row["curve"], row["level"]) == ("roc", "image")
+    ]
     line = next(line for line in roc.lines if line.get_label() == "APC, 10 shots")
     assert np.array(line.get_xydata()).tolist() == [[row["x"], row["y"]] for row in points]
     assert {line.get_drawstyle() for line in figure.axes[1].lines} == {"steps-pre"}
@@ -119,13 +160,19 @@ def test_processes_side_by_side_draw_the_same_bytes(make_run: Make, tmp_path: Pa
     run = make_run(detail=False)
     results, reader = read_results(run), Run(tmp_path / "nothing stored")
     for folder, processes in (("inline", 1), ("beside", 2)):
-        shots, curves = shots_drawings(results, tmp_path / folder), curves_drawings(results, tmp_path / folder)
+        shots, curves = (
+            shots_drawings(results, tmp_path / folder),
+            curves_drawings(results, tmp_path / folder),
+        )
         drawn = perform([*shots.values(), *curves.values()], results, reader, processes=processes)
         assert drawn == [True] * len(shots) + [False] * len(curves)
     files = sorted(path.name for path in (tmp_path / "inline").iterdir())
     assert files == sorted(path.name for path in (tmp_path / "beside").iterdir())
     assert len(files) == 2 * len(shots) + 1  # the mean as PNG too
-    assert all((tmp_path / "inline" / name).read_bytes() == (tmp_path / "beside" / name).read_bytes() for name in files)
+    assert all(
+        (tmp_path / "inline" / name).read_bytes() == (tmp_path / "beside" / name).read_bytes()
+        for name in files
+    )
 
 
 def test_a_category_without_readable_curves_has_no_figure(make_run: Make) -> None:
@@ -144,7 +191,10 @@ def test_long_curves_arethinned_but_keep_their_ends_and_shape() -> None:
 
 
 def test_each_method_keeps_its_own_look_and_the_baseline_is_black(make_run: Make) -> None:
-    methods = {name: {"detector": name[:-1], "backbone": "builtin"} for name in ("apc1", "apc2", "patchcore1", "patchcore2", "patchcore3")}
+    methods = {
+        name: {"detector": name[:-1], "backbone": "builtin"}
+        for name in ("apc1", "apc2", "patchcore1", "patchcore2", "patchcore3")
+    }
     found = looks(read_results(make_run(methods=methods, shots=(1,), seeds=(0,), detail=False)))
     assert found["patchcore1"].colour == BLACK
     assert len({look.colour for look in found.values()}) == 5
@@ -153,7 +203,10 @@ def test_each_method_keeps_its_own_look_and_the_baseline_is_black(make_run: Make
 
 def test_nothing_of_a_figure_lies_outside_of_it_or_over_the_legend(make_run: Make) -> None:
     title = "a title that is so long that it needs two lines or more, with $x_1$ and <b>"
-    methods = {name: {"detector": name, "backbone": "builtin", "title": f"{title} {name}"} for name in ("patchcore", "apc")}
+    methods = {
+        name: {"detector": name, "backbone": "builtin", "title": f"{title} {name}"}
+        for name in ("patchcore", "apc")
+    }
     figure = shots_figure(read_results(make_run(methods=methods, detail=False)), None)
     figure.draw_without_rendering()
     width, height = figure.bbox.width, figure.bbox.height

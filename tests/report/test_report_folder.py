@@ -20,7 +20,7 @@ from apc_bench.datasets.split import Assigned, Split
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.report import reports_folder, write_report
-from apc_bench.settings import Method
+from apc_bench.settings.sweep import Method
 from apc_bench.store import attempts
 from apc_bench.store.run import Run, TrialResult
 from apc_bench.store.schemas import CURVES, METRICS_TABLE, SCORES, maps_schema
@@ -30,7 +30,11 @@ NASTY = "<script>alert(1)</script>"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 class Page(HTMLParser):
@@ -66,22 +70,49 @@ def small(make_run: Make, **options: Any) -> Any:
     return make_run(**{"shots": (1, 10), "seeds": (0, 1), "tests": 4, **options})
 
 
-def test_a_report_is_whole_and_its_page_needs_nothing_but_its_own_files(make_run: Make, with_images: Any) -> None:
+def test_a_report_is_whole_and_its_page_needs_nothing_but_its_own_files(
+    make_run: Make, with_images: Any
+) -> None:
     run = small(make_run)
     page = write_report(run, data=with_images(run))
     assert page == run.path / "report" / "index.html"
     files = contents(page.parent)
-    names = ("poster", "gains", "shots", "all_metrics", "per_category", "threshold", "cost", "differences")
-    assert {f"tables/{name}.{ending}" for name in names for ending in ("md", "csv", "parquet", "tex")} <= set(files)
-    assert {"tables/all.tex", "tables/per_category_wide.csv", "gallery/granite.png", "gallery/weave.png"} <= set(files)
+    names = (
+        "poster",
+        "gains",
+        "shots",
+        "all_metrics",
+        "per_category",
+        "threshold",
+        "cost",
+        "differences",
+    )
+    assert {
+        f"tables/{name}.{ending}" for name in names for ending in ("md", "csv", "parquet", "tex")
+    } <= set(files)
+    assert {
+        "tables/all.tex",
+        "tables/per_category_wide.csv",
+        "gallery/granite.png",
+        "gallery/weave.png",
+    } <= set(files)
     plots = ("shots", "shots_granite", "shots_weave", "curves_granite", "curves_weave")
-    assert {f"plots/{name}.{ending}" for name in (*plots, "gains") for ending in ("svg", "pdf")} | {"plots/shots.png"} <= set(files)
+    assert {f"plots/{name}.{ending}" for name in (*plots, "gains") for ending in ("svg", "pdf")} | {
+        "plots/shots.png"
+    } <= set(files)
     assert {"scores/granite.csv", "scores/weave.csv"} <= set(files)
     parsed = Page(files["index.html"].decode())
     assert parsed.open == []
     assert parsed.names & {"iframe", "object", "embed", "base"} == set()
-    assert parsed.scripts == ["application/json", "application/json", "application/json", None]  # ours is the one that runs
-    assert set(re.findall(rb"(?:@import|url\(|https?:)[^\"]*", files["index.html"])) == {b"http://www.w3.org/2000/svg"}
+    assert parsed.scripts == [
+        "application/json",
+        "application/json",
+        "application/json",
+        None,
+    ]  # ours is the one that runs
+    assert set(re.findall(rb"(?:@import|url\(|https?:)[^\"]*", files["index.html"])) == {
+        b"http://www.w3.org/2000/svg"
+    }
     assert len(set(parsed.ids)) == len(parsed.ids)
     for link in parsed.links:
         parts = urlsplit(link)
@@ -92,7 +123,9 @@ def test_a_report_is_whole_and_its_page_needs_nothing_but_its_own_files(make_run
         assert unquote(parts.path) in files if parts.path else parts.fragment in parsed.ids
 
 
-def test_the_same_run_gives_the_same_bytes(make_run: Make, with_images: Any, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_bytes(
+    make_run: Make, with_images: Any, tmp_path: Path
+) -> None:
     run = small(make_run, categories=("weave",))
     data = with_images(run)
     first = contents(write_report(run, data=data, out=tmp_path / "a").parent)
@@ -105,7 +138,11 @@ def test_the_same_run_gives_the_same_bytes(make_run: Make, with_images: Any, tmp
 
 def test_names_do_no_harm(make_run: Make, tmp_path: Path) -> None:
     methods = {
-        "patchcore": {"detector": "patchcore", "backbone": "builtin", "title": f"{NASTY} \"q\" 'z' $x_1$ 100 % | Größe"},
+        "patchcore": {
+            "detector": "patchcore",
+            "backbone": "builtin",
+            "title": f"{NASTY} \"q\" 'z' $x_1$ 100 % | Größe",
+        },
         "apc": {"detector": "apc", "backbone": "builtin", "title": "../../APC & co"},
     }
     run = small(make_run, categories=(f"../{NASTY}", "größe mit raum"), methods=methods, seeds=(0,))
@@ -128,14 +165,24 @@ def test_names_do_no_harm(make_run: Make, tmp_path: Path) -> None:
 
 
 def check_latex(folder: Path) -> None:
-    """Every table parses: what is opened is closed, every row has a cell for each column; and where pdflatex is installed, all of them compile."""
+    """Every table parses: what is opened is closed, every row has a cell for each column; and where
+    pdflatex is installed, all of them compile.
+    """
     for path in sorted(folder.glob("*.tex")):
         text = path.read_text()
         plain = re.sub(r"\\\\|\\[{}$&%#_]", lambda found: "\n" if found[0] == "\\\\" else "", text)
         assert plain.count("{") == plain.count("}")
-        assert Counter(re.findall(r"\\begin\{(\w+\*?)\}", text)) == Counter(re.findall(r"\\end\{(\w+\*?)\}", text))
-        for columns, body in re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", plain, re.DOTALL):
-            rows = [line for line in re.sub(r"\\(?:top|mid|bottom)rule", "", body).split("\n\n") if line.strip()]
+        assert Counter(re.findall(r"\\begin\{(\w+\*?)\}", text)) == Counter(
+            re.findall(r"\\end\{(\w+\*?)\}", text)
+        )
+        for columns, body in re.findall(
+            r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", plain, re.DOTALL
+        ):
+            rows = [
+                line
+                for line in re.sub(r"\\(?:top|mid|bottom)rule", "", body).split("\n\n")
+                if line.strip()
+            ]
             assert {row.count("&") for row in rows} == {len(columns) - 1}
     if shutil.which("pdflatex"):
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
@@ -175,7 +222,9 @@ def test_a_place_with_other_things_is_left_alone(make_run: Make, tmp_path: Path,
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_a_failed_report_leaves_the_older_one_as_it_was(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_report_leaves_the_older_one_as_it_was(
+    make_run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = small(make_run)
     before = contents(write_report(run, data=None).parent)
 
@@ -190,7 +239,9 @@ def test_a_failed_report_leaves_the_older_one_as_it_was(make_run: Make, monkeypa
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_the_page_shows_the_exact_command_the_failures_and_where_results_come_from(make_run: Make) -> None:
+def test_the_page_shows_the_exact_command_the_failures_and_where_results_come_from(
+    make_run: Make,
+) -> None:
     run = small(make_run)
     run.drop("apc", "weave", 10, 1, "TrainingError: loss is nan", kind="extractor")
     text = Page(write_report(run, data=None).read_text()).text
@@ -228,7 +279,13 @@ def write_run(fabricated: Any, path: Path) -> Run:
         for seed in (0, 1):
             rows = tuple(
                 Assigned(
-                    Sample(row["image"], row["mask"], row["defect_type"], row["split"] == "train", row["group"]),
+                    Sample(
+                        row["image"],
+                        row["mask"],
+                        row["defect_type"],
+                        row["split"] == "train",
+                        row["group"],
+                    ),
                     "0" * 64,
                     row["split"],
                     None,
@@ -240,13 +297,17 @@ def write_run(fabricated: Any, path: Path) -> Run:
     for key in fabricated.score_rows:
         names, maps = fabricated.anomaly_maps[key]
         rows, columns = maps.shape[1:]
-        flat = pa.FixedSizeListArray.from_arrays(pa.array(maps.astype(np.float16).reshape(-1)), rows * columns)
+        flat = pa.FixedSizeListArray.from_arrays(
+            pa.array(maps.astype(np.float16).reshape(-1)), rows * columns
+        )
         metrics = [row for row in fabricated.metric_rows if row["result_key"] == key]
         run.write_trial(
             steps[key],
             TrialResult(
                 scores=pa.Table.from_pylist(fabricated.score_rows[key], SCORES),
-                maps=pa.Table.from_arrays([pa.array(names), flat], schema=maps_schema((rows, columns))),
+                maps=pa.Table.from_arrays(
+                    [pa.array(names), flat], schema=maps_schema((rows, columns))
+                ),
                 map_marks={"grid": f"{rows}x{columns}", "scale": "1.0"},
                 curves=pa.Table.from_pylist(fabricated.curve_rows[key], CURVES),
                 metrics=pa.Table.from_pylist(metrics, METRICS_TABLE),
@@ -262,27 +323,44 @@ def step_of(row: dict[str, Any]) -> Step:
     return Step(kind=kind, settings=settings, work=1.0, **{name: row[name] for name in names})
 
 
-def test_a_run_folder_on_disk_gives_the_report_of_its_numbers(make_run: Make, with_images: Any, tmp_path: Path) -> None:
+def test_a_run_folder_on_disk_gives_the_report_of_its_numbers(
+    make_run: Make, with_images: Any, tmp_path: Path
+) -> None:
     fabricated = small(make_run)
     run = write_run(fabricated, tmp_path / "stored")
     failed = next(row for row in fabricated.plan_rows if row["result_key"] == "apc-weave-10-1")
-    damaged = run.path / f"metrics/dataset=synthetic/category=weave/method=apc/shots=10/seed=1/{failed['result_key']}.parquet"
+    damaged = (
+        run.path
+        / f"metrics/dataset=synthetic/category=weave/method=apc/shots=10/seed=1/{failed['result_key']}.parquet"
+    )
     damaged.write_bytes(damaged.read_bytes()[:-9])
-    attempts.record(run.attempts_folder, attempts.FAILED, result_key=failed["result_key"], kind="trial", step="x", reason="worker lost")
+    attempts.record(
+        run.attempts_folder,
+        attempts.FAILED,
+        result_key=failed["result_key"],
+        kind="trial",
+        step="x",
+        reason="worker lost",
+    )
     page = write_report(Run.open(run.path), data=with_images(fabricated))
     assert page == tmp_path / "stored" / "report" / "index.html"
     table = pl.read_csv(page.parent / "tables" / "poster.csv")
     assert table.filter(pl.col("test_set") == "common")["shots"].to_list() == [0, 1, 10]
     row = table.filter((pl.col("shots") == 1) & (pl.col("test_set") == "common")).to_dicts()[0]
     values = [fabricated.value("apc", "granite", 1, seed, "image_auroc") for seed in (0, 1)]
-    assert (row["image_auroc_percent"], row["image_auroc_of"]) == (pytest.approx(100 * np.mean(values)), 1)
+    assert (row["image_auroc_percent"], row["image_auroc_of"]) == (
+        pytest.approx(100 * np.mean(values)),
+        1,
+    )
     text = Page(page.read_text()).text
     assert "failed: worker lost" in text
     assert "Damaged files" in text
     assert (page.parent / "gallery" / "weave.png").is_file()
 
 
-def test_damaged_curves_maps_and_scores_leave_the_rest_of_the_report(make_run: Make, tmp_path: Path) -> None:
+def test_damaged_curves_maps_and_scores_leave_the_rest_of_the_report(
+    make_run: Make, tmp_path: Path
+) -> None:
     run = write_run(small(make_run), tmp_path / "stored")
     for kind in ("curves", "maps", "scores"):
         for path in (run.path / kind).rglob("*.parquet"):
@@ -295,8 +373,13 @@ def test_damaged_curves_maps_and_scores_leave_the_rest_of_the_report(make_run: M
 
 
 def test_reporting_loads_neither_torch_nor_ray() -> None:
-    code = "import sys, json, apc_bench.report as r; json.dump(sorted({'torch', 'ray', 'torchvision', 'matplotlib.pyplot'} & set(sys.modules)), sys.stdout)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    code = (
+        "import sys, json, apc_bench.report as r; json.dump(sorted({'torch', 'ray', 'torchvision',"
+        " 'matplotlib.pyplot'} & set(sys.modules)), sys.stdout)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
     assert json.loads(done.stdout) == []
 
 

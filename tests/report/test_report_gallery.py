@@ -10,21 +10,36 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from apc_bench.datasets.images import Geometry
-from apc_bench.report.aggregate import read_results
 from apc_bench.report.gallery import gallery_figure, gallery_systems
 from apc_bench.report.selection import TYPES_MAX, pick
+from apc_bench.results.aggregate import read_results
 
 Make = Callable[..., Any]
 
 
 def scores(rows: list[tuple[str, str, float]]) -> pl.DataFrame:
     return pl.DataFrame(
-        [{"image": image, "defect_type": kind, "label": kind != "good", "score": score, "split": "test"} for image, kind, score in rows]
+        [
+            {
+                "image": image,
+                "defect_type": kind,
+                "label": kind != "good",
+                "score": score,
+                "split": "test",
+            }
+            for image, kind, score in rows
+        ]
     )
 
 
 def test_the_rows_are_the_extremes_and_the_medians() -> None:
-    anomalous = [("a", "crack", 3.0), ("b", "crack", 1.0), ("c", "crack", 2.0), ("d", "hole", 0.5), ("e", "hole", 9.0)]
+    anomalous = [
+        ("a", "crack", 3.0),
+        ("b", "crack", 1.0),
+        ("c", "crack", 2.0),
+        ("d", "hole", 0.5),
+        ("e", "hole", 9.0),
+    ]
     table = scores([*anomalous, ("f", "good", 0.1), ("g", "good", 0.2), ("h", "good", 2.5)])
     assert [(choice.why, choice.image) for choice in pick(table, threshold=2.2)] == [
         ("hardest missed", "d"),
@@ -32,20 +47,34 @@ def test_the_rows_are_the_extremes_and_the_medians() -> None:
         ("typical of its type", "c"),
         ("typical normal", "g"),
     ]
-    assert [choice.why for choice in pick(table, threshold=None)][:2] == ["lowest anomalous score", "highest normal score"]
-    assert [choice.why for choice in pick(table, threshold=0.3)][:2] == ["lowest anomalous score", "worst false alarm"]
+    assert [choice.why for choice in pick(table, threshold=None)][:2] == [
+        "lowest anomalous score",
+        "highest normal score",
+    ]
+    assert [choice.why for choice in pick(table, threshold=0.3)][:2] == [
+        "lowest anomalous score",
+        "worst false alarm",
+    ]
 
 
 def test_only_test_images_are_shown() -> None:
-    table = scores([("a", "crack", 1.0), ("b", "good", 0.0), ("c", "crack", 0.0)]).with_columns(split=pl.Series(["test", "test", "drawn"]))
+    table = scores([("a", "crack", 1.0), ("b", "good", 0.0), ("c", "crack", 0.0)]).with_columns(
+        split=pl.Series(["test", "test", "drawn"])
+    )
     assert {choice.image for choice in pick(table, threshold=None)} == {"a", "b"}
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["good", "a", "b", "c", "d", "e", "f"]), st.integers(0, 3)), min_size=1, max_size=30),
+    st.lists(
+        st.tuples(st.sampled_from(["good", "a", "b", "c", "d", "e", "f"]), st.integers(0, 3)),
+        min_size=1,
+        max_size=30,
+    ),
     st.randoms(),
 )
-def test_the_choice_depends_on_nothing_but_scores_and_names(kinds: list[tuple[str, int]], random: Any) -> None:
+def test_the_choice_depends_on_nothing_but_scores_and_names(
+    kinds: list[tuple[str, int]], random: Any
+) -> None:
     rows = [(f"{index:02d}", kind, float(score)) for index, (kind, score) in enumerate(kinds)]
     chosen = pick(scores(rows), threshold=1.0)
     random.shuffle(rows)
@@ -60,7 +89,9 @@ def drawn(figure: Figure) -> list[list[Any]]:
     return [axes[start : start + columns] for start in range(0, len(axes), columns)]
 
 
-def test_maps_are_scaled_by_their_own_calibration_and_share_one_colour_scale(make_run: Make, with_images: Any) -> None:
+def test_maps_are_scaled_by_their_own_calibration_and_share_one_colour_scale(
+    make_run: Make, with_images: Any
+) -> None:
     run = make_run(categories=("weave",), shots=(10,), tests=6)
     figure = gallery_figure(read_results(run), run, "weave", data=with_images(run))
     assert figure is not None
@@ -70,15 +101,22 @@ def test_maps_are_scaled_by_their_own_calibration_and_share_one_colour_scale(mak
     for row, choice in zip(rows, chosen, strict=True):
         for axis, key in zip(row[3:], ("patchcore-weave-0-0", "apc-weave-10-0"), strict=True):
             names, maps = run.maps(key)
-            calibration = [score["score"] for score in run.score_rows[key] if score["split"] == "calibration"]
+            calibration = [
+                score["score"] for score in run.score_rows[key] if score["split"] == "calibration"
+            ]
             zero = float(np.median(np.array(calibration, np.float32)))
             expected = (maps[names.index(choice.image)] - zero) / (2.0 - zero)
             assert np.asarray(axis.images[0].get_array()) == pytest.approx(expected, rel=1e-5)
             assert axis.images[0].get_clim() == (-2, 4)
 
 
-@pytest.mark.parametrize(("threshold", "words"), [(2.0, "the calibrated threshold"), (None, "the largest calibration score")])
-def test_the_caption_says_what_the_colours_and_the_rows_are(make_run: Make, threshold: float | None, words: str) -> None:
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [(2.0, "the calibrated threshold"), (None, "the largest calibration score")],
+)
+def test_the_caption_says_what_the_colours_and_the_rows_are(
+    make_run: Make, threshold: float | None, words: str
+) -> None:
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
     for row in run.metric_rows:
         row["threshold"] = threshold
@@ -90,7 +128,9 @@ def test_the_caption_says_what_the_colours_and_the_rows_are(make_run: Make, thre
     assert "one scale" in caption
 
 
-def test_images_and_masks_are_shown_as_the_detector_saw_them(make_run: Make, with_images: Any) -> None:
+def test_images_and_masks_are_shown_as_the_detector_saw_them(
+    make_run: Make, with_images: Any
+) -> None:
     from apc_bench.datasets.images import read_image, read_mask
 
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
@@ -104,7 +144,11 @@ def test_images_and_masks_are_shown_as_the_detector_saw_them(make_run: Make, wit
     path = folder / "weave" / chosen.image
     assert np.array_equal(np.asarray(image.images[0].get_array()), geometry.apply(read_image(path)))
     expected = geometry.apply_mask(
-        read_mask(folder / "weave" / chosen.image.replace("test/", "ground_truth/").replace(".png", "_mask.png"))
+        read_mask(
+            folder
+            / "weave"
+            / chosen.image.replace("test/", "ground_truth/").replace(".png", "_mask.png")
+        )
     )
     assert np.array_equal(np.asarray(mask.images[0].get_array()), expected)
 
@@ -114,8 +158,15 @@ def test_without_images_there_are_named_placeholders(make_run: Make, with_images
     folder = with_images(run)
     first = pick(run.scores("apc-weave-10-0"), threshold=2.0)[0]
     (folder / "weave" / first.image).unlink()
-    (folder / "weave" / first.image.replace("test/", "ground_truth/").replace(".png", "_mask.png")).write_bytes(b"no image")
-    for data, words in ((None, ["image\nnot at hand", "mask\nnot at hand"]), (folder, ["image\ncannot be read", "mask\ncannot be read"])):
+    (
+        folder
+        / "weave"
+        / first.image.replace("test/", "ground_truth/").replace(".png", "_mask.png")
+    ).write_bytes(b"no image")
+    for data, words in (
+        (None, ["image\nnot at hand", "mask\nnot at hand"]),
+        (folder, ["image\ncannot be read", "mask\ncannot be read"]),
+    ):
         figure = gallery_figure(read_results(run), run, "weave", data=data)
         assert figure is not None
         label, image, mask, *_ = drawn(figure)[0]
@@ -123,7 +174,9 @@ def test_without_images_there_are_named_placeholders(make_run: Make, with_images
         assert [image.texts[0].get_text(), mask.texts[0].get_text()] == words
 
 
-def test_an_anomalous_image_without_a_mask_is_not_shown_as_normal(make_run: Make, with_images: Any) -> None:
+def test_an_anomalous_image_without_a_mask_is_not_shown_as_normal(
+    make_run: Make, with_images: Any
+) -> None:
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
     for row in run.split_rows["weave"]:
         row["mask"] = None
@@ -132,13 +185,24 @@ def test_an_anomalous_image_without_a_mask_is_not_shown_as_normal(make_run: Make
     assert drawn(figure)[0][2].texts[0].get_text() == "no\nmask"
 
 
-def test_the_gallery_shows_the_baseline_and_fine_tuned_methods_at_their_largest_shots(make_run: Make) -> None:
-    methods = {name: {"detector": name[:-1], "backbone": "builtin"} for name in ("patchcore1", "patchcore2", "apc1", "apc2")}
+def test_the_gallery_shows_the_baseline_and_fine_tuned_methods_at_their_largest_shots(
+    make_run: Make,
+) -> None:
+    methods = {
+        name: {"detector": name[:-1], "backbone": "builtin"}
+        for name in ("patchcore1", "patchcore2", "apc1", "apc2")
+    }
     shown = gallery_systems(read_results(make_run(methods=methods, shots=(1, 5), detail=False)))
-    assert [(system.method, system.shots) for system in shown] == [("patchcore1", 0), ("apc1", 5), ("apc2", 5)]
+    assert [(system.method, system.shots) for system in shown] == [
+        ("patchcore1", 0),
+        ("apc1", 5),
+        ("apc2", 5),
+    ]
 
 
-def test_a_trial_that_is_missing_or_damaged_leaves_the_others_in_the_gallery(make_run: Make) -> None:
+def test_a_trial_that_is_missing_or_damaged_leaves_the_others_in_the_gallery(
+    make_run: Make,
+) -> None:
     from apc_bench.errors import DamagedFile
 
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
@@ -168,7 +232,11 @@ def test_maps_without_a_spread_of_calibration_scores_are_still_finite(make_run: 
         row["threshold"] = 1.0
     figure = gallery_figure(read_results(run), run, "weave", data=None)
     assert figure is not None
-    assert all(np.isfinite(np.asarray(axis.images[0].get_array())).all() for row in drawn(figure) for axis in row[3:])
+    assert all(
+        np.isfinite(np.asarray(axis.images[0].get_array())).all()
+        for row in drawn(figure)
+        for axis in row[3:]
+    )
 
 
 def test_a_data_folder_that_is_gone_gives_placeholders(make_run: Make, tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from apc_bench.report import read_results, terminal_table
-from apc_bench.report.latex import ROWS_OF_A_PAGE, document, escape, table_environment
-from apc_bench.report.render import comma_separated, markdown
-from apc_bench.report.table import Cell, Column, Note, Row, Table
+from apc_bench.tables.latex import ROWS_OF_A_PAGE, document, escape, table_environment
+from apc_bench.tables.render import comma_separated, markdown
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
-NASTY = "<script>alert(1)</script> | *a* _b_ `c` [d](e) 50 % & #1 $x_1$ {y} ~^\\ \"q\" 'z' Größe 中文"
+NASTY = (
+    "<script>alert(1)</script> | *a* _b_ `c` [d](e) 50 % & #1 $x_1$ {y} ~^\\ \"q\" 'z' Größe 中文"
+)
 line = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=30)
 
 
@@ -60,7 +62,11 @@ def test_csv_leaves_missing_values_empty() -> None:
 @given(line)
 def test_no_text_reaches_latex_as_a_command(text: str) -> None:
     escaped = escape(text)
-    plain = re.sub(r"\\(?:text[a-z]+|ldots)\{\}|\\[{}$&%#_]|\$\\?[a-z^2-3-]+\$|\$-\$|\{[\[*]\}|[-,]\{\}", "", escaped)
+    plain = re.sub(
+        r"\\(?:text[a-z]+|ldots)\{\}|\\[{}$&%#_]|\$\\?[a-z^2-3-]+\$|\$-\$|\{[\[*]\}|[-,]\{\}",
+        "",
+        escaped,
+    )
     assert not set(plain) & set('\\{}$&%#_~^"`')
 
 
@@ -83,20 +89,34 @@ def test_a_table_too_long_for_a_page_is_parted_at_its_blocks() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_the_latex_document_compiles_with_every_letter_and_sign(tmp_path: Path) -> None:
     every = "".join(map(chr, range(32, 0x180))) + "–—…±×−≤≥→·ασμ"
-    rows = tuple(Row((Cell(text, (None,)), Cell("1", (1, None)))) for text in (NASTY, every, "[x", "*", "--- ,, ?` '' <<>>", "日本"))
+    rows = tuple(
+        Row((Cell(text, (None,)), Cell("1", (1, None))))
+        for text in (NASTY, every, "[x", "*", "--- ,, ?` '' <<>>", "日本")
+    )
     columns = small("").columns
-    (tmp_path / "a_b.tex").write_text(table_environment(Table("a_b", NASTY, columns, rows, (Note(NASTY, every),))), encoding="utf-8")
-    (tmp_path / "c.tex").write_text(table_environment(small("c", blocks=4, rows=20)), encoding="utf-8")
+    (tmp_path / "a_b.tex").write_text(
+        table_environment(Table("a_b", NASTY, columns, rows, (Note(NASTY, every),))),
+        encoding="utf-8",
+    )
+    (tmp_path / "c.tex").write_text(
+        table_environment(small("c", blocks=4, rows=20)), encoding="utf-8"
+    )
     (tmp_path / "all.tex").write_text(document(["a_b", "c"]), encoding="utf-8")
     done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"], cwd=tmp_path, capture_output=True, check=False, timeout=120
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
     assert b"Missing character" not in (tmp_path / "all.log").read_bytes()
     assert b"too large" not in (tmp_path / "all.log").read_bytes()
 
 
-def test_the_terminals_table_fits_80_characters_and_takes_no_markup_from_names(make_run: Callable[..., Any]) -> None:
+def test_the_terminals_table_fits_80_characters_and_takes_no_markup_from_names(
+    make_run: Callable[..., Any],
+) -> None:
     methods = {
         "patchcore": {"detector": "patchcore", "backbone": "builtin", "title": "[b]PC[/b]"},
         "apc": {"detector": "apc", "backbone": "builtin", "title": "APC"},

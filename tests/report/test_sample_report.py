@@ -1,4 +1,6 @@
-"""The sample report in the repository: that of README's table, and without a picture that is not ours to publish."""
+"""The sample report in the repository: that of README's table, and without a picture that is not
+ours to publish.
+"""
 
 import json
 import re
@@ -20,7 +22,9 @@ def test_the_readmes_table_is_the_samples() -> None:
         assert (system, shots) == (row["system"], str(row["shots"] or "–"))
         shown = figures.replace("*", "").split(" | ")
         names = ("image_auroc", "image_f1_max", "pixel_auroc", "pixel_f1_max")
-        assert shown == [f"{row[f'{name}_percent']:.2f} ± {row[f'{name}_sd']:.2f}" for name in names]
+        assert shown == [
+            f"{row[f'{name}_percent']:.2f} ± {row[f'{name}_sd']:.2f}" for name in names
+        ]
 
 
 def test_the_sample_shows_no_image_of_the_dataset() -> None:

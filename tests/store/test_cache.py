@@ -45,7 +45,17 @@ def test_a_builder_that_is_killed_leaves_nothing_complete_and_the_next_cleans_up
     assert [path.name for path in (tmp_path / "kind").iterdir() if path.is_dir()] == ["key"]
 
 
-@pytest.mark.parametrize("spoil", ["delete all", "delete a file", "cut a file", "garble the list", "empty the list", "delete the list"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "delete all",
+        "delete a file",
+        "cut a file",
+        "garble the list",
+        "empty the list",
+        "delete the list",
+    ],
+)
 def test_a_spoilt_or_deleted_entry_is_built_again(tmp_path, spoil):
     log: list[str] = []
     entry = Cache(tmp_path).entry("kind", "key", builder(log=log))
@@ -66,7 +76,11 @@ def test_a_spoilt_or_deleted_entry_is_built_again(tmp_path, spoil):
 
 def test_bytes_are_on_the_disk_before_the_entry_has_its_name(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(module, "sync", lambda path: synced.append((path.name, (tmp_path / "kind" / "key").exists())))
+    monkeypatch.setattr(
+        module,
+        "sync",
+        lambda path: synced.append((path.name, (tmp_path / "kind" / "key").exists())),
+    )
     Cache(tmp_path).entry("kind", "key", builder())
     assert {name for name, _ in synced} >= {"data", "done.json"}
     assert not any(there for _, there in synced)
@@ -76,7 +90,9 @@ def test_a_disk_that_refuses_is_one_line_that_names_the_flag(tmp_path):
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StorageError, match="No space left on device; --cache DIR names another place"):
+    with pytest.raises(
+        StorageError, match="No space left on device; --cache DIR names another place"
+    ):
         Cache(tmp_path / "a").entry("kind", "key", full)
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write the cache"):

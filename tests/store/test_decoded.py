@@ -33,12 +33,20 @@ def cache(tmp_path) -> Cache:
 def test_a_category_is_decoded_once_per_content_and_geometry(cache, category, monkeypatch):
     calls = []
     original = module.decode_into
-    monkeypatch.setattr(module, "decode_into", lambda *given, **options: (calls.append(given[1]), original(*given, **options))[1])
+    monkeypatch.setattr(
+        module,
+        "decode_into",
+        lambda *given, **options: (calls.append(given[1]), original(*given, **options))[1],
+    )
     first = decoded(cache, category, "f", SQUARE)
     again = decoded(cache, category, "f", SQUARE)
     assert calls == [SQUARE]
     assert np.array_equal(first.images, again.images)
-    for fingerprint, geometry in (("g", SQUARE), ("f", Geometry(16, "square")), ("f", Geometry(24, "crop"))):
+    for fingerprint, geometry in (
+        ("g", SQUARE),
+        ("f", Geometry(16, "square")),
+        ("f", Geometry(24, "crop")),
+    ):
         decoded(cache, category, fingerprint, geometry)
     assert len(calls) == 4
     shutil.rmtree(cache.folder)
@@ -54,7 +62,10 @@ def test_rows_are_in_the_order_of_the_samples_and_are_mapped_not_loaded(cache, c
     assert found.images.shape == (len(category.samples), 3, 24, 24)
     assert found.placement.shape == (len(category.samples), 6)
     for row, sample in enumerate(category.samples):
-        assert np.array_equal(found.images[row].transpose(1, 2, 0), SQUARE.apply(read_image(category.folder / sample.image)))
+        assert np.array_equal(
+            found.images[row].transpose(1, 2, 0),
+            SQUARE.apply(read_image(category.folder / sample.image)),
+        )
         assert found.mask_state[row] == ("present" if sample.anomalous else "normal")
         assert found.masks[row].any() == sample.anomalous
 
@@ -137,11 +148,16 @@ def test_a_cache_that_cannot_be_made_is_one_line(tmp_path):
 
 
 def test_the_tiles_at_any_size_keep_their_masks(cache, magnetic_tiles):
-    """A square resize may empty a thin crack; a crop cuts defects at the border off. Both are counted, never lost."""
+    """A square resize may empty a thin crack; a crop cuts defects at the border off. Both are
+    counted, never lost.
+    """
     (category,) = read_dataset(magnetic_tiles).categories
     few = [sample for sample in category.samples if sample.anomalous][::8]
     part = Category(category.name, category.folder, tuple(few))
-    square, crop = (decoded(cache, part, "f", Geometry(64, resize)).mask_state.tolist() for resize in ("square", "crop"))
+    square, crop = (
+        decoded(cache, part, "f", Geometry(64, resize)).mask_state.tolist()
+        for resize in ("square", "crop")
+    )
     assert set(square) | set(crop) <= {"present", "emptied"}
     assert square.count("emptied") < crop.count("emptied") < len(few)
 
@@ -149,10 +165,14 @@ def test_the_tiles_at_any_size_keep_their_masks(cache, magnetic_tiles):
 def resident() -> int:
     """Bytes of this process's memory that are pages of files."""
     status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssFile"))
+    return next(
+        int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssFile")
+    )
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what is resident")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="only Linux tells what is resident"
+)
 def test_what_is_read_from_the_disk_is_let_go_and_stays_what_it_was(tmp_path):
     np.save(tmp_path / "large.npy", np.arange(12_000_000, dtype=np.float32))
     array = np.load(tmp_path / "large.npy", mmap_mode="r")

@@ -1,4 +1,6 @@
-"""Single files: where they cannot be written or belong to others, the error says so and nothing is left behind."""
+"""Single files: where they cannot be written or belong to others, the error says so and nothing is
+left behind.
+"""
 
 import errno
 import signal
@@ -12,7 +14,16 @@ import pytest
 
 from apc_bench.errors import DamagedFile, StorageError
 from apc_bench.store import files
-from apc_bench.store.files import TEMPORARY, count_rows, file_sha256, read_json, read_table, write_atomically, write_json, write_table
+from apc_bench.store.files import (
+    TEMPORARY,
+    count_rows,
+    file_sha256,
+    read_json,
+    read_table,
+    write_atomically,
+    write_json,
+    write_table,
+)
 from apc_bench.store.schemas import SCHEMA_VERSION
 
 TABLE = pa.table({"value": [1.0, 2.0, 3.0]})
@@ -21,7 +32,9 @@ TABLE = pa.table({"value": [1.0, 2.0, 3.0]})
 @pytest.mark.parametrize("deep", ["file/t.json", "file/deeper/t.json"])
 def test_a_file_in_the_place_of_a_folder_is_a_storage_error_and_no_bug(tmp_path, deep):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot write .*t\.json: (Not a directory|File exists)"):
+    with pytest.raises(
+        StorageError, match=r"cannot write .*t\.json: (Not a directory|File exists)"
+    ):
         write_json(tmp_path / deep, {})
 
 
@@ -51,14 +64,28 @@ def test_what_write_raises_passes_through_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bytes_are_on_the_disk_before_their_name_and_the_name_before_it_counts(tmp_path, monkeypatch):
+def test_bytes_are_on_the_disk_before_their_name_and_the_name_before_it_counts(
+    tmp_path, monkeypatch
+):
     """What a loss of power leaves can only be promised by the order of the calls."""
     order = []
     sync, replace = files.sync, Path.replace
-    monkeypatch.setattr(files, "sync", lambda path: (order.append(("sync", path.name.startswith(TEMPORARY), path)), sync(path)))
-    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append(("rename", True, self)), replace(self, target))[1])
+    monkeypatch.setattr(
+        files,
+        "sync",
+        lambda path: (order.append(("sync", path.name.startswith(TEMPORARY), path)), sync(path)),
+    )
+    monkeypatch.setattr(
+        Path,
+        "replace",
+        lambda self, target: (order.append(("rename", True, self)), replace(self, target))[1],
+    )
     write_json(tmp_path / "t.json", {"a": 1})
-    assert [(what, temporary) for what, temporary, _ in order] == [("sync", True), ("rename", True), ("sync", False)]
+    assert [(what, temporary) for what, temporary, _ in order] == [
+        ("sync", True),
+        ("rename", True),
+        ("sync", False),
+    ]
     assert order[-1][2] == tmp_path
 
 
@@ -78,11 +105,15 @@ write_atomically(Path(sys.argv[1]), slow)
 def test_kill_9_in_the_middle_leaves_the_old_file_as_it_was(tmp_path):
     path = tmp_path / "t.json"
     write_json(path, {"old": True})
-    with subprocess.Popen([sys.executable, "-c", SLOW, str(path)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(path)], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline() == b"written\n"
         process.send_signal(signal.SIGKILL)
     assert read_json(path) == {"old": True}
-    assert [entry.name.startswith(TEMPORARY) for entry in tmp_path.iterdir() if entry != path] == [True]
+    assert [entry.name.startswith(TEMPORARY) for entry in tmp_path.iterdir() if entry != path] == [
+        True
+    ]
 
 
 FULL = """
@@ -109,7 +140,13 @@ for write in (
 
 
 def test_a_full_disk_is_one_line_with_the_place_and_leaves_no_half_file(tmp_path):
-    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     lines = done.stdout.splitlines()
     assert len(lines) == 3
     assert all(line.startswith(f"cannot write {tmp_path}/") for line in lines)
@@ -130,8 +167,12 @@ def test_a_disk_that_becomes_full_is_told_and_what_was_stored_stays(small_disk):
     with pytest.raises(StorageError, match="No space left on device; 0 MiB free"):
         fill()
     assert stored
-    assert {path.name for path in small_disk.iterdir()} == {f"{number}.parquet" for number in stored}
-    assert all(read_table(small_disk / f"{number}.parquet")[1]["kind"] == str(number) for number in stored)
+    assert {path.name for path in small_disk.iterdir()} == {
+        f"{number}.parquet" for number in stored
+    }
+    assert all(
+        read_table(small_disk / f"{number}.parquet")[1]["kind"] == str(number) for number in stored
+    )
 
 
 def test_a_parquet_file_of_another_program_is_not_taken_for_ours(tmp_path):
@@ -160,16 +201,25 @@ def test_marks_that_were_changed_by_hand_are_refused(tmp_path, change):
 
 
 def test_one_table_gives_one_sequence_of_bytes(tmp_path):
-    assert write_table(tmp_path / "a", TABLE, {"k": "v"}) == write_table(tmp_path / "b", TABLE, {"k": "v"}) == file_sha256(tmp_path / "a")
+    assert (
+        write_table(tmp_path / "a", TABLE, {"k": "v"})
+        == write_table(tmp_path / "b", TABLE, {"k": "v"})
+        == file_sha256(tmp_path / "a")
+    )
 
 
 @pytest.mark.parametrize("rows", [0, 1, 63, 64, 1000])
 def test_the_footer_counts_the_rows_that_are_read_and_is_verified_as_they_are(tmp_path, rows):
-    path, table = tmp_path / "t", pa.table({"value": [float(row) for row in range(rows)], "name": ["a"] * rows})
+    path, table = (
+        tmp_path / "t",
+        pa.table({"value": [float(row) for row in range(rows)], "name": ["a"] * rows}),
+    )
     write_table(path, table, {"k": "v"})
     assert read_table(path) == (table, {"k": "v", "schema": str(SCHEMA_VERSION)})
     assert count_rows(path) == (rows, {"k": "v", "schema": str(SCHEMA_VERSION)})
-    pq.write_table(pq.read_table(path).slice(1).append_column("more", pa.array(range(max(rows - 1, 0)))), path)
+    pq.write_table(
+        pq.read_table(path).slice(1).append_column("more", pa.array(range(max(rows - 1, 0)))), path
+    )
     with pytest.raises(DamagedFile, match="seal"):
         count_rows(path)
 

@@ -10,7 +10,12 @@ import pytest
 
 from apc_bench import RESULT_VERSION
 from apc_bench.store import provenance
-from apc_bench.store.provenance import computing_environment, device_class, gpu_names, recorded_environment
+from apc_bench.store.provenance import (
+    computing_environment,
+    device_class,
+    gpu_names,
+    recorded_environment,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,16 +27,34 @@ def _asked_anew() -> Iterator[None]:
 
 def answer(monkeypatch: pytest.MonkeyPatch, names: str) -> None:
     monkeypatch.setattr(provenance.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(provenance.subprocess, "run", lambda *given, **options: subprocess.CompletedProcess(given, 0, stdout=names))
+    monkeypatch.setattr(
+        provenance.subprocess,
+        "run",
+        lambda *given, **options: subprocess.CompletedProcess(given, 0, stdout=names),
+    )
 
 
 def test_what_decides_bits_is_named_and_holds_nothing_of_the_machine_s_name(monkeypatch):
     monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
     environment = computing_environment(device="cpu", threads=2, precision="float32")
-    assert set(environment) == {"result_version", "device", "threads", "precision", "torch", "torchvision", "numpy", "scipy", "pillow"}
+    assert set(environment) == {
+        "result_version",
+        "device",
+        "threads",
+        "precision",
+        "torch",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "pillow",
+    }
     assert environment["result_version"] == str(RESULT_VERSION)
     assert "absent" not in environment.values()
-    assert not [value for value in environment.values() if socket.gethostname() in value or getpass.getuser() in value]
+    assert not [
+        value
+        for value in environment.values()
+        if socket.gethostname() in value or getpass.getuser() in value
+    ]
 
 
 def test_limits_on_the_instructions_of_a_processor_make_another_class(monkeypatch):

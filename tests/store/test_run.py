@@ -1,4 +1,6 @@
-"""A run folder: what is done is whole, what is damaged is named and costs one step, and anyone can read it."""
+"""A run folder: what is done is whole, what is damaged is named and costs one step, and anyone can
+read it.
+"""
 
 import json
 import multiprocessing
@@ -17,17 +19,55 @@ from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import ApcError, DamagedFile, RunError, TakenOver
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
-from apc_bench.settings import Method
+from apc_bench.settings.sweep import Method
 from apc_bench.store import attempts
 from apc_bench.store.run import Run, TrialResult
-from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLAN, SCHEMA_VERSION, SCORES, TRAINING, features_schema, maps_schema
+from apc_bench.store.schemas import (
+    CURVES,
+    METRICS_TABLE,
+    PLAN,
+    SCHEMA_VERSION,
+    SCORES,
+    TRAINING,
+    features_schema,
+    maps_schema,
+)
 
 ROWS, COLUMNS = 3, 5
-TUNING = Step(EXTRACTOR, "t0", "e0", "d", "01", "apc", 5, 0, None, Method(detector="apc", backbone="builtin"), 1.0)
+TUNING = Step(
+    EXTRACTOR,
+    "t0",
+    "e0",
+    "d",
+    "01",
+    "apc",
+    5,
+    0,
+    None,
+    Method(detector="apc", backbone="builtin"),
+    1.0,
+)
 TRIALS = tuple(
-    Step(TRIAL, f"t{number}", f"k{number}", "d", category, method, shots, seed, needs, Method(detector=method, backbone="builtin"), 1.0)
+    Step(
+        TRIAL,
+        f"t{number}",
+        f"k{number}",
+        "d",
+        category,
+        method,
+        shots,
+        seed,
+        needs,
+        Method(detector=method, backbone="builtin"),
+        1.0,
+    )
     for number, (category, method, shots, seed, needs) in enumerate(
-        [("01", "apc", 5, 0, "e0"), ("01", "patchcore", 0, 0, None), ("02", "patchcore", 0, 0, None), ("02", "patchcore", 0, 1, None)],
+        [
+            ("01", "apc", 5, 0, "e0"),
+            ("01", "patchcore", 0, 0, None),
+            ("02", "patchcore", 0, 0, None),
+            ("02", "patchcore", 0, 1, None),
+        ],
         start=1,
     )
 )
@@ -40,15 +80,36 @@ def result_of(step: Step) -> TrialResult:
     maps = (np.arange(4 * ROWS * COLUMNS).reshape(4, ROWS, COLUMNS) + number).astype(np.float16)
     flat = pa.FixedSizeListArray.from_arrays(pa.array(maps.reshape(-1)), ROWS * COLUMNS)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(6, dtype=np.float32)), 3)
-    places = [pa.array(["a", "b"]), pa.array([0, 1], pa.int16()), pa.array([0, 1], pa.int16()), pa.array(["train", "train"])]
-    identity = {name: getattr(step, name) for name in ("result_key", "trial_id", "dataset", "category", "method", "shots", "seed")}
+    places = [
+        pa.array(["a", "b"]),
+        pa.array([0, 1], pa.int16()),
+        pa.array([0, 1], pa.int16()),
+        pa.array(["train", "train"]),
+    ]
+    identity = {
+        name: getattr(step, name)
+        for name in ("result_key", "trial_id", "dataset", "category", "method", "shots", "seed")
+    }
     return TrialResult(
-        scores=pa.Table.from_pylist([{"image": image, "score": number + index / 7} for index, image in enumerate(images)], SCORES),
+        scores=pa.Table.from_pylist(
+            [{"image": image, "score": number + index / 7} for index, image in enumerate(images)],
+            SCORES,
+        ),
         maps=pa.Table.from_arrays([pa.array(images), flat], schema=maps_schema((ROWS, COLUMNS))),
         map_marks={"grid": f"{ROWS}x{COLUMNS}", "scale": "2.0", "unit": "distance"},
-        curves=pa.Table.from_pylist([{"curve": "roc", "level": "image", "x": 0.0, "y": 0.5, "threshold": 1.0}], CURVES),
+        curves=pa.Table.from_pylist(
+            [{"curve": "roc", "level": "image", "x": 0.0, "y": 0.5, "threshold": 1.0}], CURVES
+        ),
         metrics=pa.Table.from_pylist(
-            [{**identity, "subset": "test", "image_auroc": number / 10, "undefined": [("au_pro", "no masks")]}], METRICS_TABLE
+            [
+                {
+                    **identity,
+                    "subset": "test",
+                    "image_auroc": number / 10,
+                    "undefined": [("au_pro", "no masks")],
+                }
+            ],
+            METRICS_TABLE,
         ),
         features=pa.Table.from_arrays([*places, vectors], schema=features_schema(3)),
     )
@@ -79,7 +140,9 @@ def files_of(run: Run, step: Step) -> list[Path]:
 def alter(path: Path) -> None:
     data = path.read_bytes()
     third = len(data) // 3
-    path.write_bytes(data[:third] + bytes(value ^ 255 for value in data[third : 2 * third]) + data[2 * third :])
+    path.write_bytes(
+        data[:third] + bytes(value ^ 255 for value in data[third : 2 * third]) + data[2 * third :]
+    )
 
 
 def test_what_was_written_is_done_and_is_read_back(run):
@@ -93,7 +156,9 @@ def test_what_was_written_is_done_and_is_read_back(run):
         stored = np.stack(result.maps["map"].to_pylist()).reshape(-1, ROWS, COLUMNS)
         assert images == result.maps["image"].to_pylist()
         assert np.array_equal(maps, stored.astype(np.float32) / 2)
-    assert run.metrics().equals(pl.from_arrow(pa.concat_tables([result_of(step).metrics for step in TRIALS])))
+    assert run.metrics().equals(
+        pl.from_arrow(pa.concat_tables([result_of(step).metrics for step in TRIALS]))
+    )
     weights, marks, curves = run.extractor("e0")
     assert weights.read_bytes() == b"weights"
     assert marks["seconds"] == "1.5"
@@ -146,7 +211,10 @@ def test_an_extractor_is_not_done_when_weights_or_curves_are_spoilt(run, ending,
 
 def test_a_result_under_another_name_is_not_that_result(run):
     for kind in ("scores", "maps", "curves", "features", "metrics"):
-        (here,), (there,) = (run.path / kind).rglob("k3.parquet"), (run.path / kind).rglob("k4.parquet")
+        (here,), (there,) = (
+            (run.path / kind).rglob("k3.parquet"),
+            (run.path / kind).rglob("k4.parquet"),
+        )
         shutil.copy(here, there)
     assert not run.is_done(TRIALS[3])
     assert "holds the result k3" in run.damaged[0]
@@ -155,12 +223,17 @@ def test_a_result_under_another_name_is_not_that_result(run):
             read("k4")
     assert run.metrics()["result_key"].to_list() == ["k1", "k2", "k3"]
     for ending in ("parquet", "safetensors"):
-        shutil.copy(run.path / "extractors" / f"e0.{ending}", run.path / "extractors" / f"e1.{ending}")
+        shutil.copy(
+            run.path / "extractors" / f"e0.{ending}", run.path / "extractors" / f"e1.{ending}"
+        )
     assert not run.has_extractor("e1")
 
 
 def test_files_of_one_trial_are_not_taken_for_each_other(run):
-    (scores,), (maps,) = (run.path / "scores").rglob("k1.parquet"), (run.path / "maps").rglob("k1.parquet")
+    (scores,), (maps,) = (
+        (run.path / "scores").rglob("k1.parquet"),
+        (run.path / "maps").rglob("k1.parquet"),
+    )
     shutil.copy(scores, maps)
     with pytest.raises(DamagedFile, match="other columns"):
         run.maps("k1")
@@ -199,7 +272,11 @@ def test_several_damaged_metrics_are_named_in_the_order_of_the_plan(run):
     for victim in victims:
         alter(victim)
     assert run.metrics()["result_key"].to_list() == ["k2"]
-    assert [line.split(":")[0] for line in run.damaged] == [str(victims[1]), str(victims[2]), str(victims[0])]
+    assert [line.split(":")[0] for line in run.damaged] == [
+        str(victims[1]),
+        str(victims[2]),
+        str(victims[0]),
+    ]
 
 
 def test_images_are_counted_without_those_of_damaged_scores(run):
@@ -207,7 +284,10 @@ def test_images_are_counted_without_those_of_damaged_scores(run):
     assert run.image_counts(keys) == dict.fromkeys(keys, 4)
     next((run.path / "scores").rglob("k1.parquet")).write_bytes(b"")
     next((run.path / "scores").rglob("k2.parquet")).unlink()
-    shutil.copy(next((run.path / "scores").rglob("k3.parquet")), next((run.path / "scores").rglob("k4.parquet")))
+    shutil.copy(
+        next((run.path / "scores").rglob("k3.parquet")),
+        next((run.path / "scores").rglob("k4.parquet")),
+    )
     assert run.image_counts(keys) == {"k3": 4}
 
 
@@ -231,10 +311,29 @@ def test_a_damaged_plan_is_named_and_written_anew_instead_of_ending_every_sweep(
 
 
 def test_the_split_is_stored_with_hashes_groups_and_the_draw(run):
-    samples = [Sample("train/good/0.png", None, "good", True, "t"), Sample("test/good/0.png", None, "good", False, "g")]
-    samples += [Sample(f"test/crack/{i}.png", f"ground_truth/crack/{i}_mask.png", "crack", False, f"c{i // 2}", "dev") for i in range(4)]
+    samples = [
+        Sample("train/good/0.png", None, "good", True, "t"),
+        Sample("test/good/0.png", None, "good", False, "g"),
+    ]
+    samples += [
+        Sample(
+            f"test/crack/{i}.png",
+            f"ground_truth/crack/{i}_mask.png",
+            "crack",
+            False,
+            f"c{i // 2}",
+            "dev",
+        )
+        for i in range(4)
+    ]
     category = Category("01", Path("01"), tuple(sorted(samples, key=lambda sample: sample.image)))
-    split = make_split(category, {sample.image: sample.image[::-1] for sample in samples}, dataset="d", seed=3, reserve=1)
+    split = make_split(
+        category,
+        {sample.image: sample.image[::-1] for sample in samples},
+        dataset="d",
+        seed=3,
+        reserve=1,
+    )
     run.write_split(split)
     frame = run.split("01", 3)
     assert frame["image"].to_list() == [sample.image for sample in category.samples]
@@ -248,16 +347,31 @@ def test_the_split_is_stored_with_hashes_groups_and_the_draw(run):
 
 def test_polars_and_duckdb_read_the_folders_alone(run):
     """Also where a category is called 01, which looks like a number."""
-    folders = {"dataset": pl.String, "category": pl.String, "method": pl.String, "shots": pl.Int16, "seed": pl.Int32}
+    folders = {
+        "dataset": pl.String,
+        "category": pl.String,
+        "method": pl.String,
+        "shots": pl.Int16,
+        "seed": pl.Int32,
+    }
     frame = pl.read_parquet(f"{run.path}/scores/**/*.parquet", hive_schema=folders)
     assert len(frame) == 16
-    assert frame.group_by("category", "method", "shots", "seed").agg(pl.col("score").min()).sort("score")["score"].to_list() == [1, 2, 3, 4]
+    assert frame.group_by("category", "method", "shots", "seed").agg(pl.col("score").min()).sort(
+        "score"
+    )["score"].to_list() == [1, 2, 3, 4]
     assert set(frame["category"]) == {"01", "02"}
     metrics = pl.read_parquet(f"{run.path}/metrics/**/*.parquet")
     assert sorted(metrics["image_auroc"].to_list()) == [0.1, 0.2, 0.3, 0.4]
-    query = f"select category, method, max(score) from read_parquet('{run.path}/scores/**/*.parquet', hive_partitioning=true, hive_types_autocast=0)"
+    query = (
+        f"select category, method, max(score) from read_parquet('{run.path}/scores/**/*.parquet',"
+        " hive_partitioning=true, hive_types_autocast=0)"
+    )
     rows = duckdb.sql(f"{query} group by all order by all").fetchall()
-    assert [(category, method) for category, method, _ in rows] == [("01", "apc"), ("01", "patchcore"), ("02", "patchcore")]
+    assert [(category, method) for category, method, _ in rows] == [
+        ("01", "apc"),
+        ("01", "patchcore"),
+        ("02", "patchcore"),
+    ]
 
 
 def test_an_empty_run_gives_an_empty_table_with_all_columns(tmp_path):
@@ -328,9 +442,25 @@ def test_failures_are_the_steps_whose_last_attempt_failed(run):
         "k3": ("start", "lost"),
     }.items():
         for event in events:
-            attempts.record(run.attempts_folder, event, result_key=key, kind="trial", step=key, reason="why" if event == "failed" else None)
-    attempts.record(run.attempts_folder, "failed", result_key="k99", kind="trial", step="of no plan", reason="why")
-    assert [(failure.result_key, failure.category, failure.reason) for failure in run.failures()] == [
+            attempts.record(
+                run.attempts_folder,
+                event,
+                result_key=key,
+                kind="trial",
+                step=key,
+                reason="why" if event == "failed" else None,
+            )
+    attempts.record(
+        run.attempts_folder,
+        "failed",
+        result_key="k99",
+        kind="trial",
+        step="of no plan",
+        reason="why",
+    )
+    assert [
+        (failure.result_key, failure.category, failure.reason) for failure in run.failures()
+    ] == [
         ("k2", "01", "why"),
         ("k3", "02", "lost"),
     ]
@@ -339,13 +469,23 @@ def test_failures_are_the_steps_whose_last_attempt_failed(run):
 def test_attempts_keep_names_that_are_no_utf8_and_signs_that_look_like_ends_of_lines(tmp_path):
     reasons = ["a/caf\udce9.png: empty", "two\u2028lines\x85and\x1cmore", 'quotes " and \\ and \n']
     for reason in reasons:
-        attempts.record(tmp_path, attempts.FAILED, result_key="k", kind="trial", step="·", reason=reason, traceback=reason)
+        attempts.record(
+            tmp_path,
+            attempts.FAILED,
+            result_key="k",
+            kind="trial",
+            step="·",
+            reason=reason,
+            traceback=reason,
+        )
     assert [attempt.reason for attempt in attempts.read_attempts(tmp_path)] == reasons
 
 
 def _log(folder: Path, process: int) -> None:
     for number in range(50):
-        attempts.record(folder, attempts.START, result_key=f"{process}-{number}", kind="trial", step="x" * 3000)
+        attempts.record(
+            folder, attempts.START, result_key=f"{process}-{number}", kind="trial", step="x" * 3000
+        )
 
 
 def test_attempts_of_several_processes_are_all_kept(tmp_path):
@@ -355,7 +495,9 @@ def test_attempts_of_several_processes_are_all_kept(tmp_path):
         process.start()
     for process in processes:
         process.join(60)
-    assert {attempt.result_key for attempt in attempts.read_attempts(tmp_path)} == {f"{p}-{n}" for p in range(4) for n in range(50)}
+    assert {attempt.result_key for attempt in attempts.read_attempts(tmp_path)} == {
+        f"{p}-{n}" for p in range(4) for n in range(50)
+    }
 
 
 def test_only_half_written_files_are_cleaned_away(run):

@@ -1,4 +1,6 @@
-"""A run's files: whole or not at all, never silently wrong, one writer at a time; the cache has one builder."""
+"""A run's files: whole or not at all, never silently wrong, one writer at a time; the cache has one
+builder.
+"""
 
 import multiprocessing
 import os
@@ -82,7 +84,10 @@ def test_another_schema_and_other_versions_have_their_own_message(tmp_path, monk
         read_table(path, pa.schema([("other", pa.int8())]))
     from apc_bench.store import files
 
-    for version, kind, message in ((SCHEMA_VERSION + 1, RunError, "newer apc-bench"), (SCHEMA_VERSION - 1, DamagedFile, "older apc-bench")):
+    for version, kind, message in (
+        (SCHEMA_VERSION + 1, RunError, "newer apc-bench"),
+        (SCHEMA_VERSION - 1, DamagedFile, "older apc-bench"),
+    ):
         monkeypatch.setattr(files, "SCHEMA_VERSION", version)
         write_table(path, table(), {})
         monkeypatch.setattr(files, "SCHEMA_VERSION", SCHEMA_VERSION)
@@ -124,9 +129,10 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
 
 def test_kill_in_the_middle_of_a_write_leaves_nothing_that_reads_as_done(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from apc_bench.store.files import write_atomically\n"
-        "def slow(p):\n    f = p.open('wb'); f.write(b'half'); f.flush(); print('writing', flush=True); time.sleep(60)\n"
-        f"write_atomically(Path({str(tmp_path / 'run' / 'file')!r}), slow)"
+        "import sys, time; from pathlib import Path; from apc_bench.store.files import"
+        " write_atomically\ndef slow(p):\n    f = p.open('wb'); f.write(b'half'); f.flush();"
+        " print('writing', flush=True);"
+        f" time.sleep(60)\nwrite_atomically(Path({str(tmp_path / 'run' / 'file')!r}), slow)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"writing\n"
@@ -173,10 +179,21 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
 
 def test_attempts_survive_a_line_that_was_cut_short(tmp_path):
     attempts.record(tmp_path, attempts.START, result_key="a", kind="trial", step="one")
-    attempts.record(tmp_path, attempts.FAILED, result_key="a", kind="trial", step="one", reason="no", seconds=1.0)
+    attempts.record(
+        tmp_path,
+        attempts.FAILED,
+        result_key="a",
+        kind="trial",
+        step="one",
+        reason="no",
+        seconds=1.0,
+    )
     (log,) = tmp_path.iterdir()
     log.write_text(log.read_text() + '{"event": "sta')
-    assert [(attempt.event, attempt.reason) for attempt in attempts.read_attempts(tmp_path)] == [("start", None), ("failed", "no")]
+    assert [(attempt.event, attempt.reason) for attempt in attempts.read_attempts(tmp_path)] == [
+        ("start", None),
+        ("failed", "no"),
+    ]
 
 
 def _build(folder: Path, log: Path) -> None:

@@ -1,7 +1,9 @@
-"""A synthetic dataset in MVTec layout, made on the spot: textures and objects with defects from obvious to barely visible.
+"""A synthetic dataset in MVTec layout, made on the spot: textures and objects with defects from
+obvious to barely visible.
 
-Every picture is a function of (seed, category, split, type, index, size) alone, so the same seed gives the same bytes whatever else is
-made, in whatever order or process (with the same versions of numpy, scipy and pillow).
+Every picture is a function of (seed, category, split, type, index, size) alone, so the same seed
+gives the same bytes whatever else is made, in whatever order or process (with the same versions of
+numpy, scipy and pillow).
 """
 
 import tempfile
@@ -22,7 +24,9 @@ _SMALLEST = 32
 
 
 def defect_types(category: str) -> tuple[str, ...]:
-    """The defect types of a category, in alphabetical order. Raises DataError for an unknown category."""
+    """The defect types of a category, in alphabetical order. Raises DataError for an unknown
+    category.
+    """
     if category not in REGISTRY:
         raise DataError(unknown("synthetic category", category, CATEGORIES))
     return REGISTRY[category].defects
@@ -38,16 +42,22 @@ def make_dataset(
     per_type: int = 12,
     seed: int = 0,
 ) -> None:
-    """Write `<root>/<category>/{train/good, test/{good,<type>}, ground_truth/<type>}/NNN.png`, with masks `NNN_mask.png` of 0 and 255.
+    """Write `<root>/<category>/{train/good, test/{good,<type>}, ground_truth/<type>}/NNN.png`, with
+    masks `NNN_mask.png` of 0 and 255.
 
-    size: side of the pictures (RGB) and masks in pixels. train, good, per_type: pictures per category in `train/good`,
-    `test/good` and each `test/<type>`. The folder appears complete or not at all.
-    Raises DataError if `root` exists or a category is unknown, UsageError for impossible numbers, StorageError if writing fails.
+    size: side of the pictures (RGB) and masks in pixels. train, good, per_type: pictures per
+    category in `train/good`, `test/good` and each `test/<type>`. The folder appears complete or not
+    at all. Raises DataError if `root` exists or a category is unknown, UsageError for impossible
+    numbers, StorageError if writing fails.
     """
     _check_numbers(size=size, train=train, good=good, per_type=per_type)
     if not categories:
         raise UsageError(f"synthetic dataset: no category given; known are {listed(CATEGORIES)}")
-    plan = [entry for category in dict.fromkeys(categories) for entry in _plan(category, train=train, good=good, per_type=per_type)]
+    plan = [
+        entry
+        for category in dict.fromkeys(categories)
+        for entry in _plan(category, train=train, good=good, per_type=per_type)
+    ]
     if root.exists():
         raise DataError(f"{root} exists already: give a folder that does not, or delete it first")
     try:
@@ -58,7 +68,9 @@ def make_dataset(
                 _write_sample(made, category, split, kind, index, size=size, seed=seed)
             made.rename(root)
     except OSError as error:
-        raise StorageError(f"cannot write the synthetic dataset to {root}: {error.strerror or error}") from error
+        raise StorageError(
+            f"cannot write the synthetic dataset to {root}: {error.strerror or error}"
+        ) from error
 
 
 def _check_numbers(*, size: int, train: int, good: int, per_type: int) -> None:
@@ -70,17 +82,30 @@ def _check_numbers(*, size: int, train: int, good: int, per_type: int) -> None:
             raise UsageError(f"synthetic dataset: {name} must be 1 or more, got {count}")
 
 
-def _plan(category: str, *, train: int, good: int, per_type: int) -> Iterator[tuple[str, str, str, int]]:
+def _plan(
+    category: str, *, train: int, good: int, per_type: int
+) -> Iterator[tuple[str, str, str, int]]:
     """Category, split, kind and index of each picture of a category."""
-    groups = [("train", GOOD, train), ("test", GOOD, good), *(("test", kind, per_type) for kind in defect_types(category))]
-    return ((category, split, kind, index) for split, kind, count in groups for index in range(count))
+    groups = [
+        ("train", GOOD, train),
+        ("test", GOOD, good),
+        *(("test", kind, per_type) for kind in defect_types(category)),
+    ]
+    return (
+        (category, split, kind, index) for split, kind, count in groups for index in range(count)
+    )
 
 
-def _write_sample(root: Path, category: str, split: str, kind: str, index: int, *, size: int, seed: int) -> None:
+def _write_sample(
+    root: Path, category: str, split: str, kind: str, index: int, *, size: int, seed: int
+) -> None:
     sample = render_sample(category, split, kind, index, size=size, seed=seed)
     _write_png(root / category / split / kind / f"{index:03d}.png", sample.image)
     if kind != GOOD:
-        _write_png(root / category / "ground_truth" / kind / f"{index:03d}_mask.png", sample.mask.astype(np.uint8) * 255)
+        _write_png(
+            root / category / "ground_truth" / kind / f"{index:03d}_mask.png",
+            sample.mask.astype(np.uint8) * 255,
+        )
 
 
 def _write_png(path: Path, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:

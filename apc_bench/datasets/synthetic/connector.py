@@ -1,4 +1,6 @@
-"""A plug connector: two rows of gold pins in a black housing, nearly straight. Defects: bent pin, contamination, crack, missing pin."""
+"""A plug connector: two rows of gold pins in a black housing, nearly straight. Defects: bent pin,
+contamination, crack, missing pin.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -34,8 +36,9 @@ _COLUMNS, _PITCH, _ROW = 6, 0.124, 0.092
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One connector. `u`, `v`: pixel coordinates in its own frame, (h, w). `pins`: their places, (2, 6, 2). `tone`: their brightness,
-    and `length`: 1 for a whole pin, 0 for none; both (2, 6)."""
+    """One connector. `u`, `v`: pixel coordinates in its own frame, (h, w). `pins`: their places,
+    (2, 6, 2). `tone`: their brightness, and `length`: 1 for a whole pin, 0 for none; both (2, 6).
+    """
 
     u: Array
     v: Array
@@ -46,10 +49,16 @@ class _Part:
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
         x, y = grid(size)
-        shift, turn, scale = rng.normal(0, 0.003, 2), rng.normal(0, 0.010), np.exp(rng.normal(0, 0.003))
+        shift, turn, scale = (
+            rng.normal(0, 0.003, 2),
+            rng.normal(0, 0.010),
+            np.exp(rng.normal(0, 0.003)),
+        )
         dx, dy = (x - 0.5 - shift[0]) / scale, (y - 0.5 - shift[1]) / scale
         u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
-        columns, rows = np.meshgrid((np.arange(_COLUMNS) - (_COLUMNS - 1) / 2) * _PITCH, np.array([-_ROW, _ROW]))
+        columns, rows = np.meshgrid(
+            (np.arange(_COLUMNS) - (_COLUMNS - 1) / 2) * _PITCH, np.array([-_ROW, _ROW])
+        )
         pins = np.stack([columns, rows], axis=-1) + rng.normal(0, 0.002, (2, _COLUMNS, 2))
         return cls(u, v, pins, np.exp(rng.normal(0, 0.07, (2, _COLUMNS))), np.ones((2, _COLUMNS)))
 
@@ -65,7 +74,9 @@ class _Part:
 def _box(u: Array, v: Array, half_width: float, half_height: float, corner: float) -> Array:
     """Signed distance to a rectangle with rounded corners about the origin."""
     du, dv = np.abs(u) - half_width + corner, np.abs(v) - half_height + corner
-    return np.asarray(np.hypot(np.maximum(du, 0), np.maximum(dv, 0)) + np.minimum(np.maximum(du, dv), 0) - corner)
+    return np.asarray(
+        np.hypot(np.maximum(du, 0), np.maximum(dv, 0)) + np.minimum(np.maximum(du, dv), 0) - corner
+    )
 
 
 def _plastic(rng: Generator, part: _Part) -> Array:
@@ -75,7 +86,9 @@ def _plastic(rng: Generator, part: _Part) -> Array:
     lit = 1 + 0.05 * smooth_noise(rng, size, 48) + 0.08 * fractal_noise(rng, size, 4, 2)
     lit += 1.1 * coverage(np.abs(part.housing() + 0.012) - 0.004, 0.012) * (part.v < 0.1)
     lit *= 1 - 0.5 * coverage(floor, 0.012)
-    lit += 0.6 * coverage(np.abs(floor) - 0.003, 0.01) * (part.v > 0) + 0.8 * coverage(np.abs(latch) - 0.003, 0.008)
+    lit += 0.6 * coverage(np.abs(floor) - 0.003, 0.01) * (part.v > 0) + 0.8 * coverage(
+        np.abs(latch) - 0.003, 0.008
+    )
     slant = rng.normal(0.8, 0.2)
     band = part.u * np.cos(slant) + part.v * np.sin(slant) - rng.uniform(-0.3, 0.3)
     lit += rng.uniform(0.1, 0.7) * np.exp(-((band / 0.07) ** 2)) * (floor > 0)
@@ -88,11 +101,20 @@ def _with_pins(surface: Array, part: _Part) -> Array:
     row = (part.v > 0).astype(int)
     u, v = part.u - part.pins[row, column, 0], part.v - part.pins[row, column, 1]
     length, tone = part.length[row, column], part.tone[row, column]
-    socket_u, socket_v = part.u - (column - (_COLUMNS - 1) / 2) * _PITCH, part.v - (2 * row - 1) * _ROW
-    surface = blend(surface, _PLASTIC * 0.25, coverage(_box(socket_u, socket_v, 0.041, 0.049, 0.008), 0.008))
+    socket_u, socket_v = (
+        part.u - (column - (_COLUMNS - 1) / 2) * _PITCH,
+        part.v - (2 * row - 1) * _ROW,
+    )
+    surface = blend(
+        surface, _PLASTIC * 0.25, coverage(_box(socket_u, socket_v, 0.041, 0.049, 0.008), 0.008)
+    )
     reach = 0.5 + 0.5 * length
     face = coverage(_box(u / reach, v / reach, 0.025, 0.034, 0.008)) * np.minimum(1.0, 3 * length)
-    shine = tone * length * (0.75 + 0.9 * np.exp(-(((u + 0.007) / 0.009) ** 2)) - 5.0 * np.clip(v, 0.0, 0.035))
+    shine = (
+        tone
+        * length
+        * (0.75 + 0.9 * np.exp(-(((u + 0.007) / 0.009) ** 2)) - 5.0 * np.clip(v, 0.0, 0.035))
+    )
     return blend(surface, _GOLD * np.clip(shine, 0.02, 1.6)[:, :, None], face)
 
 
@@ -130,7 +152,9 @@ def _contamination(surface: Array, part: _Part, defect: Defect) -> Array:
     rng, size = defect.rng, len(surface)
     centre = (rng.uniform(-0.35, 0.35), rng.uniform(-0.19, 0.19))
     splash = blob_distance(rng, part.u, part.v, centre, defect.scaled(0.03, 0.065), 0.3)
-    film = coverage(splash + 0.006 * smooth_noise(rng, size, 24), 0.02) * np.clip(1 + 0.2 * smooth_noise(rng, size, 32), 0.4, 1.3)
+    film = coverage(splash + 0.006 * smooth_noise(rng, size, 24), 0.02) * np.clip(
+        1 + 0.2 * smooth_noise(rng, size, 32), 0.4, 1.3
+    )
     return blend(surface, _FLUX, film * defect.scaled(0.25, 0.75))
 
 
@@ -143,7 +167,9 @@ def _crack(surface: Array, part: _Part, defect: Defect) -> Array:
         start, heading = (side * _HALF_WIDTH, rng.uniform(-0.2, 0.2)), np.pi * (side > 0)
     path = curve(rng, start, heading + rng.normal(0, 0.3), defect.scaled(0.09, 0.22), bend=0.45)
     width = defect.scaled(0.013, 0.018)
-    surface = blend(surface, _BROKEN, defect.scaled(0.5, 0.9) * line(part.u, part.v, path + 0.6 * width, width))
+    surface = blend(
+        surface, _BROKEN, defect.scaled(0.5, 0.9) * line(part.u, part.v, path + 0.6 * width, width)
+    )
     return blend(surface, _GAP, defect.scaled(0.7, 0.97) * line(part.u, part.v, path, width))
 
 
@@ -153,11 +179,18 @@ _ON_THE_SURFACE = {"contamination": _contamination, "crack": _crack}
 
 def _render(rng: Generator, size: int, defect: Defect | None) -> Array:
     part = with_defect(_Part.draw(rng, size), defect, _IN_THE_PINS)
-    bench = _BENCH * (1 + 0.015 * smooth_noise(rng, size, 64) + 0.03 * fractal_noise(rng, size, 4, 3))[:, :, None]
+    bench = (
+        _BENCH
+        * (1 + 0.015 * smooth_noise(rng, size, 64) + 0.03 * fractal_noise(rng, size, 4, 3))[
+            :, :, None
+        ]
+    )
     surface = _with_marks(rng, _with_pins(_plastic(rng, part), part), part)
     surface = with_defect(surface, defect, _ON_THE_SURFACE, part)
     solid = coverage(part.housing())
-    return blend(bench * (1 - 0.5 * shadow(solid, 0.012, rng.normal(2.2, 0.2)))[:, :, None], surface, solid)
+    return blend(
+        bench * (1 - 0.5 * shadow(solid, 0.012, rng.normal(2.2, 0.2)))[:, :, None], surface, solid
+    )
 
 
 CONNECTOR = Category(("bent_pin", "contamination", "crack", "missing_pin"), _render)

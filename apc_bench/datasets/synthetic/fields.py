@@ -1,6 +1,8 @@
-"""Fields over the image: coordinates, noise, and the coverage of shapes. The unit of length is the image's side.
+"""Fields over the image: coordinates, noise, and the coverage of shapes. The unit of length is the
+image's side.
 
-Random fields draw the same numbers at every size, so that a scene keeps its composition when only the size changes.
+Random fields draw the same numbers at every size, so that a scene keeps its composition when only
+the size changes.
 """
 
 from functools import lru_cache
@@ -27,16 +29,23 @@ def grid(size: int) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=64)
 def _spline_taps(size: int, cells: int) -> tuple[NDArray[np.intp], Array]:
-    """The four lattice points (4, size) that each pixel centre sees on a lattice of `cells` cells, and their cubic B-spline weights."""
+    """The four lattice points (4, size) that each pixel centre sees on a lattice of `cells` cells,
+    and their cubic B-spline weights.
+    """
     position = (np.arange(size) + 0.5) / size * cells
     cell = np.minimum(position.astype(np.intp), cells - 1)
     t = position - cell
-    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
+    weights = (
+        np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3])
+        / 6
+    )
     return cell + np.arange(4)[:, None], weights
 
 
 def smooth_noise(rng: Generator, size: int, cells: int) -> Array:
-    """Smooth noise of mean 0 and standard deviation about 1, with features of 1 / `cells` of the image's side: (size, size)."""
+    """Smooth noise of mean 0 and standard deviation about 1, with features of 1 / `cells` of the
+    image's side: (size, size).
+    """
     taps, weights = _spline_taps(size, cells)
     lattice = rng.standard_normal((cells + 3, cells + 3))
     rows = (lattice[taps] * weights[:, :, None]).sum(axis=0)
@@ -44,14 +53,21 @@ def smooth_noise(rng: Generator, size: int, cells: int) -> Array:
 
 
 def fractal_noise(rng: Generator, size: int, cells: int, octaves: int) -> Array:
-    """A sum of `octaves` smooth noises, each of twice the frequency and 0.6 times the amplitude; standard deviation about 1."""
+    """A sum of `octaves` smooth noises, each of twice the frequency and 0.6 times the amplitude;
+    standard deviation about 1.
+    """
     amplitudes = 0.6 ** np.arange(octaves)
-    layers = [amplitude * smooth_noise(rng, size, cells * 2**octave) for octave, amplitude in enumerate(amplitudes)]
+    layers = [
+        amplitude * smooth_noise(rng, size, cells * 2**octave)
+        for octave, amplitude in enumerate(amplitudes)
+    ]
     return np.asarray(np.sum(layers, axis=0)) / float(np.sqrt(np.sum(amplitudes**2)))
 
 
 def coverage(distance: Array, softness: float = 0.0) -> Array:
-    """How much of each pixel a shape covers, 0 to 1, from its signed distance (negative inside), with an edge at least a pixel wide."""
+    """How much of each pixel a shape covers, 0 to 1, from its signed distance (negative inside),
+    with an edge at least a pixel wide.
+    """
     edge = max(softness, 1.0 / len(distance))
     return np.clip(0.5 - distance / edge, 0.0, 1.0)
 
@@ -67,50 +83,82 @@ def line_distance(x: Array, y: Array, points: Array) -> Array:
 
 
 def line(x: Array, y: Array, points: Array, width: float) -> Array:
-    """Coverage of a polyline of the given width; thinner than a pixel, it fades instead of vanishing."""
+    """Coverage of a polyline of the given width; thinner than a pixel, it fades instead of
+    vanishing.
+    """
     pixel = 1.0 / len(x)
-    return coverage(line_distance(x, y, points) - max(width, pixel) / 2) * min(1.0, max(width / pixel, 0.6))
+    return coverage(line_distance(x, y, points) - max(width, pixel) / 2) * min(
+        1.0, max(width / pixel, 0.6)
+    )
 
 
-def blob_distance(rng: Generator, x: Array, y: Array, centre: tuple[float, float], radius: float, roughness: float) -> Array:
-    """The approximate signed distance to a roundish, slightly elongated blob whose radius varies by `roughness` (relative)."""
+def blob_distance(
+    rng: Generator, x: Array, y: Array, centre: tuple[float, float], radius: float, roughness: float
+) -> Array:
+    """The approximate signed distance to a roundish, slightly elongated blob whose radius varies by
+    `roughness` (relative).
+    """
     dx, dy = x - centre[0], y - centre[1]
     orders = np.arange(1, 6)[:, None, None]
     phases = rng.uniform(0, 2 * np.pi, 5)[:, None, None]
     weights = rng.standard_normal(5)[:, None, None] / orders
-    outline = 1 + roughness * np.tanh((weights * np.cos(orders * np.arctan2(dy, dx) + phases)).sum(axis=0))
+    outline = 1 + roughness * np.tanh(
+        (weights * np.cos(orders * np.arctan2(dy, dx) + phases)).sum(axis=0)
+    )
     turn, stretch = rng.uniform(0, np.pi), np.exp(rng.uniform(0.0, 0.3))
     along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
     return np.asarray(np.hypot(along / stretch, across * stretch) - radius * outline)
 
 
-def curve(rng: Generator, start: tuple[float, float], angle: float, length: float, *, bend: float, steps: int = 8) -> Array:
-    """A wandering path (steps + 1, 2) from `start`; `bend` is the standard deviation of each step's turn, in radians."""
+def curve(
+    rng: Generator,
+    start: tuple[float, float],
+    angle: float,
+    length: float,
+    *,
+    bend: float,
+    steps: int = 8,
+) -> Array:
+    """A wandering path (steps + 1, 2) from `start`; `bend` is the standard deviation of each step's
+    turn, in radians.
+    """
     turns = angle + np.cumsum(rng.normal(0.0, bend, steps))
     moves = np.stack([np.cos(turns), np.sin(turns)], axis=1) * (length / steps)
     return np.concatenate([np.array([start]), np.array(start) + np.cumsum(moves, axis=0)])
 
 
 def blend(surface: Array, colour: Array | tuple[float, float, float], alpha: Array) -> Array:
-    """`surface` (h, w, 3) painted over with `colour` (3,) or (h, w, 3) where `alpha` (h, w) says so."""
+    """`surface` (h, w, 3) painted over with `colour` (3,) or (h, w, 3) where `alpha` (h, w) says
+    so.
+    """
     return np.asarray(surface + alpha[:, :, None] * (np.asarray(colour) - surface))
 
 
 def tint(surface: Array, hue: float | Array, strength: Array) -> Array:
-    """`surface` (h, w, 3) in another hue (radians, one or (h, w)) and of the same luminance, as far as `strength` (h, w) says."""
+    """`surface` (h, w, 3) in another hue (radians, one or (h, w)) and of the same luminance, as far
+    as `strength` (h, w) says.
+    """
     red, blue = np.cos(hue) * strength, np.sin(hue) * strength
     green = -(_LUMINANCE[0] * red + _LUMINANCE[2] * blue) / _LUMINANCE[1]
     return np.asarray(surface * (1 + np.stack([red, green, blue], axis=-1)))
 
 
 def relief(height: Array, angle: float) -> Array:
-    """How much brighter than flat ground a relief looks, lit from `angle`: its slope towards the light, in height per side."""
+    """How much brighter than flat ground a relief looks, lit from `angle`: its slope towards the
+    light, in height per side.
+    """
     down, right = np.gradient(height * len(height))
     return np.asarray(-(right * np.cos(angle) + down * np.sin(angle)))
 
 
 def shadow(solid: Array, reach: float, angle: float) -> Array:
-    """The soft shadow that a body, given by its coverage (h, w), casts over the distance `reach` in the direction `angle`."""
+    """The soft shadow that a body, given by its coverage (h, w), casts over the distance `reach` in
+    the direction `angle`.
+    """
     size = len(solid)
     offset = (reach * size * np.sin(angle), reach * size * np.cos(angle))
-    return np.asarray(ndimage.gaussian_filter(ndimage.shift(solid, offset, order=1, mode="nearest"), reach * size, mode="nearest"))
+    return np.asarray(
+        ndimage.gaussian_filter(
+            ndimage.shift(solid, offset, order=1, mode="nearest"), reach * size, mode="nearest"
+        )
+    )

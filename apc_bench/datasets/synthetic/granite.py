@@ -1,4 +1,6 @@
-"""Polished granite: feldspar, quartz and mica in irregular grains. Defects: discolouration, pit, scratch."""
+"""Polished granite: feldspar, quartz and mica in irregular grains. Defects: discolouration, pit,
+scratch.
+"""
 
 import numpy as np
 from numpy.random import Generator
@@ -21,7 +23,9 @@ from apc_bench.datasets.synthetic.fields import (
 from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
 
 # Feldspar (pale, pinkish), quartz (greys), mica (dark), and how common each is.
-_MINERALS = np.array([[0.385, 0.345, 0.32], [0.34, 0.335, 0.33], [0.30, 0.295, 0.29], [0.245, 0.24, 0.24]])
+_MINERALS = np.array(
+    [[0.385, 0.345, 0.32], [0.34, 0.335, 0.33], [0.30, 0.295, 0.29], [0.245, 0.24, 0.24]]
+)
 _SHARES = (0.4, 0.34, 0.16, 0.10)
 _GRAINS = 3000
 _CRYSTAL = np.array([0.46, 0.40, 0.36])
@@ -33,9 +37,13 @@ _HOLLOW = np.array([0.018, 0.016, 0.015])
 
 
 def _grains(rng: Generator, size: int, x: Array, y: Array) -> Array:
-    """The stone's reflectance: the grain nearest to each pixel, with ragged borders and uneven shade within."""
+    """The stone's reflectance: the grain nearest to each pixel, with ragged borders and uneven
+    shade within.
+    """
     seeds = rng.uniform(-0.03, 1.03, (_GRAINS, 2))
-    minerals = _MINERALS[rng.choice(len(_MINERALS), _GRAINS, p=_SHARES)] * np.exp(rng.normal(0.0, 0.05, (_GRAINS, 1)))
+    minerals = _MINERALS[rng.choice(len(_MINERALS), _GRAINS, p=_SHARES)] * np.exp(
+        rng.normal(0.0, 0.05, (_GRAINS, 1))
+    )
     ragged = [0.005 * smooth_noise(rng, size, 40) for _ in range(2)]
     pixels = np.stack([x + ragged[0], y + ragged[1]], axis=-1).reshape(-1, 2)
     _, nearest = cKDTree(seeds).query(pixels)
@@ -50,7 +58,9 @@ def _with_crystals(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
         half = rng.uniform(0.018, 0.05) * np.array([1.0, rng.uniform(0.5, 0.9)])
         dx, dy = x - centre[0], y - centre[1]
         along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
-        edge = np.maximum(np.abs(along) - half[0], np.abs(across) - half[1]) + 0.003 * smooth_noise(rng, len(x), 48)
+        edge = np.maximum(np.abs(along) - half[0], np.abs(across) - half[1]) + 0.003 * smooth_noise(
+            rng, len(x), 48
+        )
         surface = blend(surface, rng.uniform(0.9, 1.2) * _CRYSTAL, 0.85 * coverage(edge))
     return surface
 
@@ -58,8 +68,12 @@ def _with_crystals(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
 def _with_clots(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
     """Harmless: clots of mica, in every other slab."""
     for _ in range(rng.poisson(0.3)):
-        edge = blob_distance(rng, x, y, (rng.uniform(0, 1), rng.uniform(0, 1)), rng.uniform(0.015, 0.035), 0.3)
-        surface = blend(surface, _MICA, 0.8 * coverage(edge + 0.018 * smooth_noise(rng, len(x), 40)))
+        edge = blob_distance(
+            rng, x, y, (rng.uniform(0, 1), rng.uniform(0, 1)), rng.uniform(0.015, 0.035), 0.3
+        )
+        surface = blend(
+            surface, _MICA, 0.8 * coverage(edge + 0.018 * smooth_noise(rng, len(x), 40))
+        )
     return surface
 
 
@@ -74,7 +88,13 @@ def _with_vein(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
     if rng.uniform() > 0.2:
         return surface
     angle = rng.uniform(0, 2 * np.pi)
-    path = curve(rng, (0.5 + 0.7 * np.cos(angle), 0.5 + 0.7 * np.sin(angle)), angle + np.pi + rng.normal(0, 0.3), 1.6, bend=0.12)
+    path = curve(
+        rng,
+        (0.5 + 0.7 * np.cos(angle), 0.5 + 0.7 * np.sin(angle)),
+        angle + np.pi + rng.normal(0, 0.3),
+        1.6,
+        bend=0.12,
+    )
     width = rng.uniform(0.015, 0.035)
     edge = line_distance(x, y, path) - width / 2 + 0.008 * smooth_noise(rng, len(x), 32)
     return blend(surface, _QUARTZ, rng.uniform(0.3, 0.6) * coverage(edge, width))
@@ -85,27 +105,43 @@ def _scratch(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
     rng = defect.rng
     start = (rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85))
     towards_middle = float(np.arctan2(0.5 - start[1], 0.5 - start[0]))
-    path = curve(rng, start, towards_middle + rng.normal(0, 0.6), defect.scaled(0.28, 0.6), bend=0.04)
-    chalky = np.clip(0.85 + 0.2 * smooth_noise(rng, len(x), 32), 0.3, 1.0) * defect.scaled(0.45, 0.9)
+    path = curve(
+        rng, start, towards_middle + rng.normal(0, 0.6), defect.scaled(0.28, 0.6), bend=0.04
+    )
+    chalky = np.clip(0.85 + 0.2 * smooth_noise(rng, len(x), 32), 0.3, 1.0) * defect.scaled(
+        0.45, 0.9
+    )
     return blend(surface, _CHALK, chalky * line(x, y, path, defect.scaled(0.013, 0.018)))
 
 
 def _pit(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
     """A grain broken out: a round black hollow, its rim bright on the lit side."""
     rng, radius = defect.rng, defect.scaled(0.024, 0.048)
-    edge = blob_distance(rng, x, y, (rng.uniform(0.08, 0.92), rng.uniform(0.08, 0.92)), radius, 0.15)
+    edge = blob_distance(
+        rng, x, y, (rng.uniform(0.08, 0.92), rng.uniform(0.08, 0.92)), radius, 0.15
+    )
     rim = relief(-radius * coverage(edge - 0.006, 0.024), rng.uniform(0, 2 * np.pi))
     surface = blend(surface, _HOLLOW, coverage(edge, 0.4 * radius) * defect.scaled(0.8, 0.97))
-    return np.clip(surface + defect.scaled(0.12, 0.25) * np.clip(rim, -0.5, 2.0)[:, :, None], 0.01, 1.0)
+    return np.clip(
+        surface + defect.scaled(0.12, 0.25) * np.clip(rim, -0.5, 2.0)[:, :, None], 0.01, 1.0
+    )
 
 
 def _discolouration(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
-    """Rust from iron in the stone: a blotchy brown crust through which the grain still shows a little."""
+    """Rust from iron in the stone: a blotchy brown crust through which the grain still shows a
+    little.
+    """
     rng = defect.rng
     centre = (rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85))
-    edge = blob_distance(rng, x, y, centre, defect.scaled(0.08, 0.15), 0.25) + 0.02 * smooth_noise(rng, len(x), 12)
+    edge = blob_distance(rng, x, y, centre, defect.scaled(0.08, 0.15), 0.25) + 0.02 * smooth_noise(
+        rng, len(x), 12
+    )
     crust = np.clip(0.9 + 0.6 * fractal_noise(rng, len(x), 20, 2), 0.15, 2.2)[:, :, None] * _RUST
-    return blend(surface, 0.3 * surface * np.array([1.0, 0.75, 0.4]) + 0.7 * crust, coverage(edge, 0.04) * defect.scaled(0.42, 0.95))
+    return blend(
+        surface,
+        0.3 * surface * np.array([1.0, 0.75, 0.4]) + 0.7 * crust,
+        coverage(edge, 0.04) * defect.scaled(0.42, 0.95),
+    )
 
 
 _DRAW = {"discolouration": _discolouration, "pit": _pit, "scratch": _scratch}

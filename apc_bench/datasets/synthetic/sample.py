@@ -1,4 +1,6 @@
-"""One sample of the synthetic dataset: a picture, the same picture without its defect, and the mask of what differs."""
+"""One sample of the synthetic dataset: a picture, the same picture without its defect, and the mask
+of what differs.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,9 +19,15 @@ from apc_bench.datasets.synthetic.washer import WASHER
 from apc_bench.datasets.synthetic.weave import WEAVE
 
 GOOD = "good"
-REGISTRY: dict[str, Category] = {"weave": WEAVE, "granite": GRANITE, "washer": WASHER, "connector": CONNECTOR}
+REGISTRY: dict[str, Category] = {
+    "weave": WEAVE,
+    "granite": GRANITE,
+    "washer": WASHER,
+    "connector": CONNECTOR,
+}
 
-# Severities of obvious, moderate and barely visible defects: sample i of a type has grade i modulo 3.
+# Severities of obvious, moderate and barely visible defects: sample i of a type has grade i modulo
+# 3.
 _GRADES = ((0.85, 1.0), (0.5, 0.65), (0.05, 0.2))
 # A change of fewer grey levels is lost in the noise, and is taken back rather than marked.
 _VISIBLE = 3.0
@@ -32,7 +40,9 @@ _Key = tuple[int, str, str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """image, clean: (size, size, 3) uint8, with and without the defect; they differ inside `mask` (size, size) bool only."""
+    """image, clean: (size, size, 3) uint8, with and without the defect; they differ inside `mask`
+    (size, size) bool only.
+    """
 
     image: NDArray[np.uint8]
     clean: NDArray[np.uint8]
@@ -40,13 +50,19 @@ class Sample:
 
 
 def generator(*key: object) -> Generator:
-    """The random generator of one purpose: its state is a hash of the key, so it depends on nothing else."""
+    """The random generator of one purpose: its state is a hash of the key, so it depends on nothing
+    else.
+    """
     digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
-def render_sample(category: str, split: str, kind: str, index: int, *, size: int, seed: int) -> Sample:
-    """Sample `index` of `<category>/<split>/<kind>`: `good`, or one of the category's defect types."""
+def render_sample(
+    category: str, split: str, kind: str, index: int, *, size: int, seed: int
+) -> Sample:
+    """Sample `index` of `<category>/<split>/<kind>`: `good`, or one of the category's defect
+    types.
+    """
     key = (seed, category, split, kind, index)
     camera = Camera.draw(generator(*key, "camera"), size)
     clean = camera.develop(_surface(key, size, None))
@@ -61,9 +77,13 @@ def _surface(key: _Key, size: int, defect: Defect | None) -> Array:
     return REGISTRY[key[1]].render(generator(*key, "scene"), size, defect)
 
 
-def _with_visible_defect(key: _Key, size: int, camera: Camera, clean: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """The developed picture with its defect, and the mask. A defect too small to survive a nearest-neighbour resize to 64 pixels
-    (as where it falls on ground of its own colour) is placed anew, a little more severe each time."""
+def _with_visible_defect(
+    key: _Key, size: int, camera: Camera, clean: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """The developed picture with its defect, and the mask. A defect too small to survive a
+    nearest-neighbour resize to 64 pixels (as where it falls on ground of its own colour) is placed
+    anew, a little more severe each time.
+    """
     for attempt in range(_ATTEMPTS):
         rng = generator(*key, "defect", attempt)
         severity = rng.uniform(*_GRADES[key[4] % len(_GRADES)]) + attempt / _ATTEMPTS
@@ -75,7 +95,9 @@ def _with_visible_defect(key: _Key, size: int, camera: Camera, clean: Array) -> 
 
 
 def changed(clean: Array, developed: Array) -> NDArray[np.bool_]:
-    """Where two developed pictures (h, w, 3) differ visibly, with gaps of a pixel and enclosed areas filled: (h, w)."""
+    """Where two developed pictures (h, w, 3) differ visibly, with gaps of a pixel and enclosed
+    areas filled: (h, w).
+    """
     differs = np.abs(developed - clean).max(axis=2) > _VISIBLE
     closed = ndimage.binary_closing(np.pad(differs, 1), np.ones((3, 3)))[1:-1, 1:-1]
     return np.asarray(ndimage.binary_fill_holes(closed | differs), dtype=np.bool_)

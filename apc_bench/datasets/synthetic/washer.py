@@ -32,7 +32,9 @@ _OUTER, _INNER, _BEVEL = 0.41, 0.19, 0.022
 
 @dataclass(frozen=True, slots=True)
 class _Pose:
-    """Where the washer lies. `x`, `y`: pixel coordinates; `radius`, `angle`: the same, polar, about `centre`, in the washer's scale."""
+    """Where the washer lies. `x`, `y`: pixel coordinates; `radius`, `angle`: the same, polar, about
+    `centre`, in the washer's scale.
+    """
 
     x: Array
     y: Array
@@ -59,11 +61,15 @@ def _belt(rng: Generator, size: int) -> Array:
 
 
 def _steel(rng: Generator, pose: _Pose) -> Array:
-    """The turned face: circular grooves gather the light in two opposite fans; the edges are bevelled."""
+    """The turned face: circular grooves gather the light in two opposite fans; the edges are
+    bevelled.
+    """
     size, light = len(pose.x), rng.normal(0.8, 0.08)
     grooves = np.interp(pose.radius, np.linspace(0.15, 0.45, 96), rng.normal(0.0, 1.0, 96))
     fan = np.abs(np.cos(pose.angle - light + 0.06 * smooth_noise(rng, size, 8))) ** 3.0
-    bright = 0.5 + rng.uniform(0.7, 1.0) * fan + 0.02 * grooves + 0.015 * smooth_noise(rng, size, 64)
+    bright = (
+        0.5 + rng.uniform(0.7, 1.0) * fan + 0.02 * grooves + 0.015 * smooth_noise(rng, size, 64)
+    )
     edge = np.minimum(_OUTER - pose.radius, pose.radius - _INNER)
     outward = np.where(pose.radius > (_OUTER + _INNER) / 2, 1.0, -1.0)
     bevel = np.clip(1 - edge / _BEVEL, 0.0, 1.0)
@@ -76,11 +82,17 @@ def _with_wear(rng: Generator, surface: Array, pose: _Pose) -> Array:
     for _ in range(rng.poisson(0.8)):
         start = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         hair = curve(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.2), bend=0.05)
-        surface = blend(surface, surface * 1.25 + 0.04, rng.uniform(0.2, 0.6) * line(pose.x, pose.y, hair, 0.006))
+        surface = blend(
+            surface,
+            surface * 1.25 + 0.04,
+            rng.uniform(0.2, 0.6) * line(pose.x, pose.y, hair, 0.006),
+        )
     for _ in range(rng.poisson(1.3)):
         centre = pose.point(rng.uniform(_INNER, _OUTER), rng.uniform(0, 2 * np.pi))
         film = blob_distance(rng, pose.x, pose.y, centre, rng.uniform(0.04, 0.09), 0.3)
-        iridescent = rng.uniform(0.25, 0.55) * coverage(film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035)
+        iridescent = rng.uniform(0.25, 0.55) * coverage(
+            film + 0.008 * smooth_noise(rng, len(surface), 12), 0.035
+        )
         surface = tint(surface, rng.uniform(0, 2 * np.pi) + 30 * film, iridescent)
     return surface
 
@@ -89,7 +101,9 @@ def _nick(body: Array, pose: _Pose, defect: Defect) -> Array:
     """A bite out of the outer or the inner edge."""
     rng, size = defect.rng, defect.scaled(0.025, 0.047)
     radius = _OUTER + 0.3 * size if rng.uniform() < 0.7 else _INNER - 0.3 * size
-    bite = blob_distance(rng, pose.x, pose.y, pose.point(radius, rng.uniform(0, 2 * np.pi)), size, 0.2)
+    bite = blob_distance(
+        rng, pose.x, pose.y, pose.point(radius, rng.uniform(0, 2 * np.pi)), size, 0.2
+    )
     return np.maximum(body, -bite)
 
 
@@ -107,7 +121,9 @@ def _scratch(surface: Array, pose: _Pose, defect: Defect) -> Array:
     """A gouge across the grooves: a dark line with a bright burr at its side."""
     rng, turn = defect.rng, defect.rng.uniform(0, 2 * np.pi)
     start = pose.point(rng.uniform(_INNER + 0.04, _OUTER - 0.06), turn)
-    path = curve(rng, start, turn + np.pi / 2 + rng.normal(0, 0.6), defect.scaled(0.1, 0.22), bend=0.08)
+    path = curve(
+        rng, start, turn + np.pi / 2 + rng.normal(0, 0.6), defect.scaled(0.1, 0.22), bend=0.08
+    )
     depth, width = defect.scaled(0.5, 0.95), defect.scaled(0.011, 0.015)
     surface = blend(surface, _BURR, 0.7 * depth * line(pose.x, pose.y, path + 0.7 * width, width))
     return blend(surface, _GOUGE, depth * line(pose.x, pose.y, path, width))
@@ -119,7 +135,9 @@ def _render(rng: Generator, size: int, defect: Defect | None) -> Array:
     steel = with_defect(steel, defect, {"rust": _rust, "scratch": _scratch}, pose)
     ring = np.maximum(pose.radius - _OUTER, _INNER - pose.radius)
     solid = coverage(with_defect(ring, defect, {"nick": _nick}, pose))
-    return blend(belt * (1 - 0.6 * shadow(solid, 0.016, rng.normal(0.8, 0.2)))[:, :, None], steel, solid)
+    return blend(
+        belt * (1 - 0.6 * shadow(solid, 0.016, rng.normal(0.8, 0.2)))[:, :, None], steel, solid
+    )
 
 
 WASHER = Category(("nick", "rust", "scratch"), _render)

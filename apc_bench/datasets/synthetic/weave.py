@@ -1,4 +1,6 @@
-"""Plain-woven linen: yarns over and under each other, uneven in thickness and shade. Defects: hole, pulled thread, stain."""
+"""Plain-woven linen: yarns over and under each other, uneven in thickness and shade. Defects: hole,
+pulled thread, stain.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -6,7 +8,17 @@ from typing import Self
 import numpy as np
 from numpy.random import Generator
 
-from apc_bench.datasets.synthetic.fields import Array, blend, blob_distance, coverage, curve, fractal_noise, grid, line, smooth_noise
+from apc_bench.datasets.synthetic.fields import (
+    Array,
+    blend,
+    blob_distance,
+    coverage,
+    curve,
+    fractal_noise,
+    grid,
+    line,
+    smooth_noise,
+)
 from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
 
 _WARP = np.array([0.47, 0.43, 0.35])
@@ -19,7 +31,9 @@ _YARNS = 20
 
 @dataclass(frozen=True, slots=True)
 class _Yarns:
-    """One system of parallel yarns. `across`: position in yarns, (h, w). `thickness`, `shade`: those of the yarn at each pixel, (h, w)."""
+    """One system of parallel yarns. `across`: position in yarns, (h, w). `thickness`, `shade`:
+    those of the yarn at each pixel, (h, w).
+    """
 
     across: Array
     thickness: Array
@@ -29,7 +43,9 @@ class _Yarns:
     def draw(cls, rng: Generator, across: Array, along: Array) -> Self:
         count = _YARNS + 12
         index = np.floor(across).astype(int) % count
-        shade = np.exp(rng.normal(0.0, 0.03, count))[index] * (1 + 0.05 * smooth_noise(rng, len(across), 12))
+        shade = np.exp(rng.normal(0.0, 0.03, count))[index] * (
+            1 + 0.05 * smooth_noise(rng, len(across), 12)
+        )
         thickness = rng.normal(0.84, 0.025, count)[index]
         return cls(across, thickness + _slubs(rng, across, along), shade)
 
@@ -44,13 +60,19 @@ def _slubs(rng: Generator, across: Array, along: Array) -> Array:
     thicker = np.zeros_like(across)
     for _ in range(rng.poisson(0.8)):
         yarn, place, length = rng.integers(0, _YARNS), rng.uniform(0, _YARNS), rng.uniform(1.0, 3.5)
-        thicker += (np.floor(across) == yarn) * rng.uniform(0.1, 0.3) * np.exp(-(((along - place) / length) ** 2))
+        thicker += (
+            (np.floor(across) == yarn)
+            * rng.uniform(0.1, 0.3)
+            * np.exp(-(((along - place) / length) ** 2))
+        )
     return thicker
 
 
 @dataclass(frozen=True, slots=True)
 class _Cloth:
-    """A piece of cloth: its two systems of yarns; `over`: how far warp lies above weft, -1 to 1; `tone`: fibres and folds, around 1."""
+    """A piece of cloth: its two systems of yarns; `over`: how far warp lies above weft, -1 to 1;
+    `tone`: fibres and folds, around 1.
+    """
 
     warp: _Yarns
     weft: _Yarns
@@ -61,23 +83,50 @@ class _Cloth:
     def draw(cls, rng: Generator, size: int) -> Self:
         x, y = grid(size)
         turn, scale = rng.normal(0.0, 0.010), _YARNS * np.exp(rng.normal(0.0, 0.012))
-        u = (x * np.cos(turn) - y * np.sin(turn)) * scale + rng.uniform(0, 2) + 0.07 * fractal_noise(rng, size, 3, 2)
-        v = (x * np.sin(turn) + y * np.cos(turn)) * scale + rng.uniform(0, 2) + 0.07 * fractal_noise(rng, size, 3, 2)
+        u = (
+            (x * np.cos(turn) - y * np.sin(turn)) * scale
+            + rng.uniform(0, 2)
+            + 0.07 * fractal_noise(rng, size, 3, 2)
+        )
+        v = (
+            (x * np.sin(turn) + y * np.cos(turn)) * scale
+            + rng.uniform(0, 2)
+            + 0.07 * fractal_noise(rng, size, 3, 2)
+        )
         over = np.sin(np.pi * u) * np.sin(np.pi * v)
         twist = np.sin(2 * np.pi * 3.1 * (u + v) + 3 * smooth_noise(rng, size, 16))
-        tone = (1 + 0.04 * smooth_noise(rng, size, 64) + 0.04 * twist) * (1 + 0.04 * fractal_noise(rng, size, 2, 2))
-        return cls(_Yarns.draw(rng, u, v), _Yarns.draw(rng, v, u), np.sign(over) * np.sqrt(np.abs(over)), tone)
+        tone = (1 + 0.04 * smooth_noise(rng, size, 64) + 0.04 * twist) * (
+            1 + 0.04 * fractal_noise(rng, size, 2, 2)
+        )
+        return cls(
+            _Yarns.draw(rng, u, v),
+            _Yarns.draw(rng, v, u),
+            np.sign(over) * np.sqrt(np.abs(over)),
+            tone,
+        )
 
     def surface(self) -> Array:
-        """The cloth's reflectance (h, w, 3): the lower yarn of each crossing, and the upper one over it."""
+        """The cloth's reflectance (h, w, 3): the lower yarn of each crossing, and the upper one
+        over it.
+        """
         warp = self.warp.profile() * (0.62 + 0.38 * self.over)
         weft = self.weft.profile() * (0.62 - 0.38 * self.over)
         warp_colour = _WARP * ((0.25 + 0.75 * warp) * self.warp.shade)[:, :, None]
         weft_colour = _WEFT * ((0.25 + 0.75 * weft) * self.weft.shade)[:, :, None]
         warp_above = (warp > weft)[:, :, None]
-        below, above = np.where(warp_above, weft_colour, warp_colour), np.where(warp_above, warp_colour, weft_colour)
-        ground = blend(np.broadcast_to(_BEHIND, below.shape), below, np.minimum(1.0, 4 * np.minimum(warp, weft)))
-        return blend(ground, above, np.minimum(1.0, 4 * np.maximum(warp, weft))) * self.tone[:, :, None]
+        below, above = (
+            np.where(warp_above, weft_colour, warp_colour),
+            np.where(warp_above, warp_colour, weft_colour),
+        )
+        ground = blend(
+            np.broadcast_to(_BEHIND, below.shape),
+            below,
+            np.minimum(1.0, 4 * np.minimum(warp, weft)),
+        )
+        return (
+            blend(ground, above, np.minimum(1.0, 4 * np.maximum(warp, weft)))
+            * self.tone[:, :, None]
+        )
 
 
 def _pulled_thread(cloth: _Cloth, defect: Defect) -> _Cloth:
@@ -88,15 +137,23 @@ def _pulled_thread(cloth: _Cloth, defect: Defect) -> _Cloth:
     floats = on_yarn * np.clip((defect.scaled(1.4, 4.5) - along) * 2, 0.0, 1.0)
     thickness = cloth.warp.thickness + defect.scaled(0.15, 0.4) * floats
     shade = cloth.warp.shade * (1 + defect.scaled(0.12, 0.35) * floats)
-    return replace(cloth, warp=replace(cloth.warp, thickness=thickness, shade=shade), over=cloth.over + floats * (1 - cloth.over))
+    return replace(
+        cloth,
+        warp=replace(cloth.warp, thickness=thickness, shade=shade),
+        over=cloth.over + floats * (1 - cloth.over),
+    )
 
 
 def _stain(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
     """Oil soaked into the yarns: darker and browner, and the weave still shows."""
     rng = defect.rng
     centre = (rng.uniform(0.12, 0.88), rng.uniform(0.12, 0.88))
-    edge = blob_distance(rng, x, y, centre, defect.scaled(0.05, 0.1), 0.3) + 0.008 * smooth_noise(rng, len(x), 24)
-    return blend(surface, surface * 0.25 + _OIL * 0.6, coverage(edge, 0.02) * defect.scaled(0.34, 0.8))
+    edge = blob_distance(rng, x, y, centre, defect.scaled(0.05, 0.1), 0.3) + 0.008 * smooth_noise(
+        rng, len(x), 24
+    )
+    return blend(
+        surface, surface * 0.25 + _OIL * 0.6, coverage(edge, 0.02) * defect.scaled(0.34, 0.8)
+    )
 
 
 def _hole(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
@@ -107,7 +164,14 @@ def _hole(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
     surface = blend(surface, _BEHIND, coverage(edge, 0.012) * defect.scaled(0.7, 0.97))
     for angle in rng.uniform(0, 2 * np.pi, round(defect.scaled(2, 7))):
         start = (centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle))
-        end = curve(rng, start, angle + np.pi + rng.normal(0, 0.5), radius * rng.uniform(0.4, 1.0), bend=0.2, steps=3)
+        end = curve(
+            rng,
+            start,
+            angle + np.pi + rng.normal(0, 0.5),
+            radius * rng.uniform(0.4, 1.0),
+            bend=0.2,
+            steps=3,
+        )
         surface = blend(surface, _WARP * 0.9, 0.7 * line(x, y, end, 0.006))
     return surface
 

@@ -1,0 +1,137 @@
+"""One side of a comparison by what a user calls it: a run folder, published figures by name, or the
+result table of another tool.
+"""
+
+import math
+from pathlib import Path
+
+from apc_bench.compare.record import COSTS, Key, Row, Side
+from apc_bench.compare.table_readers import read_foreign
+from apc_bench.errors import DamagedFile, UsageError, listed, unknown
+from apc_bench.results.aggregate import FULL, TEST, Results, System, read_results
+from apc_bench.results.published import Figure, read_published
+from apc_bench.store.run import INFO, Run
+from apc_bench.store.schemas import METRICS
+
+FILES = ("results.csv", "result.csv", "log.txt", "results.json")
+"""What other tools call their table of results: looked for where a folder is given that is no
+run.
+"""
+
+IMAGE_AND_PIXEL = ("image_auroc", "pixel_auroc")
+
+
+def read_side(text: str) -> Side:
+    """A side by what the user wrote.
+
+    A run folder; a file of another tool (formats: foreign.py), `FILE#HEADING` for one table of
+    several; a folder with such a file; or published figures, `NAME` or `NAME:SOURCE` of
+    reports/published. Raises UsageError, RunError, DamagedFile.
+    """
+    path = Path(text.partition("#")[0])
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        return read_foreign(path, text.partition("#")[2])
+    return _published(text)
+
+
+def _folder(path: Path) -> Side:
+    if (path / INFO).is_file():
+        return side_of_run(read_results(Run.open(path)), path)
+    found = [path / name for name in FILES if (path / name).is_file()]
+    if not found:
+        raise UsageError(
+            f"{path} is no run folder (it has no {INFO}) and holds no table of results"
+            f" ({', '.join(FILES)})"
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"{path} holds several tables of results ({listed(one.name for one in found)}); name"
+            " one of them"
+        )
+    return read_foreign(found[0])
+
+
+def side_of_run(results: Results, path: Path) -> Side:
+    """Every metric of every trial, on the common test set and, of frozen systems, on the full one;
+    seconds and memory; run.json as `info`.
+    """
+    rows = [row for system in results.systems for row in _rows(results, system)]
+    if not rows:
+        raise DamagedFile(f"{path}: no trial of this run has a result yet")
+    missing = [
+        f"{system.label} on {category}, seed {seed}: {why}"
+        for system in results.systems
+        for category, seed, why in results.missing(system)
+    ]
+    titles: dict[Key, str] = {
+        (system.method, system.shots): system.label for system in results.systems
+    }
+    return Side(
+        str(path),
+        "run",
+        results.dataset,
+        tuple(rows),
+        results.categories,
+        titles,
+        info=results.info,
+        missing=tuple(missing),
+    )
+
+
+def _rows(results: Results, system: System) -> list[Row]:
+    found = []
+    for subset, metrics in ((TEST, (*METRICS, *COSTS)), (FULL, METRICS)):
+        for row in results.rows(system, subset):
+            place = (system.method, system.shots, row["category"], row["seed"])
+            values = ((metric, row.get(metric)) for metric in metrics)
+            found += [
+                Row(*place, metric, float(value), subset)
+                for metric, value in values
+                if value is not None and math.isfinite(value)
+            ]
+    return found
+
+
+def _published(text: str) -> Side:
+    """Published figures, which are of the full test set and have no seeds."""
+    name, _, source = text.partition(":")
+    known = {group.dataset: group for group in read_published()}
+    if name not in known:
+        raise UsageError(f"no folder or file {text}, and {unknown('published table', name, known)}")
+    group = known[name]
+    if source and source not in group.sources:
+        raise UsageError(unknown(f"source of {name}", source, group.sources))
+    figures = [figure for figure in group.figures if not source or figure.source == source]
+    rows = [row for figure in figures for row in _figure(figure)]
+    titles = {(_system(figure), figure.shots): _system(figure) for figure in figures}
+    notes = [
+        f"{key}: {group.sources[key]}" for key in dict.fromkeys(figure.source for figure in figures)
+    ]
+    return Side(
+        text, "published", group.dataset, tuple(rows), group.categories, titles, notes=tuple(notes)
+    )
+
+
+def _system(figure: Figure) -> str:
+    """`PRNet [prnet_paper]`: two sources may have figures of one system."""
+    return f"{figure.system} [{figure.source}]"
+
+
+def _figure(figure: Figure) -> list[Row]:
+    """A figure's categories where the source has them, else its mean: as it is printed, not as its
+    categories would give.
+    """
+    place = (_system(figure), figure.shots)
+    rows = [
+        Row(*place, category, None, metric, value / 100, FULL)
+        for category, pair in figure.per_category.items()
+        for metric, value in zip(IMAGE_AND_PIXEL, pair, strict=True)
+    ]
+    means: dict[str, float | None] = {metric: getattr(figure, metric) for metric in METRICS}
+    return rows + [
+        Row(*place, None, None, metric, value / 100, FULL)
+        for metric, value in means.items()
+        if value is not None
+    ]

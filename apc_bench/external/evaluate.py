@@ -1,0 +1,241 @@
+"""A foreign method's maps and scores through the same split, metrics and files as ours: a run
+folder that report, compare and gate read.
+
+Nothing of the method is run here. The test set is the one that any method of the same dataset, seed
+and reserve is tested on (docs/method.md section 5).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.layouts import Dataset
+from apc_bench.errors import DataError, RunError, UsageError, listed
+from apc_bench.external.maps import (
+    Scores,
+    by_seed,
+    categories_in,
+    read_maps,
+    read_scores,
+    seed_folder,
+)
+from apc_bench.external.trials import DETECTOR, Foreign, results
+from apc_bench.plan import Planned
+from apc_bench.runner.prepare import Say, Scan, find_dataset, scan_files, splits_of
+from apc_bench.settings.sweep import Sweep, make_sweep
+from apc_bench.store.cache import Cache
+from apc_bench.store.decoded import decoded
+from apc_bench.store.provenance import computing_environment, recorded_environment
+from apc_bench.store.run import INFO, Run
+
+SCORES = "scores.csv"
+SPLIT = ("dataset", "categories", "seeds", "reserve", "part", "unseen", "protocol", "folds")
+FROM_RUN = (*SPLIT, "image_size", "resize", "false_alarms", "skip_unreadable")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line said. `shots`: how many images of the split's draw the method learned
+    from. `settings`: those of a sweep.
+    """
+
+    maps: Path
+    scores: Path | None
+    name: str
+    title: str | None
+    shots: int
+    settings: Mapping[str, Any]
+
+
+def settings_of(run: Run) -> tuple[dict[str, Any], Path]:
+    """The settings of an existing run that decide split, input and metrics, and the folder of its
+    dataset.
+    """
+    info = run.info
+    return {name: info["settings"][name] for name in FROM_RUN if name in info["settings"]}, Path(
+        info["data"]
+    )
+
+
+def evaluate(asked: Asked, data: Path, path: Path, cache: Cache, *, say: Say) -> Iterator[str]:
+    """Evaluates the method into the run folder `path`, which is made, or added to where it is one;
+    gives a line for each trial.
+
+    Raises DataError that names missing, odd-sized and unreadable maps and scores, RunError where
+    the folder is of other data, UsageError.
+    """
+    if not asked.maps.is_dir():
+        raise UsageError(
+            f"no such folder: {asked.maps} (it takes maps as CATEGORY/test/TYPE/NAME.tiff)"
+        )
+    sweep, dataset = find_dataset(_sweep(asked), data, cache, say=say)
+    one_set = len(sweep.seeds) > 1 and not by_seed(asked.maps)
+    if asked.shots and one_set:
+        raise DataError(
+            f"{asked.maps}: every seed draws other images to learn from (splits/ of the run says"
+            f" which), so with --shots {asked.shots} each needs maps of its own, in"
+            f" {asked.maps / f'seed={sweep.seeds[0]}'}/CATEGORY/test; or name one seed"
+        )
+    chosen = categories_in(asked.maps, [category.name for category in dataset.categories])
+    found = scan_files(sweep, _only(dataset, chosen), cache, say=say, dry=False)
+    scores = _scores(asked, chosen)
+    planned = [_plan(category.name, found, dataset, sweep) for category in found.categories]
+    run, old = Run(path), _before(asked, path, found)
+    foreign = Foreign(
+        asked.name,
+        asked.title,
+        asked.shots,
+        sweep,
+        computing_environment(device="cpu", threads=1, precision="float32"),
+        one_set,
+    )
+    _check(asked, planned, sweep, scores, cache)
+    path.mkdir(parents=True, exist_ok=True)
+    with run.lock():
+        if old is None:
+            run.write_info(_info(asked, sweep, dataset, found, foreign))
+        for each in planned:
+            images = decoded(cache, each.category, each.fingerprint, _geometry(sweep))
+            for seed, split in each.splits.items():
+                step, result = results(
+                    foreign,
+                    each,
+                    split,
+                    images,
+                    seed_folder(asked.maps, seed) / each.category.name,
+                    scores,
+                )
+                run.write_plan([step])
+                run.write_split(split)
+                run.write_trial(step, result)
+                yield step.name
+
+
+def _sweep(asked: Asked) -> Sweep:
+    given = {name: value for name, value in asked.settings.items() if value is not None}
+    fixed = {
+        "job": "evaluate",
+        "methods": {asked.name: {}},
+        "shots": [max(1, asked.shots)],
+        "threads": 1,
+        "device": "cpu",
+        "precision": "float32",
+    }
+    return make_sweep({**given, **fixed}, source="evaluate")
+
+
+def _geometry(sweep: Sweep) -> Geometry:
+    return Geometry(sweep.image_size, sweep.resize)
+
+
+def _only(dataset: Dataset, categories: Sequence[str]) -> Dataset:
+    return replace(
+        dataset,
+        categories=tuple(
+            category for category in dataset.categories if category.name in categories
+        ),
+    )
+
+
+def _plan(name: str, found: Scan, dataset: Dataset, sweep: Sweep) -> Planned:
+    category = next(one for one in found.categories if one.name == name)
+    return Planned(
+        category,
+        found.fingerprints[name],
+        splits_of(sweep, dataset.name, category, found.hashes[name]),
+    )
+
+
+def _scores(asked: Asked, categories: Sequence[str]) -> Scores | None:
+    """The scores given, or those beside the maps; None: the largest value of each map is its
+    image's score.
+    """
+    path = asked.scores or (asked.maps / SCORES if (asked.maps / SCORES).is_file() else None)
+    return read_scores(path, categories) if path else None
+
+
+def _check(
+    asked: Asked, planned: Sequence[Planned], sweep: Sweep, scores: Scores | None, cache: Cache
+) -> None:
+    """Reads every map and looks up every score before anything is written, so that all that is
+    wrong is named at once.
+    """
+    problems: list[str] = []
+    for each in planned:
+        images = decoded(cache, each.category, each.fingerprint, _geometry(sweep))
+        folders: dict[Path, set[int]] = {}
+        for seed, split in each.splits.items():
+            folders.setdefault(seed_folder(asked.maps, seed) / each.category.name, set()).update(
+                Foreign.rows(split, asked.shots)
+            )
+        for folder, chosen in folders.items():
+            rows = sorted(chosen)
+            names = [each.category.samples[row].image for row in rows]
+            sizes = [(int(images.placement[row, 0]), int(images.placement[row, 1])) for row in rows]
+            try:
+                read_maps(folder, names, sizes, _geometry(sweep))
+            except DataError as error:
+                problems.append(str(error))
+            if scores is not None and (
+                absent := [name for name in names if (each.category.name, name) not in scores.test]
+            ):
+                problems.append(
+                    f"scores of {each.category.name}: missing: {len(absent)} ({listed(absent, 4)})"
+                )
+    if problems:
+        raise DataError("; ".join(dict.fromkeys(problems)))
+
+
+def _before(asked: Asked, path: Path, found: Scan) -> dict[str, Any] | None:
+    """run.json of the folder that is added to; None for a new one. Raises RunError where it cannot
+    be added to.
+    """
+    if not (path / INFO).is_file():
+        if path.is_dir() and any(path.iterdir()):
+            raise RunError(f"{path} is not empty and no run folder; name another --run")
+        return None
+    info = Run.open(path).info
+    known = info.get("fingerprints", {})
+    changed = [
+        name for name, print_ in found.fingerprints.items() if known.get(name, print_) != print_
+    ]
+    if changed:
+        raise RunError(f"{path}: the content of {listed(changed)} is not what that run was made on")
+    method = info["settings"].get("methods", {}).get(asked.name)
+    if method is not None and method.get("detector") != DETECTOR:
+        raise UsageError(
+            f"{path} has a method '{asked.name}' of its own; call this one otherwise with --name"
+        )
+    return info
+
+
+def _info(
+    asked: Asked, sweep: Sweep, dataset: Dataset, found: Scan, foreign: Foreign
+) -> dict[str, Any]:
+    """run.json of a run that holds nothing but this method."""
+    settings = sweep.model_dump(mode="json")
+    settings["shots"] = [asked.shots] if asked.shots else []
+    settings["methods"] = {
+        asked.name: {
+            "detector": DETECTOR,
+            "backbone": "unknown",
+            "title": asked.title,
+            "weights": None,
+            "settings": {},
+        }
+    }
+    return {
+        "dataset": dataset.name,
+        "data": str(dataset.root),
+        "settings": settings,
+        "fingerprints": found.fingerprints,
+        "weights": {},
+        "computing": dict(foreign.environment),
+        "environment": recorded_environment(),
+        "left_out": found.left_out,
+        "emptied": found.emptied,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

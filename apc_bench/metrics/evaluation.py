@@ -1,0 +1,182 @@
+"""From scores and maps to metrics and curves, for any detector, ours or foreign (docs/method.md
+section 5).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from apc_bench.metrics.exact import (
+    Measure,
+    PixelRanking,
+    Points,
+    Ranking,
+    at_threshold,
+    calibrated_threshold,
+)
+
+PRO_LIMIT = 0.3
+TEST, FULL = "test", "full"
+NO_MASKS = "no anomalous image has a mask"
+NOT_BY_TYPE = "computed on the whole test set only"
+_PIXEL = ("pixel_auroc", "pixel_f1_max", "pixel_f1_max_threshold", "pixel_ap", "au_pro")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subset:
+    """Scored images: scores (n,), labels (n,) bool, maps (n, rows, columns), masks (n, s, s) bool,
+    mask_state (n,) (datasets/images.py), windows (n, 4): top, bottom, left, right of the image
+    inside the input, whose padding is no pixel of anything.
+    """
+
+    scores: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+    maps: NDArray[np.float32]
+    masks: NDArray[np.bool_]
+    mask_state: NDArray[np.str_]
+    windows: NDArray[np.int32]
+    image_size: int
+    sigma: float
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Subset":
+        """The images that are chosen."""
+        arrays = ("scores", "labels", "maps", "masks", "mask_state", "windows")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in arrays})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Threshold:
+    """Scores (n,) of normal images that calibrate, and the false-alarm rate asked for."""
+
+    calibration: NDArray[np.float64]
+    false_alarms: float
+
+
+@dataclass(slots=True)
+class Evaluated:
+    """One subset's metrics by column name (None: undefined, with the reason), its counts, and the
+    points of its curves.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    values: dict[str, float | None] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+
+    def put(self, measures: Mapping[str, Measure]) -> None:
+        """Adds measures; an undefined one is null with its reason."""
+        for name, measure in measures.items():
+            self.values[name] = measure.value
+            if measure.value is None:
+                self.undefined[name] = measure.reason or "undefined"
+
+
+def evaluate(
+    subset: Subset, threshold: Threshold, *, pixels: bool = True, curves: bool = False
+) -> Evaluated:
+    """All metrics of a subset. An anomalous image without a usable mask counts at the image level
+    only.
+    """
+    usable = np.isin(subset.mask_state, ("normal", "present"))
+    result = Evaluated()
+    result.counts = {
+        "normal": int((~subset.labels).sum()),
+        "anomalous": int(subset.labels.sum()),
+        "masked": int((subset.mask_state == "present").sum()),
+        "emptied": int((subset.mask_state == "emptied").sum()),
+    }
+    ranking = Ranking.of(subset.scores, subset.labels)
+    best, at = ranking.f1_max()
+    result.put(
+        {
+            "image_auroc": ranking.auroc(),
+            "image_ap": ranking.average_precision(),
+            "image_f1_max": best,
+        }
+    )
+    result.values["image_f1_max_threshold"] = at
+    _at_calibrated(result, subset, threshold)
+    if curves:
+        result.curves += _points("image", {"roc": ranking.roc(), "pr": ranking.precision_recall()})
+    if not pixels or not result.counts["masked"]:
+        reason = NO_MASKS if pixels else NOT_BY_TYPE
+        result.put({name: Measure(None, reason) for name in _PIXEL})
+        return result
+    _at_pixels(result, subset.where(usable), curves=curves)
+    return result
+
+
+def _at_calibrated(result: Evaluated, subset: Subset, threshold: Threshold) -> None:
+    calibrated = calibrated_threshold(threshold.calibration, alpha=threshold.false_alarms)
+    result.put({"threshold": calibrated})
+    reached = at_threshold(subset.scores, subset.labels, calibrated)
+    result.put(
+        {
+            "f1_calibrated": reached.f1,
+            "missed_rate": reached.missed_rate,
+            "missed_low": reached.missed_low,
+            "missed_high": reached.missed_high,
+            "false_alarm_rate": reached.false_alarm_rate,
+            "false_alarm_low": reached.false_alarm_low,
+            "false_alarm_high": reached.false_alarm_high,
+        }
+    )
+
+
+def _at_pixels(result: Evaluated, subset: Subset, *, curves: bool) -> None:
+    scores = pixel_scores(subset.maps, subset.image_size, subset.sigma)
+    inside = [
+        (slice(top, bottom), slice(left, right)) for top, bottom, left, right in subset.windows
+    ]
+    ranking = PixelRanking.of(
+        [one[part] for one, part in zip(scores, inside, strict=True)],
+        [m[part] for m, part in zip(subset.masks, inside, strict=True)],
+    )
+    best, at = ranking.pixels.f1_max()
+    result.put(
+        {
+            "pixel_auroc": ranking.pixels.auroc(),
+            "pixel_ap": ranking.pixels.average_precision(),
+            "pixel_f1_max": best,
+            "au_pro": ranking.au_pro(limit=PRO_LIMIT),
+        }
+    )
+    result.values["pixel_f1_max_threshold"] = at
+    if curves:
+        found = {
+            "roc": ranking.pixels.roc(),
+            "pr": ranking.pixels.precision_recall(),
+            "pro": ranking.pro(),
+        }
+        result.curves += _points("pixel", found)
+
+
+def pixel_scores(maps: NDArray[np.float32], image_size: int, sigma: float) -> NDArray[np.float32]:
+    """Maps (n, rows, columns) -> (n, s, s): bilinear to the input's size, then Gaussian smoothing
+    (docs/method.md section 2).
+    """
+    scores = np.empty((len(maps), image_size, image_size), np.float32)
+    for row, one in enumerate(maps):
+        grown = Image.fromarray(one).resize((image_size, image_size), Image.Resampling.BILINEAR)
+        scores[row] = gaussian_filter(np.asarray(grown), sigma) if sigma else np.asarray(grown)
+    return scores
+
+
+def windows_of(placement: NDArray[np.int32], image_size: int) -> NDArray[np.int32]:
+    """Placements (n, 6) -> (n, 4): top, bottom, left, right of the image inside the input."""
+    _, _, tall, wide, top, left = placement.T
+    edges = [np.clip(edge, 0, image_size) for edge in (top, top + tall, left, left + wide)]
+    return np.stack(edges, axis=1).astype(np.int32)
+
+
+def _points(level: str, found: Mapping[str, Points]) -> list[dict[str, Any]]:
+    return [
+        {"curve": name, "level": level, "x": float(x), "y": float(y), "threshold": float(at)}
+        for name, points in found.items()
+        for x, y, at in zip(*points, strict=True)
+    ]

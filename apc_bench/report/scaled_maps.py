@@ -1,0 +1,91 @@
+"""One trial's maps and scores on the scale that all pictures of a report share."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from apc_bench.errors import ApcError
+from apc_bench.results.aggregate import TEST, Results, System
+from apc_bench.results.source import Source
+
+COLOURS = "inferno"
+LOW, HIGH = -2, 4
+"""The one colour scale of all maps, with 1, the calibrated threshold, in its middle."""
+
+SCALE = (
+    "Colours: each system's scores are measured in its own calibration scores (0: their median, 1:"
+    " {one}), then all maps share one scale, clipped at −2 and 4. Maps are on the detector's grid,"
+    " before the smoothing of the pixel metrics; the line is the mask's outline"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One trial in pictures. `maps`: image -> (rows, columns) float32, scaled; `scores`: image ->
+    image score, scaled. `one`: what 1 is.
+    """
+
+    system: System
+    table: pl.DataFrame
+    threshold: float | None
+    maps: Mapping[str, NDArray[np.float32]]
+    scores: Mapping[str, float]
+    one: str
+
+
+def read_shown(
+    results: Results,
+    run: Source,
+    system: System,
+    category: str,
+    seed: int,
+    only: Collection[str] | None = None,
+) -> Shown | None:
+    """A trial's scores and maps, scaled; None where there is no such trial, or one whose files
+    cannot be read. `only`: keep the maps of these images, so that many trials side by side stay
+    small.
+    """
+    trial = results.trials.get((system, category, seed))
+    if trial is None or trial.result_key is None:
+        return None
+    try:
+        table = run.scores(trial.result_key)
+        names, maps = run.maps(trial.result_key)
+    except ApcError:
+        return None
+    threshold: float | None = trial.rows[TEST]["threshold"]
+    zero, span, one = _scale(table, threshold)
+    scores = {
+        image: (score - zero) / span for image, score in table.select("image", "score").iter_rows()
+    }
+    kept = {
+        name: (map_ - zero) / span
+        for name, map_ in zip(names, maps, strict=True)
+        if only is None or name in only
+    }
+    return Shown(system, table, threshold, kept, scores, one)
+
+
+def _scale(table: pl.DataFrame, threshold: float | None) -> tuple[float, float, str]:
+    """What is drawn as 0, the width of one unit, and what 1 is: the first of the known references
+    that lies above 0.
+    """
+    by_split = {
+        split: table.filter(pl.col("split") == split)["score"].to_numpy()
+        for split in ("calibration", "test")
+    }
+    reference = by_split["calibration"] if len(by_split["calibration"]) else by_split["test"]
+    zero = float(np.median(reference))
+    candidates = [(threshold, "the calibrated threshold")]
+    candidates += [
+        (float(values.max()), f"the largest {split} score")
+        for split, values in by_split.items()
+        if len(values)
+    ]
+    for value, words in candidates:
+        if value is not None and value > zero:
+            return zero, value - zero, words
+    return zero, 1.0, "one unit of the score"

@@ -1,0 +1,189 @@
+"""Anomaly maps for other tools: float TIFF at the size of the original images, in the layout of
+MVTec AD's own evaluation script.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from apc_bench.errors import RunError, StorageError, UsageError, listed, unknown
+from apc_bench.metrics.evaluation import pixel_scores
+from apc_bench.results.aggregate import Results, System
+from apc_bench.results.source import Source
+
+FILL = "the smallest value of the category's maps"
+
+
+class MapSource(Source, Protocol):
+    """A source that also says what its maps are (store/run.py)."""
+
+    def map_marks(self, result_key: str) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One system and seed, and the categories whose maps are wanted."""
+
+    system: System
+    seed: int
+    categories: tuple[str, ...]
+
+
+def choose(
+    results: Results,
+    *,
+    method: str | None,
+    shots: int | None,
+    seed: int | None,
+    categories: Sequence[str] | None,
+) -> Chosen:
+    """What an export is of; None: the only method, its largest number of shots, its first seed, all
+    categories. Raises UsageError.
+    """
+    methods = list(dict.fromkeys(system.method for system in results.systems))
+    if method is None and len(methods) > 1:
+        raise UsageError(f"maps of which method? --method takes one of {listed(methods)}")
+    name = method or methods[0]
+    systems = {system.shots: system for system in results.systems if system.method == name}
+    if not systems:
+        raise UsageError(unknown("method", name, methods))
+    number = max(systems) if shots is None else shots
+    if number not in systems:
+        raise UsageError(
+            f"'{name}' has no trials at {number} shots (has:"
+            f" {', '.join(map(str, sorted(systems)))}; 0 is a frozen method)"
+        )
+    system = systems[number]
+    place = system.seeds[0] if seed is None else seed
+    if place not in system.seeds:
+        raise UsageError(
+            f"{system.label} has no seed {place} (has: {', '.join(map(str, system.seeds))})"
+        )
+    for category in categories or ():
+        if category not in results.categories:
+            raise UsageError(unknown("category", category, results.categories))
+    return Chosen(system, place, tuple(categories or results.categories))
+
+
+def export_maps(results: Results, run: MapSource, chosen: Chosen, out: Path) -> Iterator[str]:
+    """Writes OUT/CATEGORY/test/TYPE/NAME.tiff of every image that has a map, OUT/scores.csv and
+    OUT/export.json; says what, a line a category.
+
+    Raises UsageError where `out` holds anything or two images would be one file, RunError where a
+    trial has no result, StorageError.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already and not empty; name a folder that does not exist")
+    keys = {category: _key(results, chosen, category) for category in chosen.categories}
+    tables, about = [], {}
+    beside = out.absolute().with_name(f".{out.name}-{uuid4().hex[:8]}")
+    try:
+        beside.mkdir(parents=True)
+        for category, key in keys.items():
+            table = run.scores(key)
+            about[category] = _export_category(run, key, table, beside / category)
+            tables.append(
+                table.select(
+                    pl.lit(category).alias("category"),
+                    "image",
+                    "defect_type",
+                    "label",
+                    "split",
+                    "score",
+                )
+            )
+            yield f"{category}: {about[category]['maps']} maps"
+        pl.concat(tables).sort("category", "split", "image").write_csv(beside / "scores.csv")
+        text = json.dumps(_about(results, chosen, about), indent=2, ensure_ascii=False)
+        (beside / "export.json").write_text(text + "\n", encoding="utf-8")
+        beside.rename(out)  # over an empty folder too
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    yield f"maps: {out}"
+
+
+def _key(results: Results, chosen: Chosen, category: str) -> str:
+    trial = results.trials[chosen.system, category, chosen.seed]
+    if trial.result_key is None:
+        raise RunError(
+            f"{chosen.system.label} on {category}, seed {chosen.seed}, has no maps: {trial.missing}"
+        )
+    return trial.result_key
+
+
+def _about(results: Results, chosen: Chosen, categories: Mapping[str, Any]) -> dict[str, Any]:
+    system = {
+        "system": chosen.system.label,
+        "method": chosen.system.method,
+        "shots": chosen.system.shots,
+        "seed": chosen.seed,
+    }
+    note = (
+        "maps of drawn and reserved images are here too, for tools that want the whole test folder;"
+        " scores.csv says which they are"
+    )
+    return {
+        "dataset": results.dataset,
+        **system,
+        "outside_a_crop": FILL,
+        "note": note,
+        "categories": categories,
+    }
+
+
+def _export_category(run: MapSource, key: str, table: pl.DataFrame, folder: Path) -> dict[str, Any]:
+    names, maps = run.maps(key)
+    marks = run.map_marks(key)
+    targets = [(folder / name).with_suffix(".tiff") for name in names]
+    if twice := [path for path, count in Counter(targets).items() if count > 1]:
+        raise UsageError(
+            f"{twice[0]} would hold the maps of several images that differ in their endings only;"
+            " rename them"
+        )
+    size, sigma = int(marks["image_size"]), float(marks["sigma"])
+    smooth = pixel_scores(maps, size, sigma)
+    fill = float(smooth.min(initial=np.inf)) if len(smooth) else 0.0
+    rows = {row["image"]: row for row in table.iter_rows(named=True)}
+    for name, target, scores in zip(names, targets, smooth, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(at_original_size(scores, rows[name], fill)).save(target)
+    return {"maps": len(names), "unit": marks["unit"], "sigma": sigma, "input": size, "fill": fill}
+
+
+def at_original_size(
+    scores: NDArray[np.float32], placement: Mapping[str, int], fill: float
+) -> NDArray[np.float32]:
+    """(s, s) float32 in the input -> (height, width) of the original image, bilinear; `fill` where
+    the input does not reach.
+
+    `placement`: the fields of images.Placement.
+    """
+    size = scores.shape[0]
+    top, left = placement["top"], placement["left"]
+    tall, wide = placement["resized_height"], placement["resized_width"]
+    inside = scores[max(top, 0) : min(top + tall, size), max(left, 0) : min(left + wide, size)]
+    down, across = placement["height"] / tall, placement["width"] / wide
+    first_row, first_column = round(max(-top, 0) * down), round(max(-left, 0) * across)
+    rows, columns = round(inside.shape[0] * down), round(inside.shape[1] * across)
+    rows, columns = (
+        min(rows, placement["height"] - first_row),
+        min(columns, placement["width"] - first_column),
+    )
+    whole = np.full((placement["height"], placement["width"]), fill, np.float32)
+    grown = Image.fromarray(np.ascontiguousarray(inside)).resize(
+        (columns, rows), Image.Resampling.BILINEAR
+    )
+    whole[first_row : first_row + rows, first_column : first_column + columns] = np.asarray(grown)
+    return whole

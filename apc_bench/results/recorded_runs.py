@@ -1,0 +1,96 @@
+"""Recorded runs as nights: what a folder of runs holds in the order of time, and what of it cannot
+be used, by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apc_bench.errors import ApcError, UsageError
+from apc_bench.results.aggregate import Results, read_results
+from apc_bench.store.run import INFO, Run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Night:
+    """One run of a series. `name`: of its folder; `created`: when its sweep began, UTC in ISO 8601;
+    `missing`: planned trials without a result.
+    """
+
+    name: str
+    path: Path
+    created: str
+    results: Results
+    missing: int
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return self.results.info
+
+    @property
+    def revision(self) -> str:
+        """`abc1234`, with `+` where files were changed; the version of the package where it was
+        installed.
+        """
+        environment = self.info.get("environment") or {}
+        git = environment.get("git")
+        if not isinstance(git, dict) or not git.get("commit"):
+            return f"version {environment.get('apc_bench', '?')}"
+        return f"{str(git['commit'])[:7]}{'+' * bool(git.get('dirty'))}"
+
+    @property
+    def said(self) -> str:
+        """`2026-11-27 (2026-11-27 02:00 UTC, abc1234)`."""
+        return f"{self.name} ({self.created[:16].replace('T', ' ')} UTC, {self.revision})"
+
+
+def read_night(path: Path) -> Night:
+    """One run folder. Raises RunError or DamagedFile where it is none."""
+    results = read_results(Run.open(path))
+    missing = sum(len(results.missing(system)) for system in results.systems)
+    return Night(
+        path.name or str(path), path, str(results.info.get("created", "")), results, missing
+    )
+
+
+def read_nights(
+    folder: Path, *, newest: int | None = None, before: Night | None = None
+) -> tuple[list[Night], list[str]]:
+    """The runs directly in a folder, oldest first, and a line for each that cannot be read or has
+    damaged files.
+
+    `before`: only runs that began before that one, which may lie in the folder too; `newest`: only
+    so many of them, the newest. Raises UsageError without the folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder} is no folder; name the folder that holds the nights' run folders"
+        )
+    begun, nights, problems = [], [], []
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir() or path.name.startswith("."):
+            continue
+        try:
+            begun.append((str(Run.open(path).info.get("created", "")), path))
+        except ApcError as error:
+            problems.append(
+                f"{path.name}: {error}"
+                if (path / INFO).exists()
+                else f"{path.name}: no run folder (it has no {INFO})"
+            )
+    if before is not None:
+        begun = [
+            (when, path)
+            for when, path in begun
+            if when <= before.created and path.resolve() != before.path.resolve()
+        ]
+    for _, path in sorted(begun)[-(newest or len(begun)) :]:
+        try:
+            night = read_night(path)
+        except ApcError as error:
+            problems.append(f"{path.name}: {error}")
+            continue
+        problems += [f"{path.name}: {line}" for line in night.results.damaged]
+        nights.append(night)
+    return nights, problems

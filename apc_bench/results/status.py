@@ -1,0 +1,154 @@
+"""What a run folder says of itself: done, running, failed, left. Reads files only, so it works from
+any machine and after a driver's death.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from apc_bench.errors import RunError
+from apc_bench.plan import EXTRACTOR
+from apc_bench.store import attempts
+from apc_bench.store.run import Failure, Run
+
+RECENT = 50
+"""Ended steps that the rate is taken from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Steps of the plan by state. `running`: names of started steps; `held`: whether a sweep holds
+    the folder now; `damaged`: files by name.
+
+    `leftovers`: half-written files of a crash, which the next sweep removes. `rate`: steps an hour
+    lately, None where none ended; `ends`: when the rest will be done at this rate, None where no
+    sweep is at work.
+    """
+
+    total: int
+    done: int
+    running: tuple[str, ...]
+    failed: tuple[Failure, ...]
+    held: bool
+    damaged: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    rate: float | None
+    ends: datetime | None
+
+    @property
+    def left(self) -> int:
+        return self.total - self.done - len(self.running) - len(self.failed)
+
+
+def status(run: Run) -> Status:
+    """The state of every step that was ever planned on this folder."""
+    plan = run.plan()
+    done = set(run.metrics()["result_key"])
+    for row in plan.iter_rows(named=True):
+        if row["kind"] == EXTRACTOR and run.has_extractor(row["result_key"]):
+            done.add(row["result_key"])
+    held = _held(run.path)
+    log = attempts.read_attempts(run.attempts_folder)
+    last = {attempt.result_key: attempt for attempt in log}
+    planned = set(plan["result_key"])
+    running = [
+        attempt.step
+        for key, attempt in last.items()
+        if held and attempt.event == attempts.START and key in planned and key not in done
+    ]
+    failed = [failure for failure in run.failures() if failure.result_key not in done]
+    rate = _rate(log)
+    left = len(planned - done) - len(failed)
+    ends = (
+        datetime.now().astimezone() + timedelta(hours=left / rate)
+        if held and rate and left
+        else None
+    )
+    leftovers = () if held else tuple(str(path) for path in run.leftovers())
+    damaged = tuple(dict.fromkeys(run.damaged))
+    return Status(
+        len(plan),
+        len(done & planned),
+        tuple(running),
+        tuple(failed),
+        held,
+        damaged,
+        leftovers,
+        rate,
+        ends,
+    )
+
+
+def _rate(log: Sequence[attempts.Attempt]) -> float | None:
+    """Steps that ended, an hour, over the last RECENT of them: a sweep that was resumed must not be
+    slowed down by the pause.
+    """
+    ended = [attempt.time for attempt in log if attempt.event == attempts.DONE][-RECENT:]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(ended)]
+    if len(gaps) < 3:
+        return None
+    usual = sorted(gaps)[: max(3, int(0.9 * len(gaps)))]
+    return 3600 * len(usual) / max(sum(usual), 1e-3)
+
+
+def as_lines(state: Status) -> list[str]:
+    """A status for people."""
+    lines = [
+        f"{state.done} of {state.total} steps done, {len(state.running)} running,"
+        f" {len(state.failed)} failed, {state.left} left"
+    ]
+    lines += ["a sweep holds this folder now" if state.held else "no sweep is at work here"]
+    if state.rate is not None and state.held:
+        lines += [
+            f"{state.rate:.0f} steps an hour lately"
+            + (f"; will be done about {state.ends:%Y-%m-%d %H:%M}" if state.ends else "")
+        ]
+    lines += [f"running  {name}" for name in state.running]
+    lines += [f"failed   {_place(failure)}: {failure.reason}" for failure in state.failed]
+    lines += [f"damaged  {line}" for line in state.damaged]
+    return lines + [
+        f"left by a crash, removed by the next sweep: {path}" for path in state.leftovers
+    ]
+
+
+def as_object(state: Status) -> dict[str, Any]:
+    """A status for programs: the same, as JSON values."""
+    failed = [dataclasses.asdict(failure) for failure in state.failed]
+    known = {
+        "total": state.total,
+        "done": state.done,
+        "left": state.left,
+        "running": list(state.running),
+        "failed": failed,
+    }
+    known |= {
+        "held": state.held,
+        "damaged": list(state.damaged),
+        "leftovers": list(state.leftovers),
+    }
+    return known | {
+        "steps_an_hour": state.rate,
+        "ends": state.ends.isoformat(timespec="seconds") if state.ends else None,
+    }
+
+
+def _place(failure: Failure) -> str:
+    shots = f" · {failure.shots} shots" if failure.shots else ""
+    return f"{failure.kind} {failure.method} · {failure.category}{shots} · seed {failure.seed}"
+
+
+def _held(path: Path) -> bool:
+    """Whether some process holds the run folder's lock."""
+    try:
+        with FileLock(path / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError as error:
+        raise RunError(f"cannot look at {path / '.lock'}: {error.strerror}") from None

@@ -1,0 +1,350 @@
+"""A sweep: the plan minus what the run folder has, through an executor, to a summary. The driver's
+side; it loads no torch.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
+from apc_bench.plan import EXTRACTOR, TRIAL, Step
+from apc_bench.runner import messages as work
+from apc_bench.runner.executors import serial
+from apc_bench.runner.prepare import Prepared
+from apc_bench.runner.progress import Display, counted
+from apc_bench.runner.time_limit import take_note
+from apc_bench.settings.detectors import plugged
+from apc_bench.settings.sweep import Sweep, digest
+from apc_bench.store import attempts
+from apc_bench.store.cache import Cache
+from apc_bench.store.provenance import computing_environment, recorded_environment
+from apc_bench.store.run import INFO, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How and where steps run; none of it changes a number.
+
+    `workers`: steps at a time, None for as many as fit. `gpus_per_…`: share of a GPU, None for a
+    half and a quarter where steps compute on one. `step_timeout` in seconds. `address`: of a Ray
+    cluster, None for this machine alone; `scale_up`: it brings nodes for the `workers`.
+    """
+
+    executor: Literal["ray", "serial"] = "ray"
+    workers: int | None = None
+    gpus_per_finetuning: float | None = None
+    gpus_per_trial: float | None = None
+    step_timeout: float | None = None
+    address: str | None = None
+    scale_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a sweep ended: steps done before, done now, and failed with their reasons."""
+
+    before: int
+    done: int
+    failed: tuple[tuple[Step, str], ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failed else 0
+
+
+def default_run(sweep: Sweep, dataset: str) -> Path:
+    """`runs/<job>-<dataset>-<digest>`: the same settings find the same folder again, whatever
+    seeds, shots and categories are asked for.
+    """
+    methods = {
+        name: {**method.identity(), "weights": str(method.weights)}
+        for name, method in sweep.methods.items()
+    }
+    settings = {key: value for key, value in sweep.fixed().items() if key != "synthetic"}
+    synthetic = sweep.synthetic.model_dump(mode="json") if sweep.synthetic else None
+    return Path("runs") / f"{sweep.job}-{dataset}-{digest([settings, synthetic, methods], 8)}"
+
+
+def run_sweep(
+    prepared: Prepared, path: Path, cache: Cache, execution: Execution, display_console: Any
+) -> Summary:
+    """Does what is left of the plan and records it in the run folder `path`.
+
+    Raises RunError when the folder is in use or belongs to a sweep with other settings,
+    StorageError when a write fails.
+    """
+    run = Run(path)
+    with run.lock() as holding:
+        _write_start(run, prepared)
+        done = {step.result_key for step in prepared.steps if run.is_done(step)}
+        left = [step for step in prepared.steps if step.result_key not in done]
+        with Display(left, console=display_console) as display:
+            for line in run.damaged:
+                display.say(f"damaged: {line}")
+            display.say(
+                f"{counted(prepared.steps)}"
+                + (f"; {len(done)} of them done already" if done else "")
+            )
+            failed = []
+            for step, outcome in _execute(
+                left, run, _order(prepared, path, cache, execution, holding), execution, display.say
+            ):
+                display.ended_with(step, outcome)
+                if not outcome.ok:
+                    failed.append((step, outcome.reason or ""))
+                    _record_for_worker(run, step, outcome)
+                if outcome.fatal:
+                    raise StorageError(outcome.reason)
+        return Summary(len(done), len(left) - len(failed), tuple(failed))
+
+
+def _execute(
+    steps: list[Step], run: Run, order: work.Order, execution: Execution, say: Callable[[str], None]
+) -> Iterator[tuple[Step, work.Outcome]]:
+    perform = functools.partial(_perform, order=order)
+    if not steps:
+        return iter(())
+    if execution.executor == "serial":
+        return serial.run(steps, perform)
+    from apc_bench.runner.executors import ray
+    from apc_bench.runner.executors.scheduler import Resources
+
+    on_gpu = order.sweep.device == "cuda"
+    shares = {
+        EXTRACTOR: (execution.gpus_per_finetuning, 0.5),
+        TRIAL: (execution.gpus_per_trial, 0.25),
+    }
+    gpus = {
+        kind: asked if asked is not None else usual * on_gpu
+        for kind, (asked, usual) in shares.items()
+    }
+    workers = execution.workers and min(execution.workers, len(steps))
+    resources = Resources(order.sweep.threads, gpus, workers, execution.address, execution.scale_up)
+    return ray.run(
+        steps,
+        perform,
+        resources,
+        lost=functools.partial(_lost, run, order),
+        probe=functools.partial(find_fault, order),
+        say=say,
+    )
+
+
+def find_fault(order: work.Order) -> str | None:
+    """What is wrong with this machine for the steps of a sweep: called on every node of a
+    cluster.
+    """
+    if not (order.run / INFO).is_file():
+        return f"cannot reach the run folder {order.run}"
+    if not order.data.is_dir():
+        return f"cannot reach the dataset {order.data}"
+    sweep = order.sweep
+    here = computing_environment(
+        device=sweep.device, threads=sweep.threads, precision=sweep.precision
+    )
+    differing = [
+        f"{name} is {here.get(name)!r}, not {value!r}"
+        for name, value in order.environment.items()
+        if here.get(name) != value
+    ]
+    differing += [
+        f"the package of detector '{name}' is {found!r}, not {package!r}"
+        for name, package in order.packages.items()
+        if (found := _package(name)) != package
+    ]
+    return f"would compute other bits: {'; '.join(differing)}" if differing else None
+
+
+def _package(detector: str) -> str:
+    try:
+        found = plugged(detector)
+    except UsageError as error:
+        return str(error)
+    return found.package if found else "absent"
+
+
+def _lost(run: Run, order: work.Order, step: Step, cause: str) -> work.Outcome | bool:
+    """Records that a step's worker was lost. Returns an outcome where the step need not be tried
+    again: it had committed already, or it was its time limit that ended it; else whether the worker
+    had begun it.
+    """
+    if run.is_done(step):
+        return work.Outcome(True, 0.0)
+    known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
+    log = [
+        attempt.event
+        for attempt in attempts.read_attempts(run.attempts_folder)
+        if attempt.result_key == step.result_key
+    ]
+    begun = log[-1:] == [attempts.START]
+    stacks = take_note(order.note_of_time_limit(step.result_key))
+    if stacks is not None:
+        reason = f"ended after {order.step_timeout:g} s (--step-timeout)"
+        return work.Outcome(False, order.step_timeout or 0.0, reason, stacks, recorded=False)
+    attempts.record(run.attempts_folder, attempts.LOST, **known, reason=cause)
+    return begun
+
+
+def _perform(step: Step, order: work.Order) -> work.Outcome:
+    """Does one step in this process; torch is loaded here and not in the driver."""
+    from apc_bench.runner.worker import perform
+
+    return perform(step, order)
+
+
+def _order(
+    prepared: Prepared, path: Path, cache: Cache, execution: Execution, holding: str
+) -> work.Order:
+    return work.Order(
+        sweep=prepared.sweep,
+        run=path.resolve(),
+        data=prepared.dataset.root,
+        cache=cache.folder.resolve(),
+        fingerprints={planned.category.name: planned.fingerprint for planned in prepared.planned},
+        weights={name: found.sha256 for name, found in prepared.weights.items()},
+        environment=prepared.environment,
+        packages={
+            method.detector: method.package
+            for method in prepared.sweep.chosen.values()
+            if method.package
+        },
+        holding=holding,
+        step_timeout=execution.step_timeout,
+    )
+
+
+def _record_for_worker(run: Run, step: Step, outcome: work.Outcome) -> None:
+    """Records what a lost or never started step could not record itself."""
+    if not outcome.recorded and not outcome.fatal:
+        known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
+        attempts.record(
+            run.attempts_folder,
+            attempts.FAILED,
+            **known,
+            reason=outcome.reason,
+            traceback=outcome.traceback,
+        )
+
+
+def _write_start(run: Run, prepared: Prepared) -> None:
+    """Checks that the folder is this sweep's, then adds settings, plan and splits to it."""
+    info, old = _info(prepared), _info_before(run)
+    if old is not None:
+        info = _merge(old, info, run.path)
+    run.clean()
+    run.write_plan(prepared.steps)
+    run.write_info(info)
+    for planned in prepared.planned:
+        for split in planned.splits.values():
+            run.write_split(split)
+
+
+def _info_before(run: Run) -> dict[str, Any] | None:
+    """What run.json says; None in a new folder, or where it is damaged, which `run.damaged` tells:
+    results are found by their own keys.
+
+    Raises RunError for a folder that is no run, or of a newer version.
+    """
+    path = run.path / INFO
+    if not path.is_file():
+        if (
+            run.path.is_dir()
+            and any(not entry.name.startswith(".") for entry in run.path.iterdir())
+            and not run.has_plan()
+        ):
+            raise RunError(f"{run.path} is not empty and no run folder; name another --run")
+        return None
+    try:
+        info = Run.open(run.path).info
+    except DamagedFile as error:
+        run.damaged.append(f"{error}; it is written anew for this command's settings")
+        return None
+    needed = ("settings", "computing", "fingerprints", "weights", "left_out", "emptied", "created")
+    missing = [name for name in needed if name not in info]
+    if missing:
+        run.damaged.append(
+            f"{path}: no {missing[0]}; it is written anew for this command's settings"
+        )
+    return None if missing else info
+
+
+def _info(prepared: Prepared) -> dict[str, Any]:
+    weights = {
+        name: {
+            "sha256": found.sha256,
+            "origin": found.origin,
+            "backbone": prepared.sweep.methods[name].backbone,
+        }
+        for name, found in prepared.weights.items()
+    }
+    for name, method in prepared.sweep.chosen.items():
+        if method.package:
+            weights[name]["package"] = method.package
+    return {
+        "dataset": prepared.dataset.name,
+        "data": str(prepared.dataset.root),
+        "settings": prepared.sweep.model_dump(mode="json"),
+        "fingerprints": {
+            planned.category.name: planned.fingerprint for planned in prepared.planned
+        },
+        "weights": weights,
+        "computing": dict(prepared.environment),
+        "environment": recorded_environment(),
+        "left_out": prepared.left_out,
+        "emptied": prepared.emptied,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The folder's info with added seeds, shots, categories and methods. Raises RunError that lists
+    what else differs.
+    """
+    then, now = old["settings"], new["settings"]
+    fixed = [
+        name
+        for name in {**Sweep.model_validate(then).fixed(), **Sweep.model_validate(now).fixed()}
+        if name != "synthetic"
+    ]
+    differing = [
+        f"{name} was {then.get(name)!r}, now {now.get(name)!r}"
+        for name in fixed
+        if then.get(name) != now.get(name)
+    ]
+    differing += [
+        f"{name} was {value!r}, now {new['computing'].get(name)!r}"
+        for name, value in old["computing"].items()
+        if new["computing"].get(name) != value
+    ]
+    for name, method in now["methods"].items():
+        if name in then["methods"] and _identity(then["methods"][name]) != _identity(method):
+            differing.append(f"method '{name}' has other settings")
+    for name, weights in new["weights"].items():
+        if old["weights"].get(name, weights)["sha256"] != weights["sha256"]:
+            differing.append(f"method '{name}' has other weights")
+    for name, print_ in new["fingerprints"].items():
+        if old["fingerprints"].get(name, print_) != print_:
+            differing.append(f"the content of category '{name}' changed")
+    if differing:
+        raise RunError(
+            f"{path} belongs to a sweep with other settings: {'; '.join(dict.fromkeys(differing))};"
+            " name another --run"
+        )
+    merged = {**now, "methods": {**then["methods"], **now["methods"]}}
+    for name in ("seeds", "shots"):
+        merged[name] = sorted({*then[name], *now[name]})
+    known = then["categories"], now["categories"]
+    merged["categories"] = sorted({*known[0], *known[1]}) if all(known) else None
+    merged["only"] = None
+    both = {
+        name: {**old[name], **new[name]}
+        for name in ("fingerprints", "weights", "left_out", "emptied")
+    }
+    return {**new, **both, "settings": merged, "created": old["created"], "resumed": new["created"]}
+
+
+def _identity(method: dict[str, Any]) -> list[Any]:
+    return [method["detector"], method["backbone"], method["settings"]]

@@ -1,0 +1,52 @@
+"""What travels to a worker and back: the order that all steps of a sweep share, and how a step
+ended. Loads no torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from apc_bench.settings.sweep import Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What every step of a sweep shares: settings (device and precision resolved), places, and the
+    hashes that it must find there.
+
+    fingerprints: category -> fingerprint; weights: method -> sha256; environment: what decides bits
+    (store/provenance.py); packages: detector of another package -> `name version`; holding: the
+    sweep's name for its hold on the run folder (store/lock.py); step_timeout: seconds after which a
+    step ends its own process, which must then be a worker's.
+    """
+
+    sweep: Sweep
+    run: Path
+    data: Path
+    cache: Path
+    fingerprints: Mapping[str, str]
+    weights: Mapping[str, str]
+    environment: Mapping[str, str]
+    packages: Mapping[str, str] = field(default_factory=dict)
+    holding: str | None = None
+    step_timeout: float | None = None
+
+    def note_of_time_limit(self, result_key: str) -> Path:
+        """Where a step that took too long leaves its stacks (time_limit.py)."""
+        return self.run / "attempts" / f"{result_key}.stacks"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step ended. `reason`: one line; `traceback`: of a bug; `fatal`: a storage failure,
+    after which going on makes no sense; `recorded`: whether the worker wrote it to the attempts
+    log, which a lost one could not; `wants_whole_gpu`: it ran out of GPU memory.
+    """
+
+    ok: bool
+    seconds: float
+    reason: str | None = None
+    traceback: str | None = None
+    fatal: bool = False
+    recorded: bool = True
+    wants_whole_gpu: bool = False

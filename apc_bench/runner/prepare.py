@@ -1,0 +1,285 @@
+"""From settings to a plan: the dataset found, hashed, decoded and split, the weights found, the
+environment resolved. All that can be wrong is wrong here.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
+from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.layouts import Category, Dataset, of_part, read_dataset
+from apc_bench.datasets.split import Split, make_split
+from apc_bench.download import file_sha256
+from apc_bench.errors import DataError, UsageError, listed
+from apc_bench.networks.weights import Weights, describe, resolve
+from apc_bench.plan import Planned, Step, fingerprint, make_plan
+from apc_bench.settings.sweep import Method, Sweep, SyntheticData, digest
+from apc_bench.store.cache import Cache
+from apc_bench.store.decoded import UnreadableFiles, decoded
+from apc_bench.store.provenance import computing_environment, gpu_names
+
+Say = Callable[[str], None]
+NOT_HERE = "not here yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A sweep that can start: resolved settings, the dataset, the plan, and what a report must say
+    about the inputs.
+
+    left_out: category -> image -> reason; emptied: category -> images whose mask the resize
+    emptied; missing: what would be downloaded.
+    """
+
+    sweep: Sweep
+    dataset: Dataset
+    steps: tuple[Step, ...]
+    planned: tuple[Planned, ...]
+    weights: Mapping[str, Weights]
+    environment: Mapping[str, str]
+    left_out: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    emptied: Mapping[str, list[str]] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+def prepare(
+    sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: bool = False
+) -> Prepared:
+    """Reads, hashes, decodes and splits the dataset, finds the weights and makes the plan. `dry`:
+    decodes and downloads nothing.
+
+    Raises DataError (every unreadable file is named), WeightsError, UsageError, StorageError.
+    """
+    sweep, dataset = find_dataset(sweep, data, cache, say=say)
+    environment = computing_environment(
+        device=sweep.device, threads=sweep.threads, precision=sweep.precision
+    )
+    weights, missing = _find_weights(sweep, cache, say=say, dry=dry)
+    scan = scan_files(sweep, dataset, cache, say=say, dry=dry)
+    planned = tuple(
+        Planned(
+            category,
+            scan.fingerprints[category.name],
+            splits_of(sweep, dataset.name, category, scan.hashes[category.name]),
+        )
+        for category in scan.categories
+    )
+    sweep = _with_shots(sweep, planned)
+    steps = make_plan(
+        sweep,
+        dataset.name,
+        planned,
+        {name: found.sha256 for name, found in weights.items()},
+        environment,
+    )
+    return Prepared(
+        sweep, dataset, steps, planned, weights, environment, scan.left_out, scan.emptied, missing
+    )
+
+
+def find_dataset(
+    sweep: Sweep, data: Path | None, cache: Cache, *, say: Say
+) -> tuple[Sweep, Dataset]:
+    """The dataset of a sweep, made on the spot where it is synthetic; and the sweep with device,
+    precision and name resolved.
+    """
+    if data is not None:
+        dataset = read_dataset(data.resolve(), name=sweep.dataset, categories=sweep.categories)
+        if sweep.dataset is None and is_mvtec_ad(dataset):
+            dataset = replace(dataset, name=MVTEC_AD)
+        sweep = sweep.model_copy(update={"synthetic": None})
+    elif sweep.synthetic is not None:
+        root = _synthetic(sweep.synthetic, cache, say=say)
+        dataset = read_dataset(root, name=sweep.dataset or "synthetic", categories=sweep.categories)
+    else:
+        raise UsageError(
+            f"job '{sweep.job}' needs --data DIR, a folder in MVTec layout (CATEGORY/train/good,"
+            " CATEGORY/test/TYPE)"
+        )
+    if sweep.part is not None:
+        dataset = of_part(dataset, sweep.part)
+    device = sweep.device if sweep.device != "auto" else "cuda" if gpu_names() else "cpu"
+    precision = (
+        sweep.precision
+        if sweep.precision != "auto"
+        else "bfloat16"
+        if device == "cuda"
+        else "float32"
+    )
+    return (
+        sweep.model_copy(
+            update={"dataset": dataset.name, "device": device, "precision": precision}
+        ),
+        dataset,
+    )
+
+
+def splits_of(
+    sweep: Sweep, dataset: str, category: Category, hashes: Mapping[str, str]
+) -> dict[int, Split]:
+    """The category's split under each seed, by the sweep's protocol. Raises DataError where the
+    images do not suffice.
+    """
+    how = partial(
+        make_split,
+        dataset=dataset,
+        reserve=sweep.reserve,
+        unseen=sweep.unseen,
+        folds=sweep.crossfit,
+    )
+    return {seed: how(category, hashes, seed=seed) for seed in sweep.seeds}
+
+
+def _with_shots(sweep: Sweep, planned: Sequence[Planned]) -> Sweep:
+    """Cross-fitting: as many shots as the smallest fold's complement gives, where none were asked
+    for. Raises UsageError for more than that.
+    """
+    if not sweep.crossfit:
+        return sweep
+    most, category = min(
+        (len(split.drawn(None)), one.category.name)
+        for one in planned
+        for split in one.splits.values()
+    )
+    if sweep.shots and max(sweep.shots) > most:
+        hint = f"pass --shots {most} or leave it out"
+        raise UsageError(
+            f"shots {max(sweep.shots)}: with {sweep.folds} folds category '{category}' has {most}"
+            f" to learn from in each; {hint}"
+        )
+    return sweep if sweep.shots else sweep.model_copy(update={"shots": (most,)})
+
+
+def _synthetic(settings: SyntheticData, cache: Cache, *, say: Say) -> Path:
+    from apc_bench.datasets import synthetic
+
+    source = [file_sha256(path) for path in sorted(Path(synthetic.__file__).parent.glob("*.py"))]
+    versions = [version(name) for name in ("numpy", "scipy", "pillow")]
+    root = cache.folder / "synthetic" / digest([settings.model_dump(mode="json"), source, versions])
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_suffix(".lock")):
+        if not root.is_dir():
+            say(f"making the synthetic dataset in {root}")
+            numbers = settings.model_dump(exclude={"categories"})
+            synthetic.make_dataset(
+                root, categories=settings.categories or synthetic.CATEGORIES, **numbers
+            )
+    return root
+
+
+def _find_weights(
+    sweep: Sweep, cache: Cache, *, say: Say, dry: bool
+) -> tuple[dict[str, Weights], tuple[str, ...]]:
+    found: dict[str, Weights] = {}
+    missing: dict[str, None] = {}
+    for name, method in sweep.chosen.items():
+        note = describe(method.backbone, file=method.weights, cache=cache.folder)
+        if note and dry:
+            missing[note] = None
+            found[name] = Weights(Path(), NOT_HERE, NOT_HERE)
+            continue
+        if note:
+            say(note)
+        found[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
+        if method.weights is not None:
+            _check_weights(method, found[name])
+    return found, tuple(missing)
+
+
+def _check_weights(method: Method, weights: Weights) -> None:
+    """A user's own file is opened before the first step: of another network, damaged or too
+    partial, it would fail every one of them.
+    """
+    from apc_bench.networks.backbones import load_backbone
+
+    backbone, _ = load_backbone(method.backbone, weights.path)
+    for layer in method.settings.layers:
+        backbone.require(layer)
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a look at every file gave: the usable categories and, by name, hashes, fingerprint,
+    files left out and masks emptied.
+    """
+
+    categories: list[Category] = field(default_factory=list)
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, dict[str, str]] = field(default_factory=dict)
+    emptied: dict[str, list[str]] = field(default_factory=dict)
+
+
+def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: bool) -> Scan:
+    """Hashes every file, and decodes every category into the cache: what cannot be read is found
+    before the first step.
+    """
+    scan, unreadable = Scan(), []
+    geometry = Geometry(sweep.image_size, sweep.resize)
+    for category in dataset.categories:
+        hashes = _hashes(category, cache)
+        bad: dict[str, str] = {}
+        print_ = fingerprint(category, hashes, bad)
+        if not dry:
+            try:
+                found = decoded(cache, category, print_, geometry)
+            except UnreadableFiles as error:
+                if not sweep.skip_unreadable:
+                    unreadable.append(error)
+                    continue
+                bad = error.reasons
+                say(
+                    f"category '{category.name}': left out {len(bad)} unreadable file(s):"
+                    f" {listed(bad)}"
+                )
+                category = replace(
+                    category,
+                    samples=tuple(sample for sample in category.samples if sample.image not in bad),
+                )
+                print_ = fingerprint(category, hashes, bad)
+                found = decoded(cache, category, print_, geometry)
+            rows = zip(category.samples, found.mask_state, strict=True)
+            if emptied := [sample.image for sample, state in rows if state == "emptied"]:
+                scan.emptied[category.name] = emptied
+        scan.categories.append(category)
+        scan.hashes[category.name], scan.fingerprints[category.name] = hashes, print_
+        if bad:
+            scan.left_out[category.name] = bad
+    if unreadable:
+        raise DataError("; ".join(str(error) for error in unreadable))
+    return scan
+
+
+def _hashes(category: Category, cache: Cache) -> dict[str, str]:
+    """Image and mask, relative to the category's folder -> sha256; '' for what cannot be opened,
+    which decoding then names with all others.
+    """
+    names = [name for sample in category.samples for name in (sample.image, sample.mask) if name]
+    paths = {name: category.folder / name for name in names}
+    threads = os.cpu_count() or 1
+    try:
+        by_path = cache.hashes(paths.values(), threads=threads)
+    except OSError:
+        try:
+            by_path = cache.hashes(
+                [path for path in paths.values() if _opens(path)], threads=threads
+            )
+        except OSError as error:
+            raise DataError(
+                f"category '{category.name}': cannot read {error.filename}: {error.strerror}"
+            ) from None
+    return {name: by_path.get(path, "") for name, path in paths.items()}
+
+
+def _opens(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""What a person sees while a sweep runs: a live display in a terminal, plain lines in a log. Writes
+to stderr only.
+"""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from apc_bench.plan import EXTRACTOR, Step
+from apc_bench.runner.messages import Outcome
+
+
+class Display:
+    """Counts steps as they end. Use as a context manager; `say` prints a line above the display."""
+
+    def __init__(self, steps: Sequence[Step], *, console: Console, work_done: float = 0.0) -> None:
+        self.console = console
+        self.total, self.ended, self.failed = len(steps), 0, 0
+        self.work = sum(step.work for step in steps)
+        self.work_done = work_done
+        self.started = time.monotonic()
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.task = self.bar.add_task("starting", total=self.total, left="")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def say(self, line: str) -> None:
+        self.console.print(escape(line), highlight=False, soft_wrap=True)
+
+    def ended_with(self, step: Step, outcome: Outcome) -> None:
+        """Shows one ended step; a failure keeps its line in the terminal too."""
+        self.ended += 1
+        self.failed += not outcome.ok
+        self.work_done += step.work
+        left = self._left()
+        if not outcome.ok:
+            self.say(f"FAILED {step.name}: {outcome.reason}")
+        if self.console.is_terminal:
+            failed = f", {self.failed} failed" if self.failed else ""
+            self.bar.update(self.task, advance=1, description=escape(step.name) + failed, left=left)
+        elif outcome.ok:
+            self.say(
+                f"[{self.ended}/{self.total}] {step.name}: {outcome.seconds:.1f}"
+                f" s{', ' + left if left else ''}"
+            )
+
+    def _left(self) -> str:
+        """Time left, from the share of the planned work that is done."""
+        share = self.work_done / self.work if self.work else 1.0
+        if self.ended == self.total or share <= 0:
+            return ""
+        return f"about {duration((time.monotonic() - self.started) * (1 - share) / share)} left"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def counted(steps: Sequence[Step]) -> str:
+    """`24 fine-tunings, 32 trials`."""
+    tunings = sum(step.kind == EXTRACTOR for step in steps)
+    return (
+        f"{tunings} fine-tuning{'s' * (tunings != 1)}, {len(steps) - tunings}"
+        f" trial{'s' * (len(steps) - tunings != 1)}"
+    )

@@ -1,0 +1,259 @@
+"""A trial's result as tables: what was scored becomes rows of scores, maps, metrics, curves and
+features (store/schemas.py).
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from apc_bench import RESULT_VERSION
+from apc_bench.datasets.images import Decoded
+from apc_bench.datasets.layouts import Sample
+from apc_bench.datasets.split import Split
+from apc_bench.detectors.protocol import Fitted, Images, Scored
+from apc_bench.metrics.evaluation import (
+    FULL,
+    TEST,
+    Evaluated,
+    Subset,
+    Threshold,
+    evaluate,
+    windows_of,
+)
+from apc_bench.plan import Step
+from apc_bench.settings.sweep import Sweep
+from apc_bench.store.run import TrialResult
+from apc_bench.store.schemas import CURVES, METRICS_TABLE, SCORES, features_schema, maps_schema
+
+FLOAT16_LARGEST = 60000.0
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Measured:
+    """All that a trial has measured, before it becomes tables. `tested`: test set and reserve, with
+    `scored` in the same order. `half`: maps are stored as float16; those made elsewhere keep their
+    bits.
+    """
+
+    step: Step
+    sweep: Sweep
+    split: Split
+    decoded: Decoded
+    fitted: Fitted
+    tested: Images
+    scored: Scored
+    calibration_images: Images
+    calibration: Scored
+    training: Images
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+    seconds_finetune: float | None
+    environment: Mapping[str, str]
+    started: float
+    peak_memory_mib: float | None
+    peak_gpu_memory_mib: float | None
+    half: bool = True
+
+
+def tabulate(measured: Measured) -> TrialResult:
+    """The trial's tables. Pixel metrics come from the maps as they are stored, so that anyone can
+    recompute them.
+    """
+    maps, scale = to_float16(measured.scored.maps) if measured.half else (measured.scored.maps, 1.0)
+    started = time.perf_counter()
+    evaluated = _evaluate(measured, maps.astype(np.float32) / scale)
+    spent = {
+        **measured.seconds,
+        "metrics": time.perf_counter() - started,
+        "total": time.perf_counter() - measured.started,
+    }
+    grid = maps.shape[1:]
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(maps.reshape(-1)), grid[0] * grid[1])
+    marks = {
+        "grid": f"{grid[0]}x{grid[1]}",
+        "scale": repr(scale),
+        "unit": measured.fitted.unit,
+        "sigma": repr(measured.fitted.sigma),
+        "image_size": str(measured.sweep.image_size),
+    }
+    return TrialResult(
+        scores=_scores(measured),
+        maps=pa.Table.from_arrays(
+            [pa.array(measured.tested.names), flat],
+            schema=maps_schema((grid[0], grid[1]), half=measured.half),
+        ),
+        map_marks=marks,
+        curves=pa.Table.from_pylist(evaluated[TEST].curves, CURVES),
+        metrics=_metrics(measured, evaluated, spent),
+        features=_features(measured) if measured.sweep.features != "none" else None,
+    )
+
+
+def to_float16(maps: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]:
+    """Maps as float16, times a power of two where they would overflow or lose their small values:
+    (stored, scale), stored = maps × scale.
+    """
+    largest = float(np.abs(maps).max(initial=0.0))
+    if not np.isfinite(largest):
+        raise ValueError("an anomaly map holds values that are not finite")
+    scale = (
+        1.0
+        if largest == 0 or 1.0 <= largest <= FLOAT16_LARGEST
+        else 2.0 ** np.floor(np.log2(FLOAT16_LARGEST / largest))
+    )
+    return (maps * np.float32(scale)).astype(np.float16), float(scale)
+
+
+def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evaluated]:
+    """The metrics of the test set, of each defect type in it, and for a frozen detector of the full
+    test set, reserve included.
+    """
+    rows = measured.tested.rows
+    samples = [measured.split.rows[row].sample for row in rows]
+    label = np.array([sample.anomalous for sample in samples])
+    kind = np.array([sample.defect_type for sample in samples])
+    test = np.array([measured.split.rows[row].split == "test" for row in rows])
+    subset = Subset(
+        scores=measured.scored.scores.astype(np.float64),
+        labels=label,
+        maps=maps,
+        masks=measured.decoded.masks[rows],
+        mask_state=measured.decoded.mask_state[rows],
+        windows=windows_of(measured.decoded.placement[rows], measured.sweep.image_size),
+        image_size=measured.sweep.image_size,
+        sigma=measured.fitted.sigma,
+    )
+    threshold = Threshold(
+        measured.calibration.scores.astype(np.float64), measured.sweep.false_alarms
+    )
+    evaluated = {TEST: evaluate(subset.where(test), threshold, curves=True)}
+    if not measured.step.settings.settings.fine_tuned:
+        evaluated[FULL] = evaluate(subset, threshold)
+    for name in sorted({str(name) for name in kind[test & label]}):
+        evaluated[f"type:{name}"] = evaluate(
+            subset.where(test & (~label | (kind == name))), threshold, pixels=False
+        )
+    return evaluated
+
+
+def _scores(measured: Measured) -> pa.Table:
+    drawn = set(measured.split.drawn(measured.step.shots))
+    seconds = measured.seconds.get("search", float("nan")) / max(
+        1, len(measured.tested) + len(measured.calibration_images)
+    )
+    rows = []
+    for images, scored, calibration in (
+        (measured.tested, measured.scored, False),
+        (measured.calibration_images, measured.calibration, True),
+    ):
+        for position, row in enumerate(images.rows):
+            entry = measured.split.rows[row]
+            split = "calibration" if calibration else "drawn" if row in drawn else entry.split
+            rows.append(
+                {
+                    **_score_row(measured, entry.sample, int(row), scored, position),
+                    "split": split,
+                    "seconds": seconds,
+                }
+            )
+    return pa.Table.from_pylist(rows, SCORES)
+
+
+def _score_row(
+    measured: Measured, sample: Sample, row: int, scored: Scored, position: int
+) -> dict[str, Any]:
+    placement = measured.decoded.placement[row]
+    names = ("height", "width", "resized_height", "resized_width", "top", "left")
+    return {
+        "image": sample.image,
+        "group": sample.group,
+        "defect_type": sample.defect_type,
+        "label": sample.anomalous,
+        "score": float(scored.scores[position]),
+        "worst_row": int(scored.worst[position, 0]),
+        "worst_column": int(scored.worst[position, 1]),
+        **_nearest(measured, scored, position),
+        "mask_state": str(measured.decoded.mask_state[row]),
+        **{name: int(value) for name, value in zip(names, placement, strict=True)},
+    }
+
+
+def _nearest(measured: Measured, scored: Scored, position: int) -> dict[str, Any]:
+    """Which normal patch the worst patch was compared with: its image and place on the grid."""
+    bank = measured.fitted.bank
+    if bank is None or scored.nearest is None or scored.nearest_distance is None:
+        return {}
+    index = int(scored.nearest[position])
+    return {
+        "nearest_image": measured.training.names[int(bank.image[index])],
+        "nearest_row": int(bank.row[index]),
+        "nearest_column": int(bank.column[index]),
+        "nearest_distance": float(scored.nearest_distance[position]),
+    }
+
+
+def _metrics(
+    measured: Measured, evaluated: Mapping[str, Evaluated], seconds: Mapping[str, float]
+) -> pa.Table:
+    step, sweep, bank = measured.step, measured.sweep, measured.fitted.bank
+    common = {
+        "result_key": step.result_key,
+        "trial_id": step.trial_id,
+        "dataset": step.dataset,
+        "category": step.category,
+        "method": step.method,
+        "shots": step.shots,
+        "seed": step.seed,
+        "calibration_images": len(measured.calibration_images),
+        "false_alarms_allowed": sweep.false_alarms,
+        "training_images": len(measured.training),
+        "bank_vectors": len(bank.vectors) if bank is not None else None,
+        **{f"seconds_{stage}": value for stage, value in seconds.items()},
+        "seconds_finetune": measured.seconds_finetune,
+        "peak_memory_mib": measured.peak_memory_mib,
+        "peak_gpu_memory_mib": measured.peak_gpu_memory_mib,
+        "device": measured.environment["device"],
+        "threads": sweep.threads,
+        "precision": sweep.precision,
+        "result_version": RESULT_VERSION,
+        "notes": list(measured.notes),
+    }
+    rows = [
+        {
+            **common,
+            "subset": name,
+            **result.counts,
+            **result.values,
+            "undefined": list(result.undefined.items()),
+        }
+        for name, result in evaluated.items()
+    ]
+    return pa.Table.from_pylist(rows, METRICS_TABLE)
+
+
+def _features(measured: Measured) -> pa.Table | None:
+    """The memory bank, one row per vector, with the training image and patch that it came from."""
+    bank = measured.fitted.bank
+    if bank is None:
+        return None
+    vectors = bank.vectors.cpu().numpy()
+    schema = features_schema(vectors.shape[1])
+    names = [measured.training.names[int(image)] for image in bank.image]
+    columns = [
+        pa.array(names),
+        pa.array(bank.row.numpy()),
+        pa.array(bank.column.numpy()),
+        pa.array(["train"] * len(names)),
+    ]
+    return pa.Table.from_arrays(
+        [
+            *columns,
+            pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+        ],
+        schema=schema,
+    )

@@ -1,0 +1,291 @@
+"""What one worker does: fine-tune an extractor, or score a trial. Knows nothing of Ray, of other
+steps, or of retries.
+"""
+
+import gc
+import hashlib
+import os
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from apc_bench.datasets.images import Decoded, Geometry
+from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.split import Assigned, Split, check_leaks
+from apc_bench.detectors.protocol import Detector, Fitted, Images, Training
+from apc_bench.detectors.registry import detector_class
+from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
+from apc_bench.networks.weights import resolve
+from apc_bench.plan import EXTRACTOR, Step
+from apc_bench.runner.messages import Order, Outcome
+from apc_bench.runner.tabulate import Measured, tabulate
+from apc_bench.runner.time_limit import time_limit
+from apc_bench.settings.sweep import digest
+from apc_bench.store import attempts
+from apc_bench.store.cache import Cache
+from apc_bench.store.decoded import decoded, memo_array
+from apc_bench.store.run import INFO, Run
+
+
+def perform(step: Step, order: Order) -> Outcome:
+    """Does one step and records its start and end. Never raises: a failed step is an outcome with
+    its reason.
+    """
+    started = time.perf_counter()
+    run = Run(order.run, order.holding)
+    known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
+    reason = trace = None
+    fatal = starved = False
+    event = attempts.FAILED
+    try:
+        _check_reach(order)
+        attempts.record(run.attempts_folder, attempts.START, **known)
+        _set_determinism(order, step)
+        with time_limit(order.step_timeout, order.note_of_time_limit(step.result_key)):
+            (fit_extractor if step.kind == EXTRACTOR else score_trial)(step, order, run)
+    except StorageError as error:
+        reason, fatal = str(error), True
+    except TakenOver as error:
+        reason, event = str(error), attempts.LOST
+    except ApcError as error:
+        reason = str(error)
+    except torch.OutOfMemoryError as error:
+        reason, starved = (
+            (
+                f"out of GPU memory ({str(error).splitlines()[0][:160]}); a smaller image size or"
+                " batch needs less"
+            ),
+            True,
+        )
+    except Exception as error:  # the seam: a bug in one step must not end the others
+        reason, trace = f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc()
+    _release_memory(order)
+    seconds = time.perf_counter() - started
+    try:
+        attempts.record(
+            run.attempts_folder,
+            event if reason else attempts.DONE,
+            **known,
+            seconds=seconds,
+            reason=reason,
+            traceback=trace,
+        )
+    except StorageError as error:
+        return Outcome(False, seconds, str(error), fatal=True, recorded=False)
+    return Outcome(reason is None, seconds, reason, trace, fatal, wants_whole_gpu=starved)
+
+
+def fit_extractor(step: Step, order: Order, run: Run) -> None:
+    """Fine-tunes and stores the extractor with its training curves."""
+    data = _Data(step, order, run)
+    detector = data.detector()
+    started = time.perf_counter()
+    trained = detector.train(data.training())
+    marks = {"seconds": repr(time.perf_counter() - started), "notes": "\n".join(trained.notes)}
+    run.write_extractor(step, trained.weights, trained.curves, marks)
+
+
+def score_trial(step: Step, order: Order, run: Run) -> None:
+    """Fits a detector to normal images, scores test set, reserve and calibration, evaluates, and
+    stores it all.
+    """
+    _reset_peak_memory()
+    started = time.perf_counter()
+    data = _Data(step, order, run)
+    decode = time.perf_counter() - started
+    extractor: Path | None = None
+    marks: Mapping[str, str] = {}
+    if step.needs:
+        extractor, marks, _ = run.extractor(step.needs)
+    detector = data.detector()
+    fitted: Fitted = detector.fit(data.training(), extractor)
+    searching = time.perf_counter()
+    tested = data.images([*data.split.where("test"), *data.split.where("reserved")])
+    scored = fitted.score(tested)
+    calibration_images, calibration = fitted.calibrate()
+    now = time.perf_counter()
+    notes = [*fitted.notes, *(marks.get("notes") or "").split("\n")]
+    measured = Measured(
+        step=step,
+        sweep=order.sweep,
+        split=data.split,
+        decoded=data.decoded,
+        fitted=fitted,
+        tested=tested,
+        scored=scored,
+        calibration_images=calibration_images,
+        calibration=calibration,
+        training=data.training().normal,
+        notes=tuple(dict.fromkeys(note for note in notes if note)),
+        seconds={
+            "decode": decode,
+            "features": fitted.stages.features,
+            "bank": fitted.stages.bank,
+            "search": now - searching,
+        },
+        seconds_finetune=float(marks["seconds"]) if "seconds" in marks else None,
+        environment=order.environment,
+        started=started,
+        peak_memory_mib=_peak_memory_mib(),
+        peak_gpu_memory_mib=(
+            torch.cuda.max_memory_allocated() / 2**20 if order.sweep.device == "cuda" else None
+        ),
+    )
+    run.write_trial(step, tabulate(measured))
+
+
+class _Data:
+    """A step's inputs: the stored split, checked for leaks, and the decoded images."""
+
+    def __init__(self, step: Step, order: Order, run: Run) -> None:
+        self.step, self.order = step, order
+        self.split = read_split(run, step, order)
+        check_leaks(self.split)
+        samples = tuple(row.sample for row in self.split.rows)
+        category = Category(step.category, order.data / step.category, samples)
+        self.cache = Cache(order.cache)
+        geometry = Geometry(order.sweep.image_size, order.sweep.resize)
+        self.fingerprint = order.fingerprints[step.category]
+        self.decoded: Decoded = decoded(
+            self.cache, category, self.fingerprint, geometry, threads=order.sweep.threads
+        )
+
+    def detector(self) -> Detector:
+        """The step's detector with its weights, which must be the planned ones on this machine
+        too.
+        """
+        method = self.step.settings
+        weights = resolve(method.backbone, file=method.weights, cache=self.order.cache)
+        if weights.sha256 != self.order.weights[self.step.method]:
+            raise WeightsError(
+                f"{weights.path} on {socket.gethostname()} has other content than the weights that"
+                " were planned with"
+            )
+        return detector_class(method.detector)(method, weights.path, weights.sha256)
+
+    def images(self, rows: list[int]) -> Images:
+        samples = [self.split.rows[row].sample for row in rows]
+        names, groups = (
+            tuple(sample.image for sample in samples),
+            tuple(sample.group for sample in samples),
+        )
+        return Images(self.decoded.images, np.array(rows, np.int64), names, groups)
+
+    def training(self) -> Training:
+        """What the detector may learn from. Only a fine-tuned one holds images out: a frozen one
+        calibrates image against image.
+        """
+        tuned = self.step.settings.settings.fine_tuned
+        train = self.split.where("train")
+        held_out = [row for row in train if tuned and self.split.rows[row].held_out]
+        drawn = self.split.drawn(self.step.shots)
+        state = self.decoded.mask_state[drawn]
+        sweep = self.order.sweep
+        return Training(
+            normal=self.images([row for row in train if row not in set(held_out)]),
+            calibration=self.images(held_out) if tuned else None,
+            anomalous=self.images(drawn),
+            masks=self.decoded.masks[drawn],
+            masked=state == "present",
+            seed=seed_of(self.step),
+            device=sweep.device,
+            mixed_precision=sweep.precision == "bfloat16",
+            memo=self._memo,
+        )
+
+    def _memo(self, key: str, shape: tuple[int, ...], fill: object) -> NDArray[np.float32] | None:
+        geometry = [self.order.sweep.image_size, self.order.sweep.resize]
+        whole = digest([key, self.fingerprint, geometry, dict(self.order.environment)])
+        return memo_array(self.cache, whole, shape, fill)  # type: ignore[arg-type]
+
+
+def read_split(run: Run, step: Step, order: Order) -> Split:
+    """The stored split of the step's category and seed."""
+    rows = []
+    for row in run.split(step.category, step.seed).iter_rows(named=True):
+        sample = Sample(
+            row["image"],
+            row["mask"],
+            row["defect_type"],
+            row["split"] == "train",
+            row["group"],
+            row["part"],
+        )
+        rows.append(Assigned(sample, row["sha256"], row["split"], row["draw"], row["held_out"]))
+    return Split(step.dataset, step.category, step.seed, order.sweep.reserve, tuple(rows))
+
+
+def seed_of(step: Step) -> int:
+    """The seed of all random numbers of a step: the same for every method, so that methods are
+    compared on the same draws.
+    """
+    return int.from_bytes(
+        hashlib.sha256(f"{step.dataset}\x1f{step.category}\x1f{step.seed}".encode()).digest()[:7]
+    )
+
+
+def _set_determinism(order: Order, step: Step) -> None:
+    """Threads, seeds and kernels that give the same bits in every process of one device class
+    (docs/architecture.md, "Storage and determinism").
+    """
+    torch.set_num_threads(order.sweep.threads)
+    torch.manual_seed(seed_of(step))
+    if order.sweep.device != "cuda":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if not torch.cuda.is_available():
+        raise ResourceError(
+            f"{socket.gethostname()} has no GPU that torch can use; pass --device cpu"
+        )
+    torch.use_deterministic_algorithms(True)
+    # Else every new tensor costs a kernel that fills it, and no number depends on that.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.cuda.reset_peak_memory_stats()
+
+
+def _check_reach(order: Order) -> None:
+    """On a node without the shared folder a step would do its work into a folder of that node's
+    own, where nobody finds it.
+    """
+    if not (order.run / INFO).is_file():
+        raise StorageError(
+            f"{socket.gethostname()} cannot reach the run folder {order.run}; every node must see"
+            " it under this name"
+        )
+
+
+def _release_memory(order: Order) -> None:
+    """Workers are used again: what this step left on the GPU is given back for those beside it."""
+    if order.sweep.device == "cuda" and torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _reset_peak_memory() -> None:
+    """Starts the kernel's high-water mark anew, since workers are reused; where that is not
+    allowed, the mark is the process's.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_memory_mib() -> float | None:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return next(
+        (int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")),
+        None,
+    )

@@ -1,0 +1,106 @@
+"""Spread over seeds and paired differences between methods (docs/method.md section 5,
+"Statistics"). Pure functions of numbers.
+
+Seeds are averaged first; the unit of a comparison is the category. Sums are exact (math.fsum), so
+no result depends on an order.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+CATEGORIES_FOR_A_TEST = 6
+"""Fewer differences cannot reach p < 0.05 in a two-sided Wilcoxon signed-rank test."""
+
+TIE = 1e-12
+TIE_DECIMALS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A method minus another, paired by category.
+
+    `mean`: of the categories' differences. `low`, `high`: 95 % t interval over categories, None
+    below two. `p`: two-sided Wilcoxon signed-rank, None with the `reason` why there is none.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    p: float | None
+    reason: str | None
+    wins: int
+    ties: int
+    losses: int
+
+    @property
+    def categories(self) -> int:
+        return self.wins + self.ties + self.losses
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean of at least one value."""
+    return math.fsum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation (ddof 1), or None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    centre = mean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+    """The t interval of the mean, or None for fewer than two values."""
+    spread = deviation(values)
+    if spread is None:
+        return None
+    reach = (
+        float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
+    )
+    return mean(values) - reach, mean(values) + reach
+
+
+def paired_difference(
+    method: Mapping[str, float], baseline: Mapping[str, float]
+) -> Difference | None:
+    """`method` − `baseline` over the categories that both have, each a mean over seeds; None where
+    they share no category.
+    """
+    shared = sorted(method.keys() & baseline.keys())
+    if not shared:
+        return None
+    gains = [method[category] - baseline[category] for category in shared]
+    low, high = t_interval(gains) or (None, None)
+    p, reason = _wilcoxon(gains)
+    wins, losses = sum(gain > TIE for gain in gains), sum(gain < -TIE for gain in gains)
+    return Difference(mean(gains), low, high, p, reason, wins, len(gains) - wins - losses, losses)
+
+
+def _wilcoxon(gains: Sequence[float]) -> tuple[float | None, str | None]:
+    if len(gains) == 1:
+        return None, "one category: no claim"
+    if len(gains) < CATEGORIES_FOR_A_TEST:
+        return None, f"fewer than {CATEGORIES_FOR_A_TEST} categories"
+    rounded = [
+        round(gain, TIE_DECIMALS) for gain in gains
+    ]  # equal differences must share a rank, whatever their last bits
+    if not any(rounded):
+        return None, "no category differs"
+    return float(stats.wilcoxon(rounded).pvalue), None
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction of the p values of one family; None stays None and does not
+    count.
+    """
+    order = sorted((p, index) for index, p in enumerate(values) if p is not None)
+    corrected: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(order):
+        largest = max(largest, min(1.0, p * (len(order) - rank)))
+        corrected[index] = largest
+    return corrected
