@@ -90,7 +90,7 @@ def _pack_tree(folder: Path) -> dict[str, str]:
     """Copies this checkout's code into the folder; returns the environment that tells the sweep its
     revision.
     """
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / "jobs").is_dir():
         raise UsageError(
             f"--working-tree: {root / 'apc_bench'} is an installed package, not a checkout; leave"

@@ -36,7 +36,7 @@ def jobs_folder() -> Path:
     checkout.
     """
     installed = Path(str(files("apc_bench"))) / "_jobs"
-    return installed if installed.is_dir() else Path(__file__).resolve().parents[1] / "jobs"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "jobs"
 
 
 def shipped_jobs() -> dict[str, Path]:
