@@ -10,6 +10,7 @@ from apc_bench.datasets.layouts import Category
 from apc_bench.datasets.split import Split
 from apc_bench.settings.detectors import PatchCoreSettings
 from apc_bench.settings.sweep import Method, Sweep, digest
+from apc_bench.wording import counted
 
 EXTRACTOR = "extractor"
 TRIAL = "trial"
@@ -48,7 +49,7 @@ class Step:
     @property
     def name(self) -> str:
         """`apc · washer · 5 shots · seed 0`, for people."""
-        shots = f" · {self.shots} shot{'s' * (self.shots != 1)}" if self.shots else ""
+        shots = f" · {counted(self.shots, 'shot')}" if self.shots else ""
         return (
             f"{'fine-tune' if self.kind == EXTRACTOR else 'score'} {self.method} ·"
             f" {self.category}{shots} · seed {self.seed}"

@@ -15,6 +15,7 @@ PACKAGE = Path(apc_bench.__file__).parent
 # From the ground up: a room uses only rooms above it in this list, and its own.
 ROOMS = (
     "errors",
+    "wording",
     "plugins",
     "download",
     "metrics",

@@ -17,7 +17,7 @@ from apc_bench.errors import UsageError
 from apc_bench.runner.driver import Execution, default_run, run_sweep
 from apc_bench.runner.estimate import about
 from apc_bench.runner.prepare import Prepared, prepare
-from apc_bench.runner.progress import counted
+from apc_bench.runner.progress import counted_steps
 from apc_bench.settings.job import sweep_from
 from apc_bench.settings.sweep import Sweep, make_sweep
 from apc_bench.store.cache import Cache, default_folder
@@ -209,7 +209,8 @@ def _tell(prepared: Prepared, path: Path, execution: Execution, out: Console) ->
     left = [step for step in prepared.steps if step.result_key not in done]
     out.print(f"run folder: {path}", soft_wrap=True, highlight=False, markup=False)
     out.print(
-        f"{counted(prepared.steps)}; {len(left)} left; {about(left, prepared.sweep, execution)}",
+        f"{counted_steps(prepared.steps)}; {len(left)} left;"
+        f" {about(left, prepared.sweep, execution)}",
         soft_wrap=True,
         highlight=False,
         markup=False,

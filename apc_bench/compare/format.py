@@ -11,6 +11,7 @@ from apc_bench.tables.comparisons import p_text
 from apc_bench.tables.gains import signed
 from apc_bench.tables.render import markdown as markdown_table
 from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell, percent
+from apc_bench.wording import aligned, counted
 
 COST_NAMES = {
     "seconds_total": "seconds of a trial",
@@ -91,7 +92,7 @@ def _notes(means: Sequence[Delta]) -> Iterator[Note]:
     if len({delta.over for delta in means}) == 1 and means[0].over < CATEGORIES_FOR_A_TEST:
         yield Note(
             "Too little for a claim",
-            f"{means[0].over} {'category' if means[0].over == 1 else 'categories'}",
+            counted(means[0].over, "category", "categories"),
         )
 
 
@@ -209,7 +210,7 @@ def as_text(comparison: Comparison) -> str:
     """For a terminal: aligned columns."""
     lines = [f"A  {comparison.a.name}", f"B  {comparison.b.name}"]
     for table in tables(comparison):
-        lines += ["", table.title, *_aligned(table)]
+        lines += ["", table.title, *_grid(table)]
     for table in tables(comparison):
         lines += [""] * bool(table.notes) + [f"{note.label}: {note.text}" for note in table.notes]
     for heading, said in remarks(comparison):
@@ -217,18 +218,10 @@ def as_text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _aligned(table: Table) -> Iterator[str]:
-    grid = [
-        [column.title for column in table.columns],
-        *([cell.text for cell in row.cells] for row in table.rows),
-    ]
-    widths = [max(len(line[index]) for line in grid) for index in range(len(table.columns))]
-    for line in grid:
-        cells = zip(line, table.columns, widths, strict=True)
-        yield "  ".join(
-            text.rjust(width) if column.numeric else text.ljust(width)
-            for text, column, width in cells
-        ).rstrip()
+def _grid(table: Table) -> list[str]:
+    texts = [[column.title for column in table.columns]]
+    texts += [[cell.text for cell in row.cells] for row in table.rows]
+    return aligned(texts, [column.numeric for column in table.columns])
 
 
 def as_markdown(comparison: Comparison) -> str:

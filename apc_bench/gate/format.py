@@ -14,6 +14,7 @@ from apc_bench.results.pairing import Missing
 from apc_bench.tables.accuracy import HEADINGS
 from apc_bench.tables.comparisons import points
 from apc_bench.tables.table import percent
+from apc_bench.wording import aligned, counted, printable
 
 VERDICTS = {
     DONE: "no regression",
@@ -68,7 +69,7 @@ def as_lines(gate: Gate) -> list[str]:
     )
     lines += _first("undefined on both nights:", [listed(gate.undefined)] if gate.undefined else [])
     lines += _first("passed over:", gate.aside)
-    return ["".join(letter if letter.isprintable() else "?" for letter in line) for line in lines]
+    return printable(lines)
 
 
 def headline(gate: Gate) -> str:
@@ -82,16 +83,16 @@ def headline(gate: Gate) -> str:
     if gate.exit_code == TOO_FEW_SEEDS and not gate.of(BLIND):
         said = "too few nights for the factor asked"
     if gate.exit_code == REGRESSED:
-        said += f": {bad} of {_count(len(gate.units) + len(gate.costs), 'figure')}"
+        said += f": {bad} of {counted(len(gate.units) + len(gate.costs), 'figure')}"
     also = [
-        _count(
+        counted(
             rises,
             "unexplained rise" if gate.reference else "figure above",
             None if gate.reference else "figures above",
         )
     ] * bool(rises)
     also += [
-        f"{_count(missing, 'trial or group of trials', 'trials or groups of trials')} not judged"
+        f"{counted(missing, 'trial or group of trials', 'trials or groups of trials')} not judged"
     ] * bool(missing and gate.exit_code == REGRESSED)
     return f"{said}{' · ' if also else ''}{' · '.join(also)} (exit code {gate.exit_code})"
 
@@ -117,7 +118,7 @@ def _unit_line(unit: Unit) -> str:
     return (
         f"{place(unit)}: {percent(unit.before)} → {percent(unit.after)} ({points(unit.change)};"
         f" tolerated {percent(unit.tolerance)}, noise reaches {noise};"
-        f" {_count(unit.seeds, 'seed')})"
+        f" {counted(unit.seeds, 'seed')})"
     )
 
 
@@ -129,7 +130,7 @@ def _blind_line(unit: Unit) -> str:
         )
     seeds = f"about {unit.needed} seeds" if unit.needed else "more than 200 seeds"
     reach = f"noise reaches {percent(unit.noise)}, beyond the tolerated {percent(unit.tolerance)}"
-    return f"{place(unit)}: {reach}, with {_count(unit.seeds, 'seed')}; {seeds} would do"
+    return f"{place(unit)}: {reach}, with {counted(unit.seeds, 'seed')}; {seeds} would do"
 
 
 def _overview(gate: Gate) -> list[str]:
@@ -161,18 +162,7 @@ def _overview(gate: Gate) -> list[str]:
         "smallest drop found in 95 %: of the mean",
         "of the noisiest category",
     )
-    return ["", *_aligned([heads, *rows])]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return ["", *aligned([heads, *rows], (False, False, True, True, True, True))]
 
 
 def _cost_lines(gate: Gate) -> list[str]:
@@ -190,7 +180,7 @@ def _cost_lines(gate: Gate) -> list[str]:
         )
         for cost in gate.costs
     ]
-    return ["", *_aligned([heads, *rows])]
+    return ["", *aligned([heads, *rows], (False, False, True, True, True, True))]
 
 
 def _cost_line(cost: Cost) -> str:
@@ -227,10 +217,6 @@ def _grouped(missing: Iterable[Missing]) -> list[str]:
         f"{listed([place for place in places if place], 6) or 'the run'}: {reason}"
         for reason, places in reasons.items()
     ]
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def as_object(gate: Gate) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from apc_bench.results.folders import reports_folder
 from apc_bench.results.recorded_runs import Night, read_nights
 from apc_bench.store.files import write_atomically
 from apc_bench.store.schemas import METRICS
+from apc_bench.wording import counted, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def summary(history: History) -> str:
         if changes
         else "no change of level"
     )
-    return f"{len(nights)} night{'s' * (len(nights) != 1)}, {span}: {found}."
+    return f"{counted(len(nights), 'night')}, {span}: {found}."
 
 
 def as_lines(history: History, shown: int = 20) -> list[str]:
@@ -188,4 +189,4 @@ def as_lines(history: History, shown: int = 20) -> list[str]:
         else []
     )
     lines += [f"not whole: {line}" for line in history.problems]
-    return ["".join(letter if letter.isprintable() else "?" for letter in line) for line in lines]
+    return printable(lines)

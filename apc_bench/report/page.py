@@ -27,6 +27,7 @@ from apc_bench.tables.accuracy import HEADINGS, POSTER
 from apc_bench.tables.crossfit_summary import Answer, sentences
 from apc_bench.tables.gains import findings, signed
 from apc_bench.tables.table import Table
+from apc_bench.wording import counted, enumerated
 
 SHORT = {
     "answer": "Answer",
@@ -188,7 +189,7 @@ def summary(results: Results) -> str:
     total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
     missing = sum(len(results.missing(system)) for system in results.systems)
     shots = (
-        f", with {_and([str(number) for number in results.shots])} anomalous training images"
+        f", with {enumerated([str(number) for number in results.shots])} anomalous training images"
         if results.shots
         else ""
     )
@@ -203,9 +204,9 @@ def summary(results: Results) -> str:
     seeds = ("fold", "folds") if results.folded else ("seed", "seeds")
     size = f"{results.settings['image_size']} px, {results.settings['resize']}"
     return (
-        f"{_and(methods)} on {_counted(len(results.categories), 'category', 'categories')} of"
+        f"{enumerated(methods)} on {counted(len(results.categories), 'category', 'categories')} of"
         f" {results.dataset} at {size}{shots},"
-        f" {_counted(len(results.seeds), *seeds)}:"
+        f" {counted(len(results.seeds), *seeds)}:"
         f" {done}."
     )
 
@@ -231,7 +232,7 @@ def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[
         yield (
             "Superseded",
             (
-                f"{_counted(results.superseded, 'older result', 'older results')} of the same"
+                f"{counted(results.superseded, 'older result', 'older results')} of the same"
                 " trials left aside"
             ),
         )
@@ -259,11 +260,3 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, ", ".join(str(item) for item in value) or "none"
     elif value is not None:
         yield name, str(value)
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

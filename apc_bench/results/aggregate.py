@@ -11,6 +11,7 @@ from typing import Any
 from apc_bench.errors import DamagedFile, RunError
 from apc_bench.results.source import Source
 from apc_bench.statistics.differences import deviation, mean
+from apc_bench.wording import counted
 
 TEST, FULL = "test", "full"
 TRIAL = "trial"
@@ -41,11 +42,7 @@ class System:
     @property
     def label(self) -> str:
         """`APC, 5 shots`: unique within a report."""
-        return (
-            self.title
-            if self.frozen
-            else f"{self.title}, {self.shots} shot{'s' * (self.shots != 1)}"
-        )
+        return self.title if self.frozen else f"{self.title}, {counted(self.shots, 'shot')}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

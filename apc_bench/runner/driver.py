@@ -14,7 +14,7 @@ from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.runner import messages as work
 from apc_bench.runner.executors import serial
 from apc_bench.runner.prepare import Prepared
-from apc_bench.runner.progress import Display, counted
+from apc_bench.runner.progress import Display, counted_steps
 from apc_bench.runner.time_limit import take_note
 from apc_bench.settings.detectors import plugged
 from apc_bench.settings.sweep import Sweep, digest
@@ -85,7 +85,7 @@ def run_sweep(
             for line in run.damaged:
                 display.say(f"damaged: {line}")
             display.say(
-                f"{counted(prepared.steps)}"
+                f"{counted_steps(prepared.steps)}"
                 + (f"; {len(done)} of them done already" if done else "")
             )
             failed = []

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome
+from apc_bench.wording import counted
 
 
 class Display:
@@ -81,10 +82,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def counted(steps: Sequence[Step]) -> str:
+def counted_steps(steps: Sequence[Step]) -> str:
     """`24 fine-tunings, 32 trials`."""
     tunings = sum(step.kind == EXTRACTOR for step in steps)
-    return (
-        f"{tunings} fine-tuning{'s' * (tunings != 1)}, {len(steps) - tunings}"
-        f" trial{'s' * (len(steps) - tunings != 1)}"
-    )
+    return f"{counted(tunings, 'fine-tuning')}, {counted(len(steps) - tunings, 'trial')}"

@@ -16,6 +16,7 @@ from apc_bench.tables.table import (
     mean_fields,
     percent_cell,
 )
+from apc_bench.wording import counted
 
 _NOTES = (
     about.values,
@@ -55,7 +56,7 @@ def by_shots(results: Results) -> Table | None:
 
 def _heading(results: Results, shots: int) -> str:
     if shots:
-        return f"{shots} shot{'s' * (shots != 1)}"
+        return counted(shots, "shot")
     return f"0 ({results.baseline.title})" if results.baseline else "0"
 
 

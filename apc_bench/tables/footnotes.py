@@ -8,6 +8,7 @@ from typing import Any
 from apc_bench.errors import listed
 from apc_bench.results.aggregate import FULL, Results
 from apc_bench.tables.table import Note
+from apc_bench.wording import counted
 
 Topic = Callable[[Results], Iterable[Note]]
 
@@ -65,7 +66,7 @@ def bold(results: Results) -> Iterable[Note]:
 def data(results: Results) -> Iterable[Note]:
     yield Note(
         "Data",
-        f"{results.dataset}, {_count(len(results.categories), 'category', 'categories')}:"
+        f"{results.dataset}, {counted(len(results.categories), 'category', 'categories')}:"
         f" {listed(results.categories, 20)}",
     )
     left_out = {
@@ -181,14 +182,11 @@ def completeness(results: Results) -> Iterable[Note]:
         why = "; ".join(
             f"{reason} ({listed(places, 4)})" for reason, places in sorted(reasons.items())
         )
-        yield Note("Missing", f"{len(missing)} of {_count(total, 'trial', 'trials')}: {why}")
+        yield Note("Missing", f"{len(missing)} of {counted(total, 'trial')}: {why}")
     if results.damaged:
         yield Note("Damaged files", f"{len(results.damaged)}: {listed(results.damaged, 4)}")
     if results.superseded:
-        text = (
-            f"{_count(results.superseded, 'older result', 'older results')} of the same trials left"
-            " aside"
-        )
+        text = f"{counted(results.superseded, 'older result')} of the same trials left aside"
         yield Note("Superseded", text)
 
 
@@ -261,7 +259,3 @@ def _distinct(rows: Iterable[Mapping[str, Any]], name: str) -> str:
 
 def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(str(number) for number in numbers)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

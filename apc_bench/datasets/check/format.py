@@ -7,6 +7,7 @@ from typing import Any
 
 from apc_bench.datasets.check.findings import ERROR, WARNING, Finding, Health
 from apc_bench.errors import listed
+from apc_bench.wording import counted
 
 SHOWN = 8
 """Files of a finding that the text names; JSON has them all."""
@@ -46,8 +47,8 @@ def verdict(categories: Sequence[Health], whole: Sequence[Finding]) -> str:
         sum(finding.level == level for finding in _all(categories, whole))
         for level in (ERROR, WARNING)
     )
-    counted = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-    return f"{counted}: {'not fit for a sweep as it is' if errors else 'fit for a sweep'}"
+    counts = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    return f"{counts}: {'not fit for a sweep as it is' if errors else 'fit for a sweep'}"
 
 
 def as_object(categories: Sequence[Health], whole: Sequence[Finding]) -> dict[str, Any]:

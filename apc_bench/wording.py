@@ -1,0 +1,36 @@
+"""Words and lines as all texts for people have them: counts, lists, and aligned columns."""
+
+from collections.abc import Iterable, Sequence
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 seed`, `3 seeds`; `many`: the plural that is not the singular with an s."""
+    if number == 1:
+        return f"1 {one}"
+    return f"{number} {many or one + 's'}"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """`A`, `A and B`, `A, B and C`."""
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def aligned(rows: Sequence[Sequence[str]], to_the_right: Sequence[bool]) -> list[str]:
+    """One line a row, its cells in columns; `to_the_right`: a column each, as numbers are set."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [_line(row, widths, to_the_right) for row in rows]
+
+
+def _line(row: Sequence[str], widths: Sequence[int], to_the_right: Sequence[bool]) -> str:
+    cells = [
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip(row, widths, to_the_right, strict=True)
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def printable(lines: Iterable[str]) -> list[str]:
+    """Lines for a terminal: what a name may hold of control characters is shown as `?`."""
+    return ["".join(letter if letter.isprintable() else "?" for letter in line) for line in lines]
