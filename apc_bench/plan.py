@@ -30,7 +30,7 @@ class Step:
     """One piece of work with its two ids (docs/architecture.md, "Two steps, two ids").
 
     kind: 'extractor' fine-tunes, 'trial' scores. `needs`: the result_key of the extractor that a
-    trial waits for. `shots` is 0 for a frozen detector. `work`: about how many multiply-accumulates
+    trial waits for. `shots` is 0 for a frozen detector. `macs`: about how many multiply-accumulates
     it takes, to order steps and to estimate time.
     """
 
@@ -44,7 +44,7 @@ class Step:
     seed: int
     needs: str | None
     settings: Method
-    work: float
+    macs: float
 
     @property
     def name(self) -> str:
@@ -102,7 +102,7 @@ def make_plan(
             steps.values(),
             key=lambda step: (
                 step.kind != EXTRACTOR,
-                -step.work,
+                -step.macs,
                 step.category,
                 step.method,
                 step.shots,
@@ -141,7 +141,7 @@ def _steps(
             "training": training,
         }
         needs = digest({"kind": EXTRACTOR, **identity, **computed})
-        work = finetune_work(sweep, method)
+        macs = finetune_macs(sweep, method)
         steps.append(
             Step(
                 EXTRACTOR,
@@ -154,7 +154,7 @@ def _steps(
                 seed,
                 None,
                 method,
-                work,
+                macs,
             )
         )
     identity = {**what, "method": name, **method.identity(), "false_alarms": sweep.false_alarms}
@@ -173,7 +173,7 @@ def _steps(
             seed,
             needs,
             method,
-            trial_work(sweep, method, planned),
+            trial_macs(sweep, method, planned),
         )
     )
     return steps
@@ -191,7 +191,7 @@ def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> d
     return {**split, "image_size": sweep.image_size, "resize": sweep.resize, **sweep.narrowed()}
 
 
-def finetune_work(sweep: Sweep, method: Method) -> float:
+def finetune_macs(sweep: Sweep, method: Method) -> float:
     """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder,
     which weighs about as much again.
     """
@@ -202,7 +202,7 @@ def finetune_work(sweep: Sweep, method: Method) -> float:
     return 3.0 * 2 * _forward(sweep, method) * float(images)
 
 
-def trial_work(sweep: Sweep, method: Method, planned: Planned) -> float:
+def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
     """Multiply-accumulates of a trial: features of every image, and with a memory bank the
     coreset's and the search's matrix products.
     """

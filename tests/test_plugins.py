@@ -17,7 +17,7 @@ from support import apc_bench, make_category
 
 from apc_bench import plugins
 from apc_bench.runner.driver import find_fault
-from apc_bench.runner.messages import Order
+from apc_bench.runner.messages import SweepContext
 
 
 @pytest.fixture
@@ -200,25 +200,25 @@ def test_a_reader_that_fails_is_one_line_with_its_package(site, swept, tmp_path)
 
 def test_a_node_with_another_version_of_the_package_is_named(site, swept, tmp_path, monkeypatch):
     """Else its results would stand under the key of this version."""
-    orders = []
+    contexts = []
     monkeypatch.setattr(
-        "apc_bench.runner.driver.work.Order",
-        lambda **given: orders.append(Order(**given)) or orders[-1],
+        "apc_bench.runner.driver.SweepContext",
+        lambda **given: contexts.append(SweepContext(**given)) or contexts[-1],
     )
     detector, toml, reader = example()
     install(site, "apc-deviation", {"deviation": detector, "labels": reader}, toml)
     swept()
-    assert find_fault(orders[0]) is None
+    assert find_fault(contexts[0]) is None
     next(site.glob("*.dist-info")).rename(site / "old")
     plugins.offered.cache_clear()
     assert (
-        find_fault(orders[0])
+        find_fault(contexts[0])
         == "would compute other bits: the package of detector 'deviation' is 'absent', not"
         " 'apc-deviation 0.1'"
     )
     install(site, "apc-deviation", {}, toml, version="0.2")
     plugins.offered.cache_clear()
-    assert "'deviation' is 'apc-deviation 0.2', not 'apc-deviation 0.1'" in find_fault(orders[0])
+    assert "'deviation' is 'apc-deviation 0.2', not 'apc-deviation 0.1'" in find_fault(contexts[0])
 
 
 def test_the_commands_of_a_fresh_process_find_it_too(site, tmp_path):

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
-from apc_bench.runner import messages as work
 from apc_bench.runner.executors import serial
+from apc_bench.runner.messages import Outcome, SweepContext
 from apc_bench.runner.prepare import Prepared
 from apc_bench.runner.progress import Display, counted_steps
 from apc_bench.runner.time_limit import take_note
@@ -90,7 +90,11 @@ def run_sweep(
             )
             failed = []
             for step, outcome in _execute(
-                left, run, _order(prepared, path, cache, execution, holding), execution, display.say
+                left,
+                run,
+                _context(prepared, path, cache, execution, holding),
+                execution,
+                display.say,
             ):
                 display.ended_with(step, outcome)
                 if not outcome.ok:
@@ -102,9 +106,13 @@ def run_sweep(
 
 
 def _execute(
-    steps: list[Step], run: Run, order: work.Order, execution: Execution, say: Callable[[str], None]
-) -> Iterator[tuple[Step, work.Outcome]]:
-    perform = functools.partial(_perform, order=order)
+    steps: list[Step],
+    run: Run,
+    context: SweepContext,
+    execution: Execution,
+    say: Callable[[str], None],
+) -> Iterator[tuple[Step, Outcome]]:
+    perform = functools.partial(_perform, context=context)
     if not steps:
         return iter(())
     if execution.executor == "serial":
@@ -112,7 +120,7 @@ def _execute(
     from apc_bench.runner.executors import ray
     from apc_bench.runner.executors.scheduler import Resources
 
-    on_gpu = order.sweep.device == "cuda"
+    on_gpu = context.sweep.device == "cuda"
     shares = {
         EXTRACTOR: (execution.gpus_per_finetuning, 0.5),
         TRIAL: (execution.gpus_per_trial, 0.25),
@@ -122,37 +130,39 @@ def _execute(
         for kind, (asked, usual) in shares.items()
     }
     workers = execution.workers and min(execution.workers, len(steps))
-    resources = Resources(order.sweep.threads, gpus, workers, execution.address, execution.scale_up)
+    resources = Resources(
+        context.sweep.threads, gpus, workers, execution.address, execution.scale_up
+    )
     return ray.run(
         steps,
         perform,
         resources,
-        lost=functools.partial(_lost, run, order),
-        probe=functools.partial(find_fault, order),
+        lost=functools.partial(_lost, run, context),
+        probe=functools.partial(find_fault, context),
         say=say,
     )
 
 
-def find_fault(order: work.Order) -> str | None:
+def find_fault(context: SweepContext) -> str | None:
     """What is wrong with this machine for the steps of a sweep: called on every node of a
     cluster.
     """
-    if not (order.run / INFO).is_file():
-        return f"cannot reach the run folder {order.run}"
-    if not order.data.is_dir():
-        return f"cannot reach the dataset {order.data}"
-    sweep = order.sweep
+    if not (context.run / INFO).is_file():
+        return f"cannot reach the run folder {context.run}"
+    if not context.data.is_dir():
+        return f"cannot reach the dataset {context.data}"
+    sweep = context.sweep
     here = computing_environment(
         device=sweep.device, threads=sweep.threads, precision=sweep.precision
     )
     differing = [
         f"{name} is {here.get(name)!r}, not {value!r}"
-        for name, value in order.environment.items()
+        for name, value in context.environment.items()
         if here.get(name) != value
     ]
     differing += [
         f"the package of detector '{name}' is {found!r}, not {package!r}"
-        for name, package in order.packages.items()
+        for name, package in context.packages.items()
         if (found := _package(name)) != package
     ]
     return f"would compute other bits: {'; '.join(differing)}" if differing else None
@@ -166,13 +176,13 @@ def _package(detector: str) -> str:
     return found.package if found else "absent"
 
 
-def _lost(run: Run, order: work.Order, step: Step, cause: str) -> work.Outcome | bool:
+def _lost(run: Run, context: SweepContext, step: Step, cause: str) -> Outcome | bool:
     """Records that a step's worker was lost. Returns an outcome where the step need not be tried
     again: it had committed already, or it was its time limit that ended it; else whether the worker
     had begun it.
     """
     if run.is_done(step):
-        return work.Outcome(True, 0.0)
+        return Outcome(True, 0.0)
     known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
     log = [
         attempt.event
@@ -180,25 +190,25 @@ def _lost(run: Run, order: work.Order, step: Step, cause: str) -> work.Outcome |
         if attempt.result_key == step.result_key
     ]
     begun = log[-1:] == [attempts.START]
-    stacks = take_note(order.note_of_time_limit(step.result_key))
+    stacks = take_note(context.note_of_time_limit(step.result_key))
     if stacks is not None:
-        reason = f"ended after {order.step_timeout:g} s (--step-timeout)"
-        return work.Outcome(False, order.step_timeout or 0.0, reason, stacks, recorded=False)
+        reason = f"ended after {context.step_timeout:g} s (--step-timeout)"
+        return Outcome(False, context.step_timeout or 0.0, reason, stacks, recorded=False)
     attempts.record(run.attempts_folder, attempts.LOST, **known, reason=cause)
     return begun
 
 
-def _perform(step: Step, order: work.Order) -> work.Outcome:
+def _perform(step: Step, context: SweepContext) -> Outcome:
     """Does one step in this process; torch is loaded here and not in the driver."""
     from apc_bench.runner.worker import perform
 
-    return perform(step, order)
+    return perform(step, context)
 
 
-def _order(
+def _context(
     prepared: Prepared, path: Path, cache: Cache, execution: Execution, holding: str
-) -> work.Order:
-    return work.Order(
+) -> SweepContext:
+    return SweepContext(
         sweep=prepared.sweep,
         run=path.resolve(),
         data=prepared.dataset.root,
@@ -216,7 +226,7 @@ def _order(
     )
 
 
-def _record_for_worker(run: Run, step: Step, outcome: work.Outcome) -> None:
+def _record_for_worker(run: Run, step: Step, outcome: Outcome) -> None:
     """Records what a lost or never started step could not record itself."""
     if not outcome.recorded and not outcome.fatal:
         known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}

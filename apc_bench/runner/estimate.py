@@ -33,7 +33,7 @@ def about(steps: Sequence[Step], sweep: Sweep, execution: Execution) -> str:
     )
     share = min(1.0, slots * sweep.threads / (os.cpu_count() or 1))
     seconds = (
-        2 * sum(step.work for step in steps) / (matrix_rate() * share * REACHED)
+        2 * sum(step.macs for step in steps) / (matrix_rate() * share * REACHED)
         + PER_STEP * len(steps) / slots
     )
     return f"roughly {duration(seconds)} on this machine"

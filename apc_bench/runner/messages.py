@@ -1,4 +1,4 @@
-"""What travels to a worker and back: the order that all steps of a sweep share, and how a step
+"""What travels to a worker and back: what all steps of a sweep share, and how a step
 ended. Loads no torch.
 """
 
@@ -10,7 +10,7 @@ from apc_bench.settings.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SweepContext:
     """What every step of a sweep shares: settings (device and precision resolved), places, and the
     hashes that it must find there.
 

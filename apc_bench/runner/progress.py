@@ -19,11 +19,11 @@ from apc_bench.wording import counted
 class Display:
     """Counts steps as they end. Use as a context manager; `say` prints a line above the display."""
 
-    def __init__(self, steps: Sequence[Step], *, console: Console, work_done: float = 0.0) -> None:
+    def __init__(self, steps: Sequence[Step], *, console: Console) -> None:
         self.console = console
         self.total, self.ended, self.failed = len(steps), 0, 0
-        self.work = sum(step.work for step in steps)
-        self.work_done = work_done
+        self.macs = sum(step.macs for step in steps)
+        self.macs_done = 0.0
         self.started = time.monotonic()
         columns = (
             BarColumn(),
@@ -54,7 +54,7 @@ class Display:
         """Shows one ended step; a failure keeps its line in the terminal too."""
         self.ended += 1
         self.failed += not outcome.ok
-        self.work_done += step.work
+        self.macs_done += step.macs
         left = self._left()
         if not outcome.ok:
             self.say(f"FAILED {step.name}: {outcome.reason}")
@@ -69,7 +69,7 @@ class Display:
 
     def _left(self) -> str:
         """Time left, from the share of the planned work that is done."""
-        share = self.work_done / self.work if self.work else 1.0
+        share = self.macs_done / self.macs if self.macs else 1.0
         if self.ended == self.total or share <= 0:
             return ""
         return f"about {duration((time.monotonic() - self.started) * (1 - share) / share)} left"

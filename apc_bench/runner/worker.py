@@ -23,7 +23,7 @@ from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
-from apc_bench.runner.messages import Order, Outcome
+from apc_bench.runner.messages import Outcome, SweepContext
 from apc_bench.runner.tabulate import Measured, tabulate
 from apc_bench.runner.time_limit import time_limit
 from apc_bench.settings.sweep import digest
@@ -33,22 +33,22 @@ from apc_bench.store.decoded import decoded, memo_array
 from apc_bench.store.run import INFO, Run
 
 
-def perform(step: Step, order: Order) -> Outcome:
+def perform(step: Step, context: SweepContext) -> Outcome:
     """Does one step and records its start and end. Never raises: a failed step is an outcome with
     its reason.
     """
     started = time.perf_counter()
-    run = Run(order.run, order.holding)
+    run = Run(context.run, context.holding)
     known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
     reason = trace = None
     fatal = starved = False
     event = attempts.FAILED
     try:
-        _check_reach(order)
+        _check_reach(context)
         attempts.record(run.attempts_folder, attempts.START, **known)
-        _set_determinism(order, step)
-        with time_limit(order.step_timeout, order.note_of_time_limit(step.result_key)):
-            (fit_extractor if step.kind == EXTRACTOR else score_trial)(step, order, run)
+        _set_determinism(context, step)
+        with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
+            (fit_extractor if step.kind == EXTRACTOR else score_trial)(step, context, run)
     except StorageError as error:
         reason, fatal = str(error), True
     except TakenOver as error:
@@ -65,7 +65,7 @@ def perform(step: Step, order: Order) -> Outcome:
         )
     except Exception as error:  # the seam: a bug in one step must not end the others
         reason, trace = f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc()
-    _release_memory(order)
+    _release_memory(context)
     seconds = time.perf_counter() - started
     try:
         attempts.record(
@@ -81,9 +81,9 @@ def perform(step: Step, order: Order) -> Outcome:
     return Outcome(reason is None, seconds, reason, trace, fatal, wants_whole_gpu=starved)
 
 
-def fit_extractor(step: Step, order: Order, run: Run) -> None:
+def fit_extractor(step: Step, context: SweepContext, run: Run) -> None:
     """Fine-tunes and stores the extractor with its training curves."""
-    data = _Data(step, order, run)
+    data = _Data(step, context, run)
     detector = data.detector()
     started = time.perf_counter()
     trained = detector.train(data.training())
@@ -91,13 +91,13 @@ def fit_extractor(step: Step, order: Order, run: Run) -> None:
     run.write_extractor(step, trained.weights, trained.curves, marks)
 
 
-def score_trial(step: Step, order: Order, run: Run) -> None:
+def score_trial(step: Step, context: SweepContext, run: Run) -> None:
     """Fits a detector to normal images, scores test set, reserve and calibration, evaluates, and
     stores it all.
     """
     _reset_peak_memory()
     started = time.perf_counter()
-    data = _Data(step, order, run)
+    data = _Data(step, context, run)
     decode = time.perf_counter() - started
     extractor: Path | None = None
     marks: Mapping[str, str] = {}
@@ -113,7 +113,7 @@ def score_trial(step: Step, order: Order, run: Run) -> None:
     notes = [*fitted.notes, *(marks.get("notes") or "").split("\n")]
     measured = Measured(
         step=step,
-        sweep=order.sweep,
+        sweep=context.sweep,
         split=data.split,
         decoded=data.decoded,
         fitted=fitted,
@@ -130,11 +130,11 @@ def score_trial(step: Step, order: Order, run: Run) -> None:
             "search": now - searching,
         },
         seconds_finetune=float(marks["seconds"]) if "seconds" in marks else None,
-        environment=order.environment,
+        environment=context.environment,
         started=started,
         peak_memory_mib=_peak_memory_mib(),
         peak_gpu_memory_mib=(
-            torch.cuda.max_memory_allocated() / 2**20 if order.sweep.device == "cuda" else None
+            torch.cuda.max_memory_allocated() / 2**20 if context.sweep.device == "cuda" else None
         ),
     )
     run.write_trial(step, tabulate(measured))
@@ -143,17 +143,17 @@ def score_trial(step: Step, order: Order, run: Run) -> None:
 class _Data:
     """A step's inputs: the stored split, checked for leaks, and the decoded images."""
 
-    def __init__(self, step: Step, order: Order, run: Run) -> None:
-        self.step, self.order = step, order
-        self.split = read_split(run, step, order)
+    def __init__(self, step: Step, context: SweepContext, run: Run) -> None:
+        self.step, self.context = step, context
+        self.split = read_split(run, step, context)
         check_leaks(self.split)
         samples = tuple(row.sample for row in self.split.rows)
-        category = Category(step.category, order.data / step.category, samples)
-        self.cache = Cache(order.cache)
-        geometry = Geometry(order.sweep.image_size, order.sweep.resize)
-        self.fingerprint = order.fingerprints[step.category]
+        category = Category(step.category, context.data / step.category, samples)
+        self.cache = Cache(context.cache)
+        geometry = Geometry(context.sweep.image_size, context.sweep.resize)
+        self.fingerprint = context.fingerprints[step.category]
         self.decoded: Decoded = decoded(
-            self.cache, category, self.fingerprint, geometry, threads=order.sweep.threads
+            self.cache, category, self.fingerprint, geometry, threads=context.sweep.threads
         )
 
     def detector(self) -> Detector:
@@ -161,8 +161,8 @@ class _Data:
         too.
         """
         method = self.step.settings
-        weights = resolve(method.backbone, file=method.weights, cache=self.order.cache)
-        if weights.sha256 != self.order.weights[self.step.method]:
+        weights = resolve(method.backbone, file=method.weights, cache=self.context.cache)
+        if weights.sha256 != self.context.weights[self.step.method]:
             raise WeightsError(
                 f"{weights.path} on {socket.gethostname()} has other content than the weights that"
                 " were planned with"
@@ -186,7 +186,7 @@ class _Data:
         held_out = [row for row in train if tuned and self.split.rows[row].held_out]
         drawn = self.split.drawn(self.step.shots)
         state = self.decoded.mask_state[drawn]
-        sweep = self.order.sweep
+        sweep = self.context.sweep
         return Training(
             normal=self.images([row for row in train if row not in set(held_out)]),
             calibration=self.images(held_out) if tuned else None,
@@ -200,12 +200,12 @@ class _Data:
         )
 
     def _memo(self, key: str, shape: tuple[int, ...], fill: object) -> NDArray[np.float32] | None:
-        geometry = [self.order.sweep.image_size, self.order.sweep.resize]
-        whole = digest([key, self.fingerprint, geometry, dict(self.order.environment)])
+        geometry = [self.context.sweep.image_size, self.context.sweep.resize]
+        whole = digest([key, self.fingerprint, geometry, dict(self.context.environment)])
         return memo_array(self.cache, whole, shape, fill)  # type: ignore[arg-type]
 
 
-def read_split(run: Run, step: Step, order: Order) -> Split:
+def read_split(run: Run, step: Step, context: SweepContext) -> Split:
     """The stored split of the step's category and seed."""
     rows = []
     for row in run.split(step.category, step.seed).iter_rows(named=True):
@@ -218,7 +218,7 @@ def read_split(run: Run, step: Step, order: Order) -> Split:
             row["part"],
         )
         rows.append(Assigned(sample, row["sha256"], row["split"], row["draw"], row["held_out"]))
-    return Split(step.dataset, step.category, step.seed, order.sweep.reserve, tuple(rows))
+    return Split(step.dataset, step.category, step.seed, context.sweep.reserve, tuple(rows))
 
 
 def seed_of(step: Step) -> int:
@@ -230,13 +230,13 @@ def seed_of(step: Step) -> int:
     )
 
 
-def _set_determinism(order: Order, step: Step) -> None:
+def _set_determinism(context: SweepContext, step: Step) -> None:
     """Threads, seeds and kernels that give the same bits in every process of one device class
     (docs/architecture.md, "Storage and determinism").
     """
-    torch.set_num_threads(order.sweep.threads)
+    torch.set_num_threads(context.sweep.threads)
     torch.manual_seed(seed_of(step))
-    if order.sweep.device != "cuda":
+    if context.sweep.device != "cuda":
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if not torch.cuda.is_available():
@@ -252,20 +252,20 @@ def _set_determinism(order: Order, step: Step) -> None:
     torch.cuda.reset_peak_memory_stats()
 
 
-def _check_reach(order: Order) -> None:
+def _check_reach(context: SweepContext) -> None:
     """On a node without the shared folder a step would do its work into a folder of that node's
     own, where nobody finds it.
     """
-    if not (order.run / INFO).is_file():
+    if not (context.run / INFO).is_file():
         raise StorageError(
-            f"{socket.gethostname()} cannot reach the run folder {order.run}; every node must see"
+            f"{socket.gethostname()} cannot reach the run folder {context.run}; every node must see"
             " it under this name"
         )
 
 
-def _release_memory(order: Order) -> None:
+def _release_memory(context: SweepContext) -> None:
     """Workers are used again: what this step left on the GPU is given back for those beside it."""
-    if order.sweep.device == "cuda" and torch.cuda.is_available():
+    if context.sweep.device == "cuda" and torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from apc_bench.datasets.split import Split
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.driver import Execution, run_sweep
-from apc_bench.runner.messages import Order, Outcome
+from apc_bench.runner.messages import Outcome, SweepContext
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.settings.job import sweep_from
 from apc_bench.store import attempts
@@ -130,8 +130,8 @@ class _MadeUp:
         self.generator = np.random.default_rng(0)
         self.curves = _curves(self.generator)
 
-    def __call__(self, step: Step, order: Order) -> Outcome:
-        run = Run(order.run)
+    def __call__(self, step: Step, context: SweepContext) -> Outcome:
+        run = Run(context.run)
         known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
         attempts.record(run.attempts_folder, attempts.START, **known)
         if step.kind == EXTRACTOR:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.runner.executors import serial
-from apc_bench.runner.executors.queue import Ready
+from apc_bench.runner.executors.queue import StepQueue
 from apc_bench.runner.messages import Outcome
 from apc_bench.settings.sweep import Method
 
@@ -28,7 +28,7 @@ def step(key: str, needs: str | None = None) -> Step:
     )
 
 
-def drain(ready: Ready) -> list[str]:
+def drain(ready: StepQueue) -> list[str]:
     found = []
     while (one := ready.pop()) is not None:
         found.append(one.result_key)
@@ -36,7 +36,7 @@ def drain(ready: Ready) -> list[str]:
 
 
 def test_a_trial_waits_for_its_extractor_and_then_goes_first():
-    ready = Ready(
+    ready = StepQueue(
         [step("e1"), step("e2"), step("t1", "e1"), step("t2", "e1"), step("t3", "e2"), step("t0")]
     )
     first = ready.pop()
@@ -48,11 +48,11 @@ def test_a_trial_waits_for_its_extractor_and_then_goes_first():
 
 
 def test_what_is_done_already_is_not_waited_for():
-    assert drain(Ready([step("t1", "e1"), step("t2", "e2"), step("e2")])) == ["t1", "e2"]
+    assert drain(StepQueue([step("t1", "e1"), step("t2", "e2"), step("e2")])) == ["t1", "e2"]
 
 
 def test_what_needs_a_failed_extractor_fails_unstarted_with_its_reason():
-    ready = Ready([step("e1"), step("t1", "e1"), step("t2", "e1"), step("t3")])
+    ready = StepQueue([step("e1"), step("t1", "e1"), step("t2", "e1"), step("t3")])
     extractor = ready.pop()
     own, first, second = ready.finish(extractor, FAILED)
     assert own == (extractor, FAILED)
@@ -67,7 +67,7 @@ def test_what_needs_a_failed_extractor_fails_unstarted_with_its_reason():
 
 
 def test_a_failed_trial_takes_nothing_with_it():
-    ready = Ready([step("t1"), step("t2")])
+    ready = StepQueue([step("t1"), step("t2")])
     first = ready.pop()
     assert ready.finish(first, FAILED) == [(first, FAILED)]
     assert drain(ready) == ["t2"]

@@ -320,7 +320,7 @@ def step_of(row: dict[str, Any]) -> Step:
     kind = EXTRACTOR if row["kind"] == "extractor" else TRIAL
     names = ("trial_id", "result_key", "dataset", "category", "method", "shots", "seed", "needs")
     settings = Method(detector=row["detector"], backbone=row["backbone"], title=row["title"])
-    return Step(kind=kind, settings=settings, work=1.0, **{name: row[name] for name in names})
+    return Step(kind=kind, settings=settings, macs=1.0, **{name: row[name] for name in names})
 
 
 def test_a_run_folder_on_disk_gives_the_report_of_its_numbers(

@@ -7,7 +7,7 @@ from apc_bench.plan import Step
 from apc_bench.runner.messages import Outcome
 
 
-class Ready:
+class StepQueue:
     """Steps in the order of the plan, each handed out once what it needs is done. What is needed
     but not in `steps` is done already.
     """

@@ -11,9 +11,9 @@ from typing import Any
 
 from apc_bench.errors import ResourceError
 from apc_bench.plan import Step
-from apc_bench.runner.executors.queue import Ready
-from apc_bench.runner.executors.scheduler import Drive, Lost, Resources, Work
-from apc_bench.runner.executors.signals import Stop
+from apc_bench.runner.executors.queue import StepQueue
+from apc_bench.runner.executors.scheduler import Lost, Resources, Scheduler, Work
+from apc_bench.runner.executors.signals import StopSignals
 from apc_bench.runner.messages import Outcome
 
 Probe = Callable[[], str | None]
@@ -37,12 +37,12 @@ def run(
     SIGTERM (stopping.py).
     """
     steps = list(steps)
-    with _connected(resources) as ray, Stop(say) as stop:
+    with _connected(resources) as ray, StopSignals(say) as stop:
         if not resources.scale_up:
             _check_requests(ray, {step.kind for step in steps}, resources)
         if resources.address is not None:
             _check_nodes(ray, probe, resources)
-        yield from Drive(ray, Ready(steps), work, resources, stop, lost).outcomes()
+        yield from Scheduler(ray, StepQueue(steps), work, resources, stop, lost).outcomes()
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apc_bench.plan import Step
-from apc_bench.runner.executors.queue import Ready
-from apc_bench.runner.executors.signals import Stop
+from apc_bench.runner.executors.queue import StepQueue
+from apc_bench.runner.executors.signals import StopSignals
 from apc_bench.runner.messages import Outcome
 
 ATTEMPTS = 3
@@ -64,13 +64,19 @@ class _Flight:
     submitted: float = 0.0
 
 
-class Drive:
+class Scheduler:
     """Steps through Ray's tasks. `ray` is the connected module. Ray's own retries are off: it would
     retry without limit what cannot succeed.
     """
 
     def __init__(
-        self, ray: Any, ready: Ready, work: Work, resources: Resources, stop: Stop, lost: Lost
+        self,
+        ray: Any,
+        ready: StepQueue,
+        work: Work,
+        resources: Resources,
+        stop: StopSignals,
+        lost: Lost,
     ) -> None:
         self.ray, self.ready, self.resources, self.stop, self.lost = (
             ray,

@@ -5,7 +5,7 @@ start.
 from collections.abc import Callable, Iterable, Iterator
 
 from apc_bench.plan import Step
-from apc_bench.runner.executors.queue import Ready
+from apc_bench.runner.executors.queue import StepQueue
 from apc_bench.runner.messages import Outcome
 
 Work = Callable[[Step], Outcome]
@@ -15,6 +15,6 @@ def run(steps: Iterable[Step], work: Work) -> Iterator[tuple[Step, Outcome]]:
     """Does each step and yields its outcome; a step whose extractor failed is yielded as failed
     without being started.
     """
-    ready = Ready(steps)
+    ready = StepQueue(steps)
     while (step := ready.pop()) is not None:
         yield from ready.finish(step, work(step))

@@ -10,7 +10,7 @@ GRACE = 20.0
 """Seconds that running steps have to end after the first request; schedulers kill after 30."""
 
 
-class Stop:
+class StopSignals:
     """Counts requests to stop while it is entered: at the first nothing more is started, at the
     second nothing more is waited for.
 
