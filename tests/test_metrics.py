@@ -216,12 +216,12 @@ def test_figures_at_a_threshold_by_hand():
     scores = np.array([0.1, 0.5, 0.5, 0.9, 0.4])
     labels = np.array([False, False, True, True, True])
     found = at_threshold(scores, labels, calibrated_threshold(np.array([0.45]), alpha=0.5))
-    assert found.f1.value == pytest.approx(f1_score(labels, scores > 0.45))
+    assert found.f1_calibrated.value == pytest.approx(f1_score(labels, scores > 0.45))
     assert found.missed_rate.value == pytest.approx(1 / 3)
     assert found.false_alarm_rate.value == pytest.approx(1 / 2)
     undefined = at_threshold(scores, labels, calibrated_threshold(np.zeros(0), alpha=0.05))
-    assert undefined.f1.value is None
-    assert "0 calibration images" in undefined.f1.reason
+    assert undefined.f1_calibrated.value is None
+    assert "0 calibration images" in undefined.f1_calibrated.reason
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from apc_bench.compare.deltas import Delta, deltas, pair_systems, shared_metrics
-from apc_bench.compare.record import COSTS, Key, Side
+from apc_bench.compare.record import Key, Side
 from apc_bench.compare.run_diff import why
 from apc_bench.errors import UsageError, listed, unknown
-from apc_bench.store.schemas import METRICS
+from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
 
 DONE, UNJUDGED = 0, 3
 
@@ -74,7 +74,7 @@ def compare(
     if not reasons and not measured:
         reasons.append(_why_nothing(a, b, chosen))
     costs = (
-        [delta for delta in deltas(a, b, found, COSTS) if delta.category is None]
+        [delta for delta in deltas(a, b, found, COMPARED_COSTS) if delta.category is None]
         if measured
         else []
     )

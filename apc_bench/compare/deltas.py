@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from apc_bench.compare.record import COSTS, Key, Side
+from apc_bench.compare.record import Key, Side
 from apc_bench.errors import UsageError, listed
+from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
 from apc_bench.statistics.differences import deviation, holm, mean, paired_difference, t_interval
-from apc_bench.store.schemas import METRICS
 
 PAIRED = "paired seeds"
 APART = "seeds of each side"
@@ -201,7 +201,7 @@ def _mean(
             for column in _columns(by_category)
         )
         found = paired_difference(ours, theirs)
-        if found is None or metric in COSTS:
+        if found is None or metric in COMPARED_COSTS:
             low = high = None
         else:
             low, high = found.low, found.high
@@ -224,7 +224,7 @@ def _mean(
             found.losses if found else 0,
         )
     ours_by_seed, theirs_by_seed = _printed(left, b), _printed(right, a)
-    if not ours_by_seed or not theirs_by_seed or metric in COSTS:
+    if not ours_by_seed or not theirs_by_seed or metric in COMPARED_COSTS:
         return None
     delta = _category(*pair, metric, "", ours_by_seed, theirs_by_seed)
     return replace(

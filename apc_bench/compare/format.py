@@ -5,19 +5,13 @@ from typing import Any
 
 from apc_bench.compare.comparison import Comparison
 from apc_bench.compare.deltas import CATEGORIES, Delta
+from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.statistics.differences import CATEGORIES_FOR_A_TEST
-from apc_bench.tables.accuracy import HEADINGS
 from apc_bench.tables.comparisons import p_text
 from apc_bench.tables.gains import signed
 from apc_bench.tables.render import markdown as markdown_table
 from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell, percent
 from apc_bench.wording import aligned, counted
-
-COST_NAMES = {
-    "seconds_total": "seconds of a trial",
-    "seconds_finetune": "seconds of a fine-tuning",
-    "peak_memory_mib": "peak memory, MiB",
-}
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -135,10 +129,11 @@ def _costs(comparison: Comparison) -> Table:
     )
     rows = []
     for delta in _ordered(comparison, comparison.costs):
+        cost = CATALOGUE[delta.metric]
         ratio = delta.value_a / delta.value_b if delta.value_b else None
         cells = [
             label_cell(comparison.label((delta.a, delta.b))),
-            label_cell(COST_NAMES[delta.metric]),
+            label_cell(f"{cost.label}, {cost.unit}"),
         ]
         cells += [Cell(f"{value:.1f}", (value,)) for value in (delta.value_a, delta.value_b)]
         rows.append(Row((*cells, Cell("–" if ratio is None else f"{ratio:.2f}", (ratio,)))))
@@ -150,7 +145,7 @@ def _ordered(comparison: Comparison, found: Sequence[Delta]) -> list[Delta]:
 
 
 def _head(comparison: Comparison, delta: Delta) -> tuple[Cell, Cell]:
-    marked = HEADINGS[delta.metric] + " *" * any(
+    marked = CATALOGUE[delta.metric].heading + " *" * any(
         metric == delta.metric for metric, _ in comparison.cautions
     )
     return label_cell(comparison.label((delta.a, delta.b))), Cell(marked, (delta.metric,))
@@ -187,10 +182,7 @@ def remarks(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("Not compared", list(comparison.reasons)),
         (
             "Definitions that differ, marked *",
-            [
-                f"{HEADINGS.get(name, COST_NAMES.get(name, name))}: {why}"
-                for name, why in comparison.cautions
-            ],
+            [f"{CATALOGUE[name].label}: {why}" for name, why in comparison.cautions],
         ),
         (
             "Left aside, for nothing here means the same",

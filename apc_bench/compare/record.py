@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-COSTS = ("seconds_total", "seconds_finetune", "peak_memory_mib")
-"""What a trial took, beside the metrics: columns of schemas.METRICS_TABLE."""
-
 Key = tuple[str, int | None]
 """A system: its method's name and its shots."""
 
@@ -19,8 +16,8 @@ class Row:
 
     `shots`: anomalous training images, 0 for none, None where the source does not say. `category`
     None: the mean over categories as it is printed. `seed` None: not told. `metric`: of
-    schemas.METRICS, as a fraction of 1, or of COSTS in seconds and MiB. `subset`: 'test', the test
-    set without the reserve, or 'full', the whole one.
+    catalogue.METRICS, as a fraction of 1, or of COMPARED_COSTS in seconds and MiB. `subset`:
+    'test', the test set without the reserve, or 'full', the whole one.
     """
 
     method: str

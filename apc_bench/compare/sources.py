@@ -5,13 +5,13 @@ result table of another tool.
 import math
 from pathlib import Path
 
-from apc_bench.compare.record import COSTS, Key, Row, Side
+from apc_bench.compare.record import Key, Row, Side
 from apc_bench.compare.table_readers import read_foreign
 from apc_bench.errors import DamagedFile, UsageError, listed, unknown
+from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
 from apc_bench.results.aggregate import FULL, TEST, Results, System, read_results
 from apc_bench.results.published import Figure, read_published
 from apc_bench.store.run import INFO, Run
-from apc_bench.store.schemas import METRICS
 
 FILES = ("results.csv", "result.csv", "log.txt", "results.json")
 """What other tools call their table of results: looked for where a folder is given that is no
@@ -82,7 +82,7 @@ def side_of_run(results: Results, path: Path) -> Side:
 
 def _rows(results: Results, system: System) -> list[Row]:
     found = []
-    for subset, metrics in ((TEST, (*METRICS, *COSTS)), (FULL, METRICS)):
+    for subset, metrics in ((TEST, (*METRICS, *COMPARED_COSTS)), (FULL, METRICS)):
         for row in results.rows(system, subset):
             place = (system.method, system.shots, row["category"], row["seed"])
             values = ((metric, row.get(metric)) for metric in metrics)

@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from apc_bench.gate.verdict import ALARMS, UNSEEN
+from apc_bench.metrics.catalogue import COMPARED_COSTS
 from apc_bench.results.pairing import Pair, figures, recorded
 from apc_bench.results.recorded_runs import Night
 from apc_bench.statistics.variance import EFFICIENCY, MAD, Array
 
-COSTS = {
-    "seconds_total": "time of a trial",
-    "seconds_finetune": "time of fine-tuning",
-    "peak_memory_mib": "peak memory",
-    "peak_gpu_memory_mib": "peak GPU memory",
-}
 SAME_MACHINE = ("processor", "cores", "gpus")
 
 
@@ -70,7 +65,7 @@ def costs(
     """
     found = []
     for pair in pairs:
-        for column in COSTS:
+        for column in COMPARED_COSTS:
             new, old = (
                 figures(tonight.results, pair.system, pair, column),
                 figures(before.results, pair.before, pair, column),

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from apc_bench.errors import listed
-from apc_bench.gate.costs import COSTS, Cost
+from apc_bench.gate.costs import Cost
 from apc_bench.gate.gate import DONE, REGRESSED, TOO_FEW_SEEDS, UNJUDGED, Gate
 from apc_bench.gate.verdicts import BLIND, REGRESSION, RISE, Unit
+from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.results.pairing import Missing
-from apc_bench.tables.accuracy import HEADINGS
 from apc_bench.tables.comparisons import points
 from apc_bench.tables.table import percent
 from apc_bench.wording import aligned, counted, printable
@@ -104,7 +104,7 @@ def _first(label: str, lines: Sequence[str]) -> list[str]:
 
 def place(unit: Unit) -> str:
     """`APC, 10 shots · AUROC_px · weave`."""
-    return f"{unit.system} · {HEADINGS[unit.metric]} · {where(unit)}"
+    return f"{unit.system} · {CATALOGUE[unit.metric].heading} · {where(unit)}"
 
 
 def where(unit: Unit) -> str:
@@ -150,7 +150,13 @@ def _overview(gate: Gate) -> list[str]:
         )
         few = f" ({whole.categories}/{whole.planned})" if whole.categories < whole.planned else ""
         rows.append(
-            (system, HEADINGS[metric], percent(whole.after) + few, points(whole.change), *found)
+            (
+                system,
+                CATALOGUE[metric].heading,
+                percent(whole.after) + few,
+                points(whole.change),
+                *found,
+            )
         )
     if not rows:
         return []
@@ -172,7 +178,7 @@ def _cost_lines(gate: Gate) -> list[str]:
     rows = [
         (
             cost.system,
-            COSTS[cost.column],
+            CATALOGUE[cost.column].label,
             _amount(cost, cost.before),
             _amount(cost, cost.after),
             f"{cost.ratio:.2f} ×",
@@ -188,7 +194,7 @@ def _cost_line(cost: Cost) -> str:
         f"{_amount(cost, cost.before)} → {_amount(cost, cost.after)} ({cost.ratio:.2f} ×; noise"
         f" reaches {_factor(cost.noise)})"
     )
-    return f"{cost.system} · {COSTS[cost.column]}: {change}"
+    return f"{cost.system} · {CATALOGUE[cost.column].label}: {change}"
 
 
 def _amount(cost: Cost, value: float) -> str:

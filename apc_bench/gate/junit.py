@@ -4,10 +4,10 @@ suite a system, one case a verdict.
 
 from xml.etree import ElementTree as Xml
 
-from apc_bench.gate.costs import COSTS
 from apc_bench.gate.format import as_lines, headline, where
 from apc_bench.gate.gate import Gate
 from apc_bench.gate.verdicts import BLIND, REGRESSION, RISE, Unit
+from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.tables.comparisons import points
 
 
@@ -28,7 +28,7 @@ def as_junit(gate: Gate) -> str:
     for unit in gate.units:
         _judge(case(unit.system, f"{unit.metric} {where(unit)}"), unit)
     for cost in gate.costs:
-        found = case(cost.system, COSTS[cost.column])
+        found = case(cost.system, CATALOGUE[cost.column].label)
         if cost.slower:
             _say(found, "failure", "regression", f"{cost.ratio:.2f} × as before")
     for one in gate.missing:

@@ -9,11 +9,10 @@ import numpy as np
 
 from apc_bench.errors import UsageError, unknown
 from apc_bench.gate.verdict import Judged, judge, seeds_needed
+from apc_bench.metrics.catalogue import METRICS, POSTER
 from apc_bench.results.pairing import Missing, Pair, figures, recorded
 from apc_bench.results.recorded_runs import Night
 from apc_bench.statistics.variance import Array, Noise, noise_of
-from apc_bench.store.schemas import METRICS
-from apc_bench.tables.accuracy import POSTER
 
 REGRESSION, RISE, STEADY, BLIND = "regression", "rise", "steady", "blind"
 TOLERANCE = 0.005

@@ -9,21 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apc_bench.history.series import COSTS, Series
+from apc_bench.history.series import Series
+from apc_bench.metrics.catalogue import CATALOGUE, COSTS, FRACTION
 from apc_bench.results.recorded_runs import Night
 from apc_bench.statistics.change_points import Array
-from apc_bench.tables.accuracy import HEADINGS
 
 WIDTH, HEIGHT = 440, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 24
 COLOURS = 6
 """Classes of the page's palette; a seventh system begins anew with dots."""
-NAMES = {
-    "seconds_finetune": "fine-tuning, s",
-    "seconds_total": "whole trial, s",
-    "peak_memory_mib": "peak memory, MiB",
-    "peak_gpu_memory_mib": "peak GPU memory, MiB",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +49,15 @@ class Chart:
 
 def title_of(column: str) -> str:
     """`AUROC_im, %` or `bank, s a trial`."""
-    if column in HEADINGS:
-        return f"{HEADINGS[column]}, %"
-    return NAMES.get(column, f"{column.removeprefix('seconds_')}, s a trial")
+    metric = CATALOGUE[column]
+    return f"{metric.heading}, %" if metric.unit == FRACTION else metric.title
 
 
 def value_text(column: str, value: float) -> str:
     """As in the tables: percent with two decimals; seconds with three digits."""
-    return (
-        f"{100 * value:.2f}"
-        if column in HEADINGS
-        else f"{value:.3g}"
-        if value < 1000
-        else f"{value:.0f}"
-    )
+    if CATALOGUE[column].unit == FRACTION:
+        return f"{100 * value:.2f}"
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def chart(

@@ -10,11 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from apc_bench.errors import RunError
 from apc_bench.history.charts import HEIGHT, LEFT, TOP, WIDTH, Chart, chart, title_of, value_text
-from apc_bench.history.series import COSTS, Series, between, history_of
+from apc_bench.history.series import Series, between, history_of
+from apc_bench.metrics.catalogue import CATALOGUE, COSTS, METRICS
 from apc_bench.results.folders import reports_folder
 from apc_bench.results.recorded_runs import Night, read_nights
 from apc_bench.store.files import write_atomically
-from apc_bench.store.schemas import METRICS
 from apc_bench.wording import counted, printable
 
 
@@ -89,7 +89,7 @@ def _changes(series: Series, nights: Sequence[Night]) -> list[Change]:
                 f"{before.name} → {after.name}",
                 after.created[:10],
                 between(before, after),
-                (step.change < 0) == series.is_metric,
+                CATALOGUE[series.column].is_worse(step.change),
                 step.night,
             )
         )

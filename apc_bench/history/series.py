@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apc_bench.gate.gate import what_differs
+from apc_bench.metrics.catalogue import COSTS, METRICS
 from apc_bench.results.aggregate import System
 from apc_bench.results.pairing import Pair, figures
 from apc_bench.results.recorded_runs import Night
@@ -22,15 +23,8 @@ from apc_bench.statistics.change_points import (
     without_spikes,
 )
 from apc_bench.statistics.variance import night_noise
-from apc_bench.store.schemas import METRICS, STAGES
 
 Name = TypeVar("Name", str, int)
-COSTS = (
-    *(f"seconds_{stage}" for stage in STAGES),
-    "seconds_finetune",
-    "peak_memory_mib",
-    "peak_gpu_memory_mib",
-)
 LEAST_METRIC, LEAST_COST = 1e-4, 0.02
 """The least noise that is believed: a hundredth of a percentage point, and two percent of time or
 memory.

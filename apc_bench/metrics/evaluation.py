@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, PIXEL
 from apc_bench.metrics.exact import (
     Measure,
     PixelRanking,
@@ -24,7 +25,10 @@ PRO_LIMIT = 0.3
 TEST, FULL = "test", "full"
 NO_MASKS = "no anomalous image has a mask"
 NOT_BY_TYPE = "computed on the whole test set only"
-_PIXEL = ("pixel_auroc", "pixel_f1_max", "pixel_f1_max_threshold", "pixel_ap", "au_pro")
+_AT_PIXELS = (
+    *(name for name in METRICS if CATALOGUE[name].level == PIXEL),
+    "pixel_f1_max_threshold",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +109,7 @@ def evaluate(
         result.curves += _points("image", {"roc": ranking.roc(), "pr": ranking.precision_recall()})
     if not pixels or not result.counts["masked"]:
         reason = NO_MASKS if pixels else NOT_BY_TYPE
-        result.put({name: Measure(None, reason) for name in _PIXEL})
+        result.put({name: Measure(None, reason) for name in _AT_PIXELS})
         return result
     _at_pixels(result, subset.where(usable), curves=curves)
     return result
@@ -115,17 +119,7 @@ def _at_calibrated(result: Evaluated, subset: Subset, threshold: Threshold) -> N
     calibrated = calibrated_threshold(threshold.calibration, alpha=threshold.false_alarms)
     result.put({"threshold": calibrated})
     reached = at_threshold(subset.scores, subset.labels, calibrated)
-    result.put(
-        {
-            "f1_calibrated": reached.f1,
-            "missed_rate": reached.missed_rate,
-            "missed_low": reached.missed_low,
-            "missed_high": reached.missed_high,
-            "false_alarm_rate": reached.false_alarm_rate,
-            "false_alarm_low": reached.false_alarm_low,
-            "false_alarm_high": reached.false_alarm_high,
-        }
-    )
+    result.put({name: getattr(reached, name) for name in AT_THRESHOLD})
 
 
 def _at_pixels(result: Evaluated, subset: Subset, *, curves: bool) -> None:

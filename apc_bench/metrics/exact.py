@@ -240,9 +240,11 @@ def calibrated_threshold(scores: Scores, *, alpha: float) -> Measure:
 
 @dataclass(frozen=True, slots=True)
 class AtThreshold:
-    """Figures at a threshold, with 95 % Clopper-Pearson intervals of the two rates."""
+    """Metrics at a threshold, with 95 % Clopper-Pearson intervals of the two rates: a field for
+    each name of catalogue.AT_THRESHOLD.
+    """
 
-    f1: Measure
+    f1_calibrated: Measure
     missed_rate: Measure
     missed_low: Measure
     missed_high: Measure

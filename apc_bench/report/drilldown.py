@@ -12,6 +12,7 @@ import polars as pl
 
 from apc_bench.datasets.images import Geometry
 from apc_bench.errors import ApcError
+from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.report.patches import CELLS, Patch
 from apc_bench.report.photos import Photos
 from apc_bench.report.plots import PANELS, points_of, read_curves
@@ -20,7 +21,6 @@ from apc_bench.report.scaled_maps import Shown, read_shown
 from apc_bench.report.selection import Pick, hardest
 from apc_bench.results.aggregate import TEST, Results, System
 from apc_bench.results.source import Source
-from apc_bench.tables.accuracy import HEADINGS, POSTER
 from apc_bench.tables.table import percent
 
 SEEDS_MAX = 5
@@ -131,7 +131,7 @@ def _trial(
 ) -> Json:
     trial = results.trials[entry.system, category, seed]
     row = trial.rows[TEST]
-    figures = [(HEADINGS[metric], row[metric]) for metric in POSTER]
+    figures = [(CATALOGUE[metric].heading, row[metric]) for metric in POSTER]
     figures += [("Missed defects", row["missed_rate"]), ("False alarms", row["false_alarm_rate"])]
     return {
         "figures": [
@@ -201,7 +201,7 @@ def _shots(results: Results, category: str) -> Iterator[Json]:
     for position, system in enumerate(results.systems):
         means = {metric: results.in_category(system, category, metric) for metric in POSTER}
         values = {
-            HEADINGS[name]: [round(100 * mean.value, 2), round(100 * (mean.sd or 0.0), 2)]
+            CATALOGUE[name].heading: [round(100 * mean.value, 2), round(100 * (mean.sd or 0.0), 2)]
             for name, mean in means.items()
             if mean
         }

@@ -12,12 +12,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
+from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Results, System
 from apc_bench.results.source import Source
-from apc_bench.tables.accuracy import HEADINGS
-from apc_bench.tables.gains import METRICS, compared, gain, limit
+from apc_bench.tables.gains import compared, gain, limit
 
 WORSE, EVEN, BETTER = "#E69F00", "#FFFFFF", "#56B4E9"
 """Okabe and Ito's orange and sky blue, on both of which black can be read."""
@@ -49,7 +49,7 @@ def heat_figure(results: Results) -> Figure | None:
             layout="constrained",
         )
         axes = list(figure.subplots(1, 2, sharey=True))
-        for axis, metric in zip(axes, METRICS, strict=True):
+        for axis, metric in zip(axes, AUROCS, strict=True):
             _draw(figure, axis, results, systems, metric)
             axis.set_xticks(range(len(systems)), labels, rotation=90)
         axes[0].set_yticks(
@@ -71,7 +71,7 @@ def _draw(
     axis.imshow(
         points, cmap=SCALE, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest"
     )
-    axis.set_title(f"{HEADINGS[metric]}, points")
+    axis.set_title(f"{CATALOGUE[metric].heading}, points")
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)

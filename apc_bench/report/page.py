@@ -15,6 +15,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.report import encode
 from apc_bench.report.drilldown import LEGEND, NO_BANK, SEEDS_MAX, shown_seeds
 from apc_bench.report.figure_style import BLACK, looks
@@ -23,7 +24,6 @@ from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
 from apc_bench.report.trial_links import Behind
 from apc_bench.results.aggregate import Results
 from apc_bench.results.folders import reports_folder
-from apc_bench.tables.accuracy import HEADINGS, POSTER
 from apc_bench.tables.crossfit_summary import Answer, sentences
 from apc_bench.tables.gains import findings, signed
 from apc_bench.tables.table import Table
@@ -153,7 +153,7 @@ def _page_data(results: Results) -> dict[str, Any]:
         "categories": results.categories,
         "systems": [system.label for system in results.systems],
         "methods": methods,
-        "metrics": [HEADINGS[metric] for metric in POSTER],
+        "metrics": [CATALOGUE[metric].heading for metric in POSTER],
         "scale": f"{SCALE}. {LEGEND}.",
         "bar": encode.colour_bar(),
         "ends": [str(number).replace("-", "−") for number in range(LOW, HIGH + 1)],
@@ -180,7 +180,7 @@ def _findings(
             for name, gains in parts
             if gains
         ]
-        yield f"{found.system.label}, {HEADINGS[found.metric]}", said
+        yield f"{found.system.label}, {CATALOGUE[found.metric].heading}", said
 
 
 def summary(results: Results) -> str:

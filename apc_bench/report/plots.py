@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from apc_bench.errors import ApcError
+from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.report.figure_style import (
     COLUMN,
     WITH_PNG,
@@ -24,14 +25,7 @@ from apc_bench.report.figure_style import (
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Mean, Results, System
 from apc_bench.results.source import Source
-from apc_bench.tables.accuracy import POSTER
 
-TITLES = {
-    "image_auroc": "Image AUROC",
-    "image_f1_max": "Image F1 (oracle)",
-    "pixel_auroc": "Pixel AUROC",
-    "pixel_f1_max": "Pixel F1 (oracle)",
-}
 PANELS = (("image", "roc"), ("image", "pr"), ("pixel", "roc"), ("pixel", "pr"))
 AXES = {"roc": ("False-positive rate", "True-positive rate"), "pr": ("Recall", "Precision")}
 POINTS_MAX = 600
@@ -68,7 +62,7 @@ def _bands(results: Results) -> str:
 def _draw_shots(axis: Axes, results: Results, metric: str, category: str | None) -> None:
     means = _means(results, metric, category)
     drawn = looks(results)
-    axis.set_title(TITLES[metric])
+    axis.set_title(CATALOGUE[metric].title)
     if not means:
         axis.text(
             0.5, 0.5, "undefined or missing", transform=axis.transAxes, ha="center", va="center"
@@ -87,7 +81,9 @@ def _draw_shots(axis: Axes, results: Results, metric: str, category: str | None)
     axis.margins(y=0.12)
     counts = {len(mean.categories) for mean in means.values()}
     if category is None and counts != {len(results.categories)}:
-        axis.set_title(f"{TITLES[metric]}, {counts.pop()} of {len(results.categories)} categories")
+        axis.set_title(
+            f"{CATALOGUE[metric].title}, {counts.pop()} of {len(results.categories)} categories"
+        )
 
 
 def _means(results: Results, metric: str, category: str | None) -> dict[System, Mean]:

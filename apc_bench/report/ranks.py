@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Results, System
@@ -16,8 +17,7 @@ from apc_bench.results.source import Source
 from apc_bench.statistics.differences import CATEGORIES_FOR_A_TEST, mean
 from apc_bench.statistics.ranking import LEVEL, SYSTEMS_FOR_RANKS, Ranking, rank
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.accuracy import HEADINGS, system_cells
-from apc_bench.tables.gains import METRICS
+from apc_bench.tables.accuracy import system_cells
 from apc_bench.tables.table import Column, Note, Row, Table, number_cell
 
 NAME = "ranks"
@@ -55,7 +55,8 @@ def ranks(results: Results) -> Table | None:
         return None
     columns = [Column("System", ("system",), numeric=False), Column("Shots", ("shots",))]
     columns += [
-        Column(f"Average rank, {HEADINGS[metric]}", (f"{metric}_rank",)) for metric in found
+        Column(f"Average rank, {CATALOGUE[metric].heading}", (f"{metric}_rank",))
+        for metric in found
     ]
     places = {
         metric: dict(zip(systems, ranking.ranks, strict=True))
@@ -83,7 +84,7 @@ def ranks(results: Results) -> Table | None:
 
 
 def _by_metric(results: Results) -> dict[str, tuple[list[System], Ranking]]:
-    return {metric: one for metric in METRICS if (one := ranked(results, metric))}
+    return {metric: one for metric in AUROCS if (one := ranked(results, metric))}
 
 
 def _notes(found: dict[str, tuple[list[System], Ranking]]) -> Iterator[Note]:
@@ -93,7 +94,10 @@ def _notes(found: dict[str, tuple[list[System], Ranking]]) -> Iterator[Note]:
         " mean over the categories that all have",
     )
     for metric, (systems, ranking) in found.items():
-        yield Note(HEADINGS[metric], f"{ranking.categories} categories; {_claim(systems, ranking)}")
+        yield Note(
+            CATALOGUE[metric].heading,
+            f"{ranking.categories} categories; {_claim(systems, ranking)}",
+        )
     yield Note(
         "Test",
         "Friedman: does any system differ; pairs by Wilcoxon signed-rank with Holm's correction"
@@ -143,7 +147,7 @@ def ranks_figure(results: Results) -> Figure | None:
         figure = Figure(figsize=(COLUMN, sum(heights)), layout="constrained")
         axes = figure.subplots(len(found), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, (metric, (systems, ranking)) in zip(axes, found.items(), strict=True):
-            _draw(axis, HEADINGS[metric], systems, ranking)
+            _draw(axis, CATALOGUE[metric].heading, systems, ranking)
     return figure
 
 

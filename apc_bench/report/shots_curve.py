@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.report.figure_style import (
     COLUMN,
     WITH_PNG,
@@ -24,12 +25,7 @@ from apc_bench.results.aggregate import Results, System
 from apc_bench.results.source import Source
 from apc_bench.statistics.differences import mean, t_interval
 
-PANELS = (
-    ("image_auroc", "Image AUROC"),
-    ("pixel_auroc", "Pixel AUROC"),
-    ("missed_rate", "Missed defects"),
-    ("false_alarm_rate", "False alarms"),
-)
+PANELS = (*AUROCS, "missed_rate", "false_alarm_rate")
 """The two rates stand side by side: a threshold that was calibrated on few normal images may let
 more through than was asked for.
 """
@@ -68,7 +64,8 @@ def few_figure(results: Results, category: str | None) -> Figure | None:
         figure = Figure(figsize=(COLUMN, 3.9), layout="constrained")
         axes = list(figure.subplots(2, 2).flat)
         allowed = 100 * float(results.settings.get("false_alarms", 0.05))
-        for axis, (metric, title) in zip(axes, PANELS, strict=True):
+        for axis, metric in zip(axes, PANELS, strict=True):
+            title = CATALOGUE[metric].title
             axis.set_title(
                 f"{title}\nat the threshold for {allowed:g} %"
                 if metric.endswith("_rate")

@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from apc_bench.metrics.catalogue import CATALOGUE, METRICS
 from apc_bench.report.drilldown import shown_seeds
 from apc_bench.results.aggregate import Results, System
-from apc_bench.store.schemas import METRICS
-from apc_bench.tables.accuracy import HEADINGS
 from apc_bench.tables.table import Row, Table
 
-_METRIC = {heading: metric for metric, heading in HEADINGS.items()}
+_METRIC = {CATALOGUE[name].heading: name for name in METRICS}
 
 _NO_RESULT = ("shots", "seed", "categories", "missing_trials", "trials")
 """Columns of numbers that no image lies behind."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 from rich.table import Table as TerminalTable
 
 from apc_bench.errors import StorageError, UsageError
+from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS
 from apc_bench.report.drilldown import drilldowns
 from apc_bench.report.gain_heatmap import heat_drawing
 from apc_bench.report.gallery import gallery_drawings
@@ -22,7 +23,6 @@ from apc_bench.report.shots_curve import few_drawings
 from apc_bench.results.aggregate import Results, read_results
 from apc_bench.results.published import read_published
 from apc_bench.results.source import Source
-from apc_bench.store.schemas import AT_THRESHOLD, METRICS
 from apc_bench.tables import accuracy as tables
 from apc_bench.tables import comparisons
 from apc_bench.tables.ablation import ablation, by_shots

@@ -9,36 +9,9 @@ bank vector        (attempts are JSON lines: store/attempts.py)
 
 import pyarrow as pa
 
+from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS, STAGE_COSTS
+
 SCHEMA_VERSION = 1
-
-METRICS = (
-    "image_auroc",
-    "image_f1_max",
-    "image_ap",
-    "pixel_auroc",
-    "pixel_f1_max",
-    "pixel_ap",
-    "au_pro",
-)
-"""Metrics over the whole curve, 0 to 1; f1_max picks its threshold on the test set (an oracle)."""
-
-AT_THRESHOLD = (
-    "f1_calibrated",
-    "missed_rate",
-    "missed_low",
-    "missed_high",
-    "false_alarm_rate",
-    "false_alarm_low",
-    "false_alarm_high",
-)
-"""Image-level figures at the threshold that was calibrated without the test set; low and high: 95 %
-Clopper-Pearson.
-"""
-
-STAGES = ("decode", "features", "bank", "search", "metrics", "total")
-"""Wall seconds of a trial by stage: waiting for decoded images, features and coreset of the bank,
-scoring, metrics, all together.
-"""
 
 _identity = [
     ("result_key", pa.string()),
@@ -158,7 +131,7 @@ METRICS_TABLE = pa.schema(
         ("undefined", pa.map_(pa.string(), pa.string())),  # why a metric is null
         ("training_images", pa.int32()),
         ("bank_vectors", pa.int32()),
-        *((f"seconds_{stage}", pa.float64()) for stage in STAGES),
+        *((name, pa.float64()) for name in STAGE_COSTS),
         ("seconds_finetune", pa.float64()),  # of the extractor that the trial used; null: frozen
         ("peak_memory_mib", pa.float64()),  # of the process; null where the system does not tell
         ("peak_gpu_memory_mib", pa.float64()),  # null on a CPU

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.results.aggregate import Results, System
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.accuracy import HEADINGS, POSTER
 from apc_bench.tables.table import (
     Cell,
     Column,
@@ -70,7 +70,9 @@ def _shots_row(results: Results, method: str, metric: str) -> Row:
         means[by_number[shots]] if shots in by_number else None for shots in (0, *results.shots)
     ]
     cells = [percent_cell(value, of=len(results.categories)) for value in values]
-    return Row((label_cell(HEADINGS[metric]), label_cell(systems[0].title), *cells), metric)
+    return Row(
+        (label_cell(CATALOGUE[metric].heading), label_cell(systems[0].title), *cells), metric
+    )
 
 
 def ablation(results: Results) -> Table | None:
@@ -89,7 +91,7 @@ def ablation(results: Results) -> Table | None:
         Column("Shots", ("shots",)),
     ]
     columns += [Column("Settings", ("settings",), numeric=False)]
-    columns += [Column(HEADINGS[metric], mean_fields(metric)) for metric in POSTER]
+    columns += [Column(CATALOGUE[metric].heading, mean_fields(metric)) for metric in POSTER]
     rows = [row for group in groups for row in _ablation_rows(results, group, methods)]
     notes = (
         Note(

@@ -4,10 +4,10 @@ category.
 
 from collections.abc import Mapping, Sequence
 
+from apc_bench.metrics.catalogue import AUROCS, CATALOGUE, METRICS, POSTER
 from apc_bench.results.aggregate import FULL, TEST, Comparison, Mean, Results, System
 from apc_bench.results.published import Figure, Published, comparable, why_none
 from apc_bench.statistics.differences import deviation, mean
-from apc_bench.store.schemas import METRICS
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.table import (
     Cell,
@@ -23,17 +23,7 @@ from apc_bench.tables.table import (
     percent_cell,
 )
 
-HEADINGS = {
-    "image_auroc": "AUROC_im",
-    "image_f1_max": "F1_im",
-    "image_ap": "AP_im",
-    "pixel_auroc": "AUROC_px",
-    "pixel_f1_max": "F1_px",
-    "pixel_ap": "AP_px",
-    "au_pro": "AU-PRO",
-}
 COMMON = "common"
-POSTER = ("image_auroc", "image_f1_max", "pixel_auroc", "pixel_f1_max")
 
 _IDENTITY = (
     Column("System", ("system",), numeric=False),
@@ -74,7 +64,7 @@ def _overview(
 ) -> Table:
     columns = (
         *_IDENTITY,
-        *(Column(HEADINGS[metric], mean_fields(metric)) for metric in metrics),
+        *(Column(CATALOGUE[metric].heading, mean_fields(metric)) for metric in metrics),
         Column("Categories × seeds", ("categories", "seeds")),
         Column("Missing", ("missing_trials", "trials")),
     )
@@ -262,9 +252,7 @@ def per_category(results: Results) -> Table:
         Column("Metric", ("metric",), numeric=False),
     ]
     columns += [Column(system.label, mean_fields(system.label)) for system in results.systems]
-    rows = [
-        row for metric in ("image_auroc", "pixel_auroc") for row in _category_rows(results, metric)
-    ]
+    rows = [row for metric in AUROCS for row in _category_rows(results, metric)]
     topics = (
         about.values_of_a_category,
         about.bold,
@@ -293,7 +281,7 @@ def _category_rows(results: Results, metric: str) -> list[Row]:
             for value, system in zip(means, results.systems, strict=True)
         ]
         best = best_of(whole)
-        cells = [label_cell(category), label_cell(HEADINGS[metric])]
+        cells = [label_cell(category), label_cell(CATALOGUE[metric].heading)]
         for index, (value, system) in enumerate(zip(means, results.systems, strict=True)):
             cells.append(
                 percent_cell(value, of=len(system.seeds), best=index in best, per_seed=True)
@@ -302,7 +290,7 @@ def _category_rows(results: Results, metric: str) -> list[Row]:
     if len(results.categories) > 1:
         comparison = results.compare(results.systems, metric)
         best = _best(results.systems, comparison)
-        cells = [label_cell("mean"), label_cell(HEADINGS[metric])]
+        cells = [label_cell("mean"), label_cell(CATALOGUE[metric].heading)]
         for index, system in enumerate(results.systems):
             cells.append(
                 percent_cell(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from apc_bench.metrics.catalogue import CATALOGUE, COSTS, METRICS, STAGE_COSTS
 from apc_bench.results.aggregate import Results, System
 from apc_bench.results.source import Source
 from apc_bench.statistics.differences import (
@@ -14,9 +15,8 @@ from apc_bench.statistics.differences import (
     paired_difference,
 )
 from apc_bench.statistics.resampling import RESAMPLES, resampled_interval
-from apc_bench.store.schemas import METRICS, STAGES
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.accuracy import HEADINGS, system_cells
+from apc_bench.tables.accuracy import system_cells
 from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell, number_cell
 
 
@@ -62,7 +62,7 @@ def _metric_rows(
     for system, (ours, theirs), difference, p_holm in zip(
         systems, tables, found, corrected, strict=True
     ):
-        head = (label_cell(HEADINGS[metric]), *system_cells(system))
+        head = (label_cell(CATALOGUE[metric].heading), *system_cells(system))
         resampled = resampled_interval(
             [
                 [one - other for one, other in zip(ours[name], theirs[name], strict=True)]
@@ -181,14 +181,8 @@ def _difference_notes(results: Results, baseline: System) -> tuple[Note, ...]:
     return (*notes, *about.notes(results, topics))
 
 
-STAGE_HEADINGS = {
-    "decode": "Wait for images",
-    "features": "Features",
-    "bank": "Bank",
-    "search": "Search",
-    "metrics": "Metrics",
-    "total": "Total",
-}
+_SECONDS = ("seconds_finetune", *STAGE_COSTS)
+_MEMORY = tuple(name for name in COSTS if name not in _SECONDS)
 
 
 def costs(results: Results, run: Source) -> Table:
@@ -196,10 +190,7 @@ def costs(results: Results, run: Source) -> Table:
     columns = (
         Column("System", ("system",), numeric=False),
         Column("Shots", ("shots",)),
-        Column("Fine-tune s", ("seconds_finetune",)),
-        *(Column(f"{STAGE_HEADINGS[stage]} s", (f"seconds_{stage}",)) for stage in STAGES),
-        Column("Peak MiB", ("peak_memory_mib",)),
-        Column("Peak GPU MiB", ("peak_gpu_memory_mib",)),
+        *(Column(CATALOGUE[cost].heading, (cost,)) for cost in (*_SECONDS, *_MEMORY)),
         Column("Images/s", ("images_per_second",)),
         Column("Trials", ("trials",)),
     )
@@ -229,10 +220,10 @@ def costs(results: Results, run: Source) -> Table:
 def _cost_row(results: Results, run: Source, system: System) -> Row:
     rows = results.rows(system)
     cells = [*system_cells(system)]
-    for name in ("seconds_finetune", *(f"seconds_{stage}" for stage in STAGES)):
+    for name in _SECONDS:
         seconds = _over(rows, name, mean)
         cells.append(number_cell(seconds, f"{seconds:.2f}" if seconds is not None else ""))
-    for name in ("peak_memory_mib", "peak_gpu_memory_mib"):
+    for name in _MEMORY:
         memory = _over(rows, name, max)
         cells.append(number_cell(memory, f"{memory:.0f}" if memory is not None else ""))
     rate = _images_per_second(rows, run)

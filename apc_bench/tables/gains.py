@@ -5,13 +5,11 @@ section 5, "Statistics").
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.results.aggregate import Results, System
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.accuracy import HEADINGS
 from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell
-
-METRICS = ("image_auroc", "pixel_auroc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def findings(results: Results) -> list[Finding]:
     return [
         found
         for system in tuned
-        for metric in METRICS
+        for metric in AUROCS
         if (found := _finding(results, system, metric))
     ]
 
@@ -107,9 +105,10 @@ def gains(results: Results) -> Table | None:
         Column(system.label, (f"{system.label}_gain_points", f"{system.label}_gain_sd"))
         for system in systems
     ]
-    rows = [row for metric in METRICS for row in _rows(results, systems, metric)]
+    rows = [row for metric in AUROCS for row in _rows(results, systems, metric)]
     limits = ", ".join(
-        f"{HEADINGS[metric]} ± {limit(results, systems, metric):.1f} points" for metric in METRICS
+        f"{CATALOGUE[metric].heading} ± {limit(results, systems, metric):.1f} points"
+        for metric in AUROCS
     )
     notes = (
         Note(
@@ -149,7 +148,7 @@ def _rows(results: Results, systems: Sequence[System], metric: str) -> list[Row]
     largest = limit(results, systems, metric)
     rows = []
     for category in results.categories:
-        cells = [label_cell(category), label_cell(HEADINGS[metric])]
+        cells = [label_cell(category), label_cell(CATALOGUE[metric].heading)]
         cells += [_cell(gain(results, system, category, metric), largest) for system in systems]
         rows.append(Row(tuple(cells), metric))
     return rows

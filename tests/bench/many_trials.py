@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from apc_bench.datasets.split import Split
+from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS, STAGES
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.driver import Execution, run_sweep
 from apc_bench.runner.messages import Outcome, SweepContext
@@ -22,12 +23,9 @@ from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.run import Run, TrialResult
 from apc_bench.store.schemas import (
-    AT_THRESHOLD,
     CURVES,
-    METRICS,
     METRICS_TABLE,
     SCORES,
-    STAGES,
     TRAINING,
     maps_schema,
 )

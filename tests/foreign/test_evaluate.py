@@ -15,9 +15,9 @@ from support import apc_bench, make_category
 
 from apc_bench.datasets.images import Geometry
 from apc_bench.external.maps import read_scores, to_input
+from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS
 from apc_bench.results.aggregate import read_results
 from apc_bench.store.run import Run
-from apc_bench.store.schemas import AT_THRESHOLD, METRICS
 
 SIZE = 64
 

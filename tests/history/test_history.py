@@ -10,8 +10,8 @@ import pytest
 from recorded import Row, noisy, record
 from support import apc_bench
 
+from apc_bench.metrics.catalogue import METRICS, STAGES
 from apc_bench.store.files import read_table, write_table
-from apc_bench.store.schemas import METRICS, STAGES
 
 CHANGED = 8
 NIGHTS = 12

@@ -19,17 +19,15 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS, STAGES
 from apc_bench.settings.sweep import Sweep
 from apc_bench.store.run import Failure
 from apc_bench.store.schemas import (
-    AT_THRESHOLD,
     CURVES,
-    METRICS,
     METRICS_TABLE,
     PLAN,
     SCORES,
     SPLIT,
-    STAGES,
 )
 
 GRID = 14

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
+from apc_bench.metrics.catalogue import METRICS
 from apc_bench.results.aggregate import read_results
 from apc_bench.results.published import comparable, read_published, why_none
-from apc_bench.store.schemas import METRICS
 from apc_bench.tables import accuracy as tables
 from apc_bench.tables import comparisons
 from apc_bench.tables.table import Mean, Row, Table, best_of, percent_cell
