@@ -181,14 +181,16 @@ def _steps(
 
 def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> dict[str, Any]:
     """What a step's ids say of its split and its input; whose method it is comes on top."""
-    split = {
+    return {
         "dataset": dataset,
         "category": category,
         "shots": shots,
         "seed": seed,
         "reserve": sweep.reserve,
+        "image_size": sweep.image_size,
+        "resize": sweep.resize,
+        **sweep.split_identity(),
     }
-    return {**split, "image_size": sweep.image_size, "resize": sweep.resize, **sweep.narrowed()}
 
 
 def finetune_macs(sweep: Sweep, method: Method) -> float:

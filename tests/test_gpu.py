@@ -143,5 +143,5 @@ def test_every_switch_of_training_can_be_recorded():
 def test_a_training_that_diverges_is_told():
     from apc_bench.errors import TrainingError
 
-    with pytest.raises(TrainingError, match="lower rate_extractor"):
-        tuned("cuda", steps=30, rate_extractor=1e30, rate_heads=1e30)
+    with pytest.raises(TrainingError, match="lower extractor_learning_rate"):
+        tuned("cuda", steps=30, extractor_learning_rate=1e30, heads_learning_rate=1e30)

@@ -137,3 +137,43 @@ def test_methods_that_differ_in_weights_or_settings_are_both_kept(tmp_path):
     sweep, lines = sweep_from(write(tmp_path / "mine.yaml", text), {})
     assert list(sweep.methods) == ["a", "b", "c"]
     assert len(lines) == 1
+
+
+OLD_NAMES = """methods:
+  apc: {detector: apc, settings: {rate_extractor: 0.5, heads_learning_rate: 0.25}}
+  plus: {detector: apc+, settings: {rate_extractor: 0.5, classifier_rate: 0.125}}
+  prnet: {detector: prnet, settings: {rate: 0.0625}}
+"""
+
+
+def test_a_job_file_with_a_settings_former_name_loads_and_one_line_says_so(tmp_path):
+    path = write(tmp_path / "mine.yaml", OLD_NAMES)
+    sweep, lines = sweep_from(path, {})
+    settings = {name: method.settings for name, method in sweep.methods.items()}
+    assert settings["apc"].extractor_learning_rate == 0.5
+    assert settings["apc"].heads_learning_rate == 0.25
+    assert settings["plus"].classifier_learning_rate == 0.125
+    assert settings["prnet"].learning_rate == 0.0625
+    assert lines == [
+        f"job '{path}': rate_extractor is called extractor_learning_rate now, classifier_rate is"
+        " called classifier_learning_rate now, rate is called learning_rate now; both names are"
+        " read"
+    ]
+
+
+def test_a_setting_under_both_its_names_is_refused(tmp_path):
+    text = "methods: {a: {detector: prnet, settings: {rate: 1, learning_rate: 2}}}"
+    with pytest.raises(UsageError, match="rate is called learning_rate now: give one of them"):
+        sweep_from(write(tmp_path / "mine.yaml", text), {})
+
+
+def test_ids_and_run_folders_know_a_renamed_setting_by_its_first_name(tmp_path):
+    sweep, _ = sweep_from(write(tmp_path / "mine.yaml", OLD_NAMES), {})
+    dumped = sweep.model_dump(mode="json")["methods"]
+    assert dumped["apc"]["settings"]["rate_extractor"] == 0.5
+    assert dumped["plus"]["settings"]["classifier_rate"] == 0.125
+    prnet = sweep.methods["prnet"]
+    for values in (prnet.identity()["settings"], prnet.settings.training()):
+        assert values["rate"] == 0.0625
+        assert "learning_rate" not in values
+    assert type(sweep).model_validate(sweep.model_dump(mode="json")) == sweep

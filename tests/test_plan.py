@@ -127,7 +127,7 @@ def test_an_ablation_over_the_bank_fine_tunes_once_and_one_over_the_training_doe
 
     kinds = [step.kind for step in plan(sweep_of(coreset_ratio=0.2, layers=["layer1", "layer2"]))]
     assert kinds == [EXTRACTOR, TRIAL, TRIAL]
-    kinds = [step.kind for step in plan(sweep_of(rate_extractor=1e-5))]
+    kinds = [step.kind for step in plan(sweep_of(extractor_learning_rate=1e-5))]
     assert kinds == [EXTRACTOR, EXTRACTOR, TRIAL, TRIAL]
 
 
@@ -206,8 +206,8 @@ TRAINING_CHANGES = {
     "steps": 7,
     "batch": 4,
     "anomalous_share": 0.3,
-    "rate_extractor": 1e-5,
-    "rate_heads": 1e-5,
+    "extractor_learning_rate": 1e-5,
+    "heads_learning_rate": 1e-5,
     "weight_decay": 0.5,
     "batch_norm": "trainable",
     "skips": "none",

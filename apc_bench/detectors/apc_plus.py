@@ -60,6 +60,7 @@ class ApcPlus(Apc):
                 CLASSIFIER + name: tensor for name, tensor in classifier.state_dict().items()
             }
             seconds = (time.perf_counter() - started) / len(losses)
+            rate = self.settings.classifier_learning_rate
             names = (
                 "step",
                 "loss",
@@ -70,7 +71,7 @@ class ApcPlus(Apc):
                 "seconds",
             )
             rows = [
-                (step, loss, loss, None, None, self.settings.classifier_rate, seconds * (step + 1))
+                (step, loss, loss, None, None, rate, seconds * (step + 1))
                 for step, loss in enumerate(losses)
             ]
             lines = [dict(zip(names, row, strict=True)) for row in rows]

@@ -8,7 +8,7 @@ from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.prnet import PRNetDetector
 from apc_bench.detectors.protocol import Detector
 from apc_bench.errors import UsageError, unknown
-from apc_bench.settings.detectors import plugged, settings_class
+from apc_bench.settings.detectors import plugin_of, settings_class
 
 OWN: Mapping[str, type[Detector]] = {
     "patchcore": PatchCore,
@@ -23,7 +23,7 @@ def detector_class(name: str) -> type[Detector]:
     """The class of a detector. Raises UsageError for an unknown name, and for a plugin that does
     not fit the protocol.
     """
-    found = plugged(name)
+    found = plugin_of(name)
     if found is None:
         if name not in OWN:
             raise UsageError(

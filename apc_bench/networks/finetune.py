@@ -134,7 +134,7 @@ def _curves(
                 step,
                 total,
                 **each,
-                rate=settings.rate_extractor * _share_of_rate(step, settings),
+                rate=settings.extractor_learning_rate * _share_of_rate(step, settings),
                 seconds=seconds[step],
             )
         )
@@ -145,7 +145,7 @@ def _check_finite(loss: Tensor, steps: int) -> None:
     if not torch.isfinite(loss):
         raise TrainingError(
             f"fine-tuning diverged: the loss is {loss.item()} after {steps} steps; lower"
-            " rate_extractor or rate_heads"
+            " extractor_learning_rate or heads_learning_rate"
         )
 
 
@@ -162,7 +162,7 @@ def _optimiser(
     """AdamW and the rates at the start. On a GPU it is one kernel, which keeps its state and rates
     there.
     """
-    rates = (settings.rate_extractor, settings.rate_heads)
+    rates = (settings.extractor_learning_rate, settings.heads_learning_rate)
     parameters = (list(network.backbone.parameters()), network.head_parameters())
     on_gpu = device.type == "cuda"
     groups = [

@@ -59,7 +59,7 @@ def train_classifier(
         classifier.deviation.copy_(normal.std(dim=0, correction=0).clamp(min=1e-6))
         optimiser = torch.optim.AdamW(
             classifier.layers.parameters(),
-            lr=settings.classifier_rate,
+            lr=settings.classifier_learning_rate,
             weight_decay=settings.classifier_decay,
         )
         target = torch.cat([torch.ones(ANOMALOUS), torch.zeros(NORMAL)]).to(device)

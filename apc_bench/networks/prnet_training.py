@@ -66,13 +66,13 @@ def train_prnet(
     device = examples.normal.device
     network = build_prnet(backbone, examples.normal, settings, seed=seed).train()
     optimiser = torch.optim.Adam(
-        network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     batch = _batches(examples, settings, Generator().manual_seed(seed))
     started = time.perf_counter()
     lines = []
     for step in range(settings.steps):
-        rate = settings.rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         for group in optimiser.param_groups:
             group["lr"] = rate
         images, masks = (part.to(device) for part in batch())
@@ -85,7 +85,8 @@ def train_prnet(
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(
-                f"PRNet's training diverged: the loss is {value} after {step + 1} steps; lower rate"
+                f"PRNet's training diverged: the loss is {value} after {step + 1} steps; lower"
+                " learning_rate"
             )
         lines.append(
             TrainingStep(step, value, None, value, None, rate, time.perf_counter() - started)

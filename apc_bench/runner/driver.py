@@ -16,7 +16,7 @@ from apc_bench.runner.messages import Outcome, SweepContext
 from apc_bench.runner.prepare import Prepared
 from apc_bench.runner.progress import Display, counted_steps
 from apc_bench.runner.time_limit import take_note
-from apc_bench.settings.detectors import plugged
+from apc_bench.settings.detectors import plugin_of
 from apc_bench.settings.sweep import Sweep, digest
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
@@ -170,7 +170,7 @@ def find_fault(context: SweepContext) -> str | None:
 
 def _package(detector: str) -> str:
     try:
-        found = plugged(detector)
+        found = plugin_of(detector)
     except UsageError as error:
         return str(error)
     return found.package if found else "absent"

@@ -1,10 +1,21 @@
 """The detectors' settings: frozen, validated values, every one of them part of a result's key. No
 torch here.
+
+The line under each field is its description (`Settings.model_fields[name].description`).
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from apc_bench import plugins
 from apc_bench.errors import UsageError, unknown
@@ -15,23 +26,50 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Frozen(BaseModel):
-    """A settings value: immutable, no unknown keys."""
+    """A settings value: immutable, no unknown keys; the docstring under a field describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class DetectorSettings(Frozen):
-    """What every detector has: the stages of the backbone that it reads, and the smoothing of its
-    anomaly maps in pixels of the input.
-
-    `fine_tuned`: whether it learns from anomalous images in a step of its own, which `training`
-    gives the settings of.
+    """What every detector has: the stages of the backbone that it reads, and how its maps are
+    smoothed.
     """
 
     fine_tuned: ClassVar[bool] = False
+    """Whether it learns from anomalous images in a step of its own, which `training` gives the
+    settings of.
+    """
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """A setting that was renamed -> its first name, under which ids and run folders know it for
+    ever; job files may use either.
+    """
 
     layers: tuple[Layer, ...] = ("layer2", "layer3")
+    """Stages of the backbone whose features are read, shallow first."""
     sigma: float = Field(4.0, ge=0, le=64)
+    """Standard deviation of the anomaly map's Gaussian smoothing, in pixels of the input."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_todays_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        todays = {former: name for name, former in cls.former_names.items()}
+        settings: dict[Any, Any] = {}
+        for given, value in values.items():
+            name = todays.get(given, given)
+            if name in settings:
+                raise ValueError(f"{cls.former_names[name]} is called {name} now: give one of them")
+            settings[name] = value
+        return settings
+
+    @model_serializer(mode="wrap")
+    def _under_first_names(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = serialise(self)
+        return {self.former_names.get(name, name): value for name, value in values.items()}
 
     @field_validator("layers")
     @classmethod
@@ -43,31 +81,39 @@ class DetectorSettings(Frozen):
         return layers
 
     def identity(self) -> dict[str, Any]:
-        """The settings that make a detector another one, as JSON values."""
+        """The settings that make a detector another one, as JSON values under their first names."""
         return self.model_dump(mode="json")
 
     def training(self) -> dict[str, Any]:
-        """The settings that the training depends on, as JSON values; methods that agree in them
-        share one training.
+        """The settings that the training depends on, as JSON values under their first names;
+        methods that agree in them share one training.
         """
         return self.model_dump(mode="json")
 
 
 class PatchCoreSettings(DetectorSettings):
-    """PatchCore (docs/method.md section 2). `distance` and `reweight_neighbours` change scores;
-    `patches_max` and `bank_max` bound huge categories.
-    """
+    """PatchCore (docs/method.md section 2)."""
 
     neighbourhood: Literal[1, 3, 5, 7] = 3
+    """Side of the square of patches whose features are averaged."""
     pretrain_dim: int = Field(1024, ge=1, le=8192)
+    """Values that each layer's patch features are pooled to."""
     target_dim: int = Field(1024, ge=1, le=8192)
+    """Values of a patch in the memory bank, pooled from all its layers."""
     coreset_ratio: float = Field(0.1, gt=0, le=1)
+    """Share of the training patches that the memory bank keeps."""
     projection_dim: int | None = Field(128, ge=1)
+    """Values of the random projection that the coreset is chosen in; null: none."""
     starting_points: int = Field(10, ge=1)
+    """Random patches that the coreset's choice starts from."""
     distance: Literal["squared", "euclidean"] = "squared"
+    """Whether a patch's score is the distance to its nearest neighbour, or its square."""
     reweight_neighbours: int = Field(0, ge=0, le=64)
+    """Neighbours in the paper's re-weighting of the image score; 0: none."""
     patches_max: int | None = Field(None, ge=1)
+    """At most so many training patches go into the coreset's choice; null: all."""
     bank_max: int | None = Field(None, ge=1)
+    """At most so many patches stay in the memory bank; null: as many as coreset_ratio says."""
 
 
 class Losses(Frozen):
@@ -76,8 +122,11 @@ class Losses(Frozen):
     """
 
     classification: Weight = 10.0
+    """Weight of telling normal from anomalous images."""
     segmentation: Weight = 1.0
+    """Weight of telling normal from anomalous pixels."""
     reconstruction: Weight = 1.0
+    """Weight of reconstructing the image."""
 
     @model_validator(mode="after")
     def _some_task(self) -> Self:
@@ -94,12 +143,19 @@ class BatchSettings(Frozen):
     """
 
     steps: int = Field(300, ge=1)
+    """Steps of the optimiser; the training's fixed length."""
     batch: int = Field(16, ge=2)
+    """Images of a step."""
     anomalous_share: Share = 0.5
+    """Share of a batch that is anomalous."""
     jitter: float = Field(0.1, ge=0, le=1)
+    """Largest relative change of brightness and contrast; of each channel a third of it."""
     shift: float = Field(0.05, ge=0, le=0.5)
+    """Largest shift of an image, as a share of its side."""
     rotation: float = Field(5.0, ge=0, le=180)
+    """Largest turn of an image, in degrees."""
     flip: bool = False
+    """Whether images are mirrored at random, along either side."""
 
 
 class ApcSettings(PatchCoreSettings, BatchSettings):
@@ -107,41 +163,56 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     with a few anomalous samples.
 
     All but the loss weights is this project's decision ([ours] in docs/method.md); each is a switch
-    for ablations. `normals`: fine-tuning and memory bank share all normal images, each has a half
-    of its own, or both have the same half (so that only the sharing differs).
+    for ablations.
     """
 
     fine_tuned: ClassVar[bool] = True
+    former_names: ClassVar[Mapping[str, str]] = {
+        "extractor_learning_rate": "rate_extractor",
+        "heads_learning_rate": "rate_heads",
+    }
 
     losses: Losses = Losses()
-    rate_extractor: float = Field(1e-4, ge=0)
-    rate_heads: float = Field(1e-3, gt=0)
+    """Weights of the three tasks that the extractor is fine-tuned on."""
+    extractor_learning_rate: float = Field(1e-4, ge=0)
+    """Learning rate of the extractor at the start; 0: it stays as it is."""
+    heads_learning_rate: float = Field(1e-3, gt=0)
+    """Learning rate of the decoder and the three heads at the start."""
     weight_decay: float = Field(1e-4, ge=0)
+    """Weight decay of AdamW."""
     batch_norm: Literal["frozen", "trainable"] = "frozen"
+    """Whether the extractor's batch norms keep their running statistics."""
     skips: Literal["all", "deep", "none"] = "all"
+    """Stages that the decoder joins on its way up: all, only layer2 and layer3, or none."""
     segmentation_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    """The loss of a pixel."""
     positive_weight_max: float = Field(20.0, ge=1)
+    """Largest weight of anomalous pixels against their rarity."""
     reconstruct: Literal["all", "normal_pixels"] = "all"
+    """Whether anomalous pixels are reconstructed too."""
     normals: Literal["shared", "separate", "half"] = "shared"
+    """Normal images: all for fine-tuning and bank, a half for each, or the same half for both."""
 
     def identity(self) -> dict[str, Any]:
         """Without `normals` where they are shared, so that ids stay what they were before there was
         a choice.
         """
-        return self.model_dump(
-            mode="json", exclude={"normals"} if self.normals == "shared" else None
-        )
+        implied = {"normals"} if self.normals == "shared" else None
+        return self.model_dump(mode="json", exclude=implied)
 
     def training(self) -> dict[str, Any]:
         """The settings that the fine-tuning depends on: what only shapes the memory bank is left
         out, so that an ablation fine-tunes once.
         """
         own = self.model_dump(mode="json", exclude={*PatchCoreSettings.model_fields, "normals"})
-        return own | {"stored": max("layer3", *self.layers), **self.tuned_on()}
+        return own | self.trained_on()
 
-    def tuned_on(self) -> dict[str, Any]:
-        """Which of the normal images the training sees; nothing where all, as ever."""
-        return {} if self.normals == "shared" else {"normals": "half"}
+    def trained_on(self) -> dict[str, Any]:
+        """How deep the extractor is trained, and which of the normal images it sees; nothing of
+        these where all, as ever.
+        """
+        depth = {"stored": max("layer3", *self.layers)}
+        return depth if self.normals == "shared" else {**depth, "normals": "half"}
 
 
 class ApcPlusSettings(ApcSettings):
@@ -149,31 +220,40 @@ class ApcPlusSettings(ApcSettings):
     each a switch with its weight.
 
     Every part is standardised on held-out normal training images (docs/method.md section 5), then
-    weighted and added. The default keeps the extractor frozen and adds a patch classifier on its
-    features; the weight of what was learned from n masked images is shrunk by n / (n + 1). Chosen
-    on the synthetic set and the magnetic tiles' `dev` part.
-
-    `only_adds`: below its normal mean a part beside the bank counts as nothing, so that defects it
-    never saw are not argued away. `interpolation`: the share of the fine-tuned weights in the
-    extractor (0: frozen, nothing is fine-tuned); `classifier`, `classifier_image`: the classifier's
-    weight in map and image score; `frozen_bank`: of a second bank of frozen features beside the
-    fine-tuned one; `segmentation`: of the segmentation head's map, for map and image score. The
-    classifier is a perceptron of one hidden layer; a patch counts as anomalous from
-    `classifier_share` of its area on.
+    weighted and added. The default keeps the extractor frozen and adds a patch classifier, a
+    perceptron of one hidden layer, on its features; the weight of what was learned from n masked
+    images is shrunk by n / (n + 1). Chosen on the synthetic set and the magnetic tiles' `dev` part.
     """
 
+    former_names: ClassVar[Mapping[str, str]] = {
+        **ApcSettings.former_names,
+        "classifier_learning_rate": "classifier_rate",
+    }
+
     interpolation: float = Field(0.0, ge=0, le=1)
+    """Share of the fine-tuned weights in the extractor; 0: frozen, nothing is fine-tuned."""
     classifier: Weight = 1.0
+    """Weight of the patch classifier in the anomaly map."""
     classifier_image: Weight = 0.5
+    """Weight of the patch classifier in the image score."""
     only_adds: bool = True
+    """Whether a part beside the bank counts as nothing below its normal mean."""
     frozen_bank: Weight = 0.0
+    """Weight of a second bank, of frozen features, beside the fine-tuned one."""
     segmentation: Weight = 0.0
+    """Weight of the segmentation head's map, in map and image score."""
     classifier_steps: int = Field(500, ge=1)
+    """Steps of the classifier's training."""
     classifier_width: int = Field(128, ge=1)
-    classifier_rate: float = Field(1e-3, gt=0)
+    """Units of the classifier's hidden layer."""
+    classifier_learning_rate: float = Field(1e-3, gt=0)
+    """Learning rate of the classifier."""
     classifier_decay: float = Field(1e-2, ge=0)
+    """Weight decay of the classifier's AdamW."""
     classifier_noise: float = Field(0.3, ge=0)
+    """Standard deviation of the noise on the classifier's standardised features."""
     classifier_share: Share = 0.3
+    """A patch counts as anomalous from this share of its area on."""
 
     @property
     def tunes(self) -> bool:
@@ -197,53 +277,64 @@ class ApcPlusSettings(ApcSettings):
         """What the parts that are trained depend on: weights at which they are added are left out,
         so that an ablation trains once.
         """
-        own: dict[str, Any] = {"stored": max("layer3", *self.layers), **self.tuned_on()}
+        own = self.trained_on()
         if self.tunes:
-            own |= self.model_dump(
-                mode="json", exclude={*PatchCoreSettings.model_fields, *_APC_PLUS, "normals"}
-            )
+            untrained = {*PatchCoreSettings.model_fields, *_APC_PLUS, "normals"}
+            own |= self.model_dump(mode="json", exclude=untrained)
         if self.classifies:
-            read = {"layers", "neighbourhood", "pretrain_dim", "target_dim"}
-            trained = {name for name in _APC_PLUS if name.startswith("classifier_")} - {
-                "classifier_image"
-            }
-            own |= self.model_dump(mode="json", include=read | trained)
+            features = {"layers", "neighbourhood", "pretrain_dim", "target_dim"}
+            own |= self.model_dump(mode="json", include=features | _CLASSIFIER)
         return own
 
 
 _APC_PLUS = set(ApcPlusSettings.model_fields) - set(ApcSettings.model_fields)
+_CLASSIFIER = {name for name in _APC_PLUS if name.startswith("classifier_")} - {"classifier_image"}
 
 
 class PRNetSettings(DetectorSettings, BatchSettings):
     """PRNet (docs/method.md section 4) under this project's protocol: fixed length, drawn images
     alone, no look at the test set.
 
-    `prototypes`: k-means over the normal images' whole maps (a share of their number as clusters),
-    or their mean map alone; `residuals`, `attention`, `fusion`: False leaves the block out, and
-    without all three a plain U-Net on frozen features is left. `generated`: the share of a batch's
-    anomalous images that are generated; `textures`: a folder of images to paste from, instead of
-    procedural textures. The reference trains 700 epochs at batch 48; `steps` and `batch` are scaled
-    to a small budget here, and `rate` with them [ours].
+    Without residuals, attention and fusion a plain U-Net on frozen features is left. The reference
+    trains 700 epochs at batch 48; `steps` and `batch` are scaled to a small budget here, and
+    `learning_rate` with them [ours].
     """
 
     fine_tuned: ClassVar[bool] = True
+    former_names: ClassVar[Mapping[str, str]] = {"learning_rate": "rate"}
 
     layers: tuple[Layer, ...] = ("layer1", "layer2", "layer3")
+    """Stages of the frozen backbone that the network exchanges between; at least two."""
     sigma: float = Field(0.0, ge=0, le=64)
+    """Standard deviation of the anomaly map's Gaussian smoothing, in pixels of the input."""
     prototypes: Literal["k_means", "mean"] = "k_means"
+    """Prototypes of a normal image's maps: k-means over the normal images, or their mean alone."""
     prototype_share: float = Field(0.1, gt=0, le=1)
+    """Clusters of the k-means, as a share of the normal images."""
     residuals: bool = True
+    """Whether the distance to the nearest prototype goes in beside the features."""
     attention: bool = True
+    """Whether the stages have self-attention between patches of four sizes."""
     attention_layers: int = Field(3, ge=1, le=8)
+    """Layers of the self-attention."""
     fusion: bool = True
+    """Whether the stages exchange between their resolutions."""
     generated: float = Field(0.5, ge=0, le=1)
+    """Share of a batch's anomalous images that are generated."""
     textures: str | None = None
-    rate: float = Field(1e-3, gt=0)
+    """A folder of images to paste from; null: procedural textures."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Learning rate of Adam at the start."""
     weight_decay: float = Field(1e-2, ge=0)
+    """Weight decay of Adam."""
     focal_weight: Weight = 5.0
+    """Weight of the focal loss beside the smooth L1 loss."""
     focal_alpha: Share = 0.5
+    """Weight of anomalous pixels in the focal loss."""
     focal_gamma: float = Field(4.0, ge=0)
+    """Exponent of the focal loss."""
     top_pixels: int = Field(100, ge=1)
+    """Highest pixels of the map whose mean is the image score."""
 
     @model_validator(mode="after")
     def _several_layers(self) -> Self:
@@ -267,7 +358,7 @@ DETECTORS: dict[str, type[DetectorSettings]] = {
 """Our own detectors; other packages add theirs (plugins.py)."""
 
 
-def plugged(detector: str) -> plugins.Plugin | None:
+def plugin_of(detector: str) -> plugins.Plugin | None:
     """The package that the detector comes from; None for one of our own, or an unknown one. Raises
     UsageError where names clash.
     """
@@ -278,25 +369,24 @@ def settings_class(detector: str) -> type[DetectorSettings]:
     """The class of a detector's settings. Raises UsageError for an unknown detector, and for a
     plugin that does not fit.
     """
-    found = plugged(detector)
-    if found is None:
+    plugin = plugin_of(detector)
+    if plugin is None:
         if detector not in DETECTORS:
-            raise UsageError(
-                unknown("detector", detector, {**DETECTORS, **plugins.offered(plugins.DETECTORS)})
-            )
+            known = {**DETECTORS, **plugins.offered(plugins.DETECTORS)}
+            raise UsageError(unknown("detector", detector, known))
         return DETECTORS[detector]
-    detector_class = found.load()
-    kind = getattr(detector_class, "settings_class", None)
-    if not (isinstance(kind, type) and issubclass(kind, DetectorSettings)):
+    detector_class = plugin.load()
+    own_class = getattr(detector_class, "settings_class", None)
+    if not (isinstance(own_class, type) and issubclass(own_class, DetectorSettings)):
         raise UsageError(
-            f"{found} does not fit: its settings_class must be a subclass of"
+            f"{plugin} does not fit: its settings_class must be a subclass of"
             " apc_bench.settings.detectors.DetectorSettings"
         )
-    if lacking := [
-        method for method in ("train", "fit") if not callable(getattr(detector_class, method, None))
-    ]:
+    needed = ("train", "fit")
+    missing = [name for name in needed if not callable(getattr(detector_class, name, None))]
+    if missing:
         raise UsageError(
-            f"{found} does not fit: it lacks {' and '.join(lacking)}"
+            f"{plugin} does not fit: it lacks {' and '.join(missing)}"
             " (apc_bench.detectors.protocol.Detector)"
         )
-    return kind
+    return own_class

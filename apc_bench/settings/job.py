@@ -14,6 +14,9 @@ from apc_bench.settings.sweep import Method, Sweep, make_sweep
 MANIFEST = "rayjob"
 """The one file beside the jobs that is none: KubeRay's."""
 
+FOR_EVERY_METHOD: tuple[str, ...] = ("backbone", "weights")
+"""Flags that change each method of a job instead of the sweep."""
+
 
 class _EachOnce(yaml.SafeLoader):
     """A safe loader that refuses a name given twice, where YAML would silently keep the last."""
@@ -64,20 +67,14 @@ def load_job(job: str) -> dict[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), _EachOnce)
     except OSError as error:
         raise UsageError(f"job file {path}: {error.strerror}") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: not UTF-8, or a date or number that does not exist
-        raise UsageError(
-            f"job file {path}: not valid YAML ({' '.join(str(error).split())[:160]})"
-        ) from None
+    # ValueError: not UTF-8, or a date or number that does not exist.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UsageError(f"job file {path}: not valid YAML ({reason})") from None
     if not isinstance(values, dict):
         raise UsageError(f"job file {path}: must hold settings as 'name: value' lines")
-    return {
-        "job": re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "sweep",
-        **values,
-    }
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64]
+    return {"job": name or "sweep", **values}
 
 
 def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,14 +82,18 @@ def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
     apply to every method.
     """
     given = {key: value for key, value in flags.items() if value is not None}
-    changed = {key: given.pop(key) for key in ("backbone", "weights") if key in given}
+    of_methods = {key: given.pop(key) for key in FOR_EVERY_METHOD if key in given}
     methods = values.get("methods") or {}
-    if changed and isinstance(methods, dict):
-        methods = {
-            name: {**(method or {}), **changed} if isinstance(method, dict | None) else method
-            for name, method in methods.items()
-        }
+    if of_methods and isinstance(methods, dict):
+        methods = {name: _with(method, of_methods) for name, method in methods.items()}
     return {**values, **given, "methods": methods}
+
+
+def _with(method: Any, changed: Mapping[str, Any]) -> Any:
+    """A method's values with the changed ones; as it is where it holds no values, which is refused
+    later.
+    """
+    return {**(method or {}), **changed} if isinstance(method, dict | None) else method
 
 
 def same_methods_once(sweep: Sweep) -> tuple[Sweep, list[str]]:
@@ -103,35 +104,44 @@ def same_methods_once(sweep: Sweep) -> tuple[Sweep, list[str]]:
     stands_for: dict[str, str] = {}
     lines = []
     for name, method in sweep.methods.items():
-        twin = next(
-            (
-                other
-                for other, seen in kept.items()
-                if (seen.identity(), seen.weights) == (method.identity(), method.weights)
-            ),
-            None,
-        )
+        twin = next((other for other in kept if _same(kept[other], method)), None)
         stands_for[name] = twin or name
         if twin is None:
             kept[name] = method
         else:
             lines.append(f"method '{name}' is now the same as '{twin}' and left out")
-    only = (
-        None
-        if sweep.only is None
-        else tuple(dict.fromkeys(stands_for[name] for name in sweep.only))
-    )
+    only = sweep.only
+    if only is not None:
+        only = tuple(dict.fromkeys(stands_for[name] for name in only))
     return sweep.model_copy(update={"methods": kept, "only": only}), lines
 
 
+def _same(one: Method, other: Method) -> bool:
+    return one.identity() == other.identity() and one.weights == other.weights
+
+
 def sweep_from(job: str, flags: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
-    """A job and flags -> a validated sweep, and what was left out. Raises UsageError."""
-    sweep = make_sweep(override(load_job(job), flags), source=f"job '{job}'")
-    if (
-        flags.get("weights") is not None
-        and len({method.backbone for method in sweep.methods.values()}) > 1
-    ):
+    """A job and flags -> a validated sweep, and lines that say what was left out or renamed. Raises
+    UsageError.
+    """
+    values = override(load_job(job), flags)
+    sweep = make_sweep(values, source=f"job '{job}'")
+    backbones = {method.backbone for method in sweep.methods.values()}
+    if flags.get("weights") is not None and len(backbones) > 1:
         raise UsageError(
             "--weights holds one network, but the methods use several; say which with --backbone"
         )
-    return same_methods_once(sweep)
+    renamed = former_names(sweep, values["methods"])
+    now = ", ".join(f"{former} is called {name} now" for former, name in renamed.items())
+    sweep, lines = same_methods_once(sweep)
+    return sweep, [f"job '{job}': {now}; both names are read", *lines] if renamed else lines
+
+
+def former_names(sweep: Sweep, methods: Mapping[str, Any]) -> dict[str, str]:
+    """Of the settings that a job's methods give, those under a former name -> the name of today."""
+    renamed: dict[str, str] = {}
+    for name, method in sweep.methods.items():
+        given = (methods[name] or {}).get("settings") or {}
+        todays = {former: today for today, former in method.settings.former_names.items()}
+        renamed |= {former: todays[former] for former in given if former in todays}
+    return renamed

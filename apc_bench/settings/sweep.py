@@ -26,12 +26,11 @@ from apc_bench.settings.detectors import (
     Losses,
     PatchCoreSettings,
     Share,
-    plugged,
+    plugin_of,
     settings_class,
 )
 
 BACKBONES = ("resnet18", "resnet50", "wide_resnet50_2", "moco_v3_resnet50", "builtin")
-LAYERS = ("layer1", "layer2", "layer3", "layer4")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What a dataset, category, method or defect type may be called where the name becomes a folder of
 a run.
@@ -92,7 +91,7 @@ class Method(Frozen):
     @property
     def package(self) -> str | None:
         """`name version` of the package that its detector comes from; None for one of our own."""
-        found = plugged(self.detector)
+        found = plugin_of(self.detector)
         return found.package if found else None
 
     def identity(self) -> dict[str, Any]:
@@ -255,9 +254,9 @@ class Sweep(Frozen):
             "device",
             "precision",
         )
-        return self.model_dump(mode="json", include={*names}) | self.narrowed()
+        return self.model_dump(mode="json", include={*names}) | self.split_identity()
 
-    def narrowed(self) -> dict[str, Any]:
+    def split_identity(self) -> dict[str, Any]:
         """What makes the split another than the usual one, by name; nothing for the usual one, so
         that its ids stay what they were.
         """

@@ -69,7 +69,7 @@ def test_it_learns_to_tell_the_drawn_images_apart():
     _, curves = finetune(
         backbone(),
         examples(),
-        ApcSettings(steps=40, batch=6, rate_extractor=1e-3),
+        ApcSettings(steps=40, batch=6, extractor_learning_rate=1e-3),
         seed=0,
         mixed_precision=False,
     )
@@ -118,11 +118,11 @@ def _normalised(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_the_reason():
-    with pytest.raises(TrainingError, match="lower rate_extractor"):
+    with pytest.raises(TrainingError, match="lower extractor_learning_rate"):
         finetune(
             backbone(),
             examples(),
-            ApcSettings(steps=30, batch=4, rate_extractor=1e30, rate_heads=1e30),
+            ApcSettings(steps=30, batch=4, extractor_learning_rate=1e30, heads_learning_rate=1e30),
             seed=0,
             mixed_precision=False,
         )
