@@ -60,7 +60,7 @@ class DetectorSettings(Frozen):
         todays = {former: name for name, former in cls.former_names.items()}
         settings: dict[Any, Any] = {}
         for given, value in values.items():
-            name = todays.get(given, given)
+            name: Any = todays.get(given, given)
             if name in settings:
                 raise ValueError(f"{cls.former_names[name]} is called {name} now: give one of them")
             settings[name] = value
