@@ -59,7 +59,13 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     from rich.console import Console
 
     from apc_bench.datasets.layouts import root_of
-    from apc_bench.report import answers, read_results, sentences, terminal_table, write_report
+    from apc_bench.report import (
+        crossfit_summaries,
+        read_results,
+        sentences,
+        terminal_table,
+        write_report,
+    )
     from apc_bench.store.run import Run
 
     if data is not None and not data.is_dir():
@@ -69,7 +75,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     opened = Run.open(run)
     results = read_results(opened)
     found = root_of(data.resolve()) if data else Path(opened.info["data"])
-    told = answers(results, opened)
+    told = crossfit_summaries(results, opened)
     page = write_report(
         opened, data=None if without_images else found, out=out, results=results, found=told
     )

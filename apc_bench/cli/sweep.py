@@ -184,10 +184,16 @@ def _settings(given: Invocation, repeated: Run | None) -> tuple[Sweep, list[str]
 
 
 def _report(run: Run, prepared: Prepared, out: Console) -> None:
-    from apc_bench.report import answers, read_results, sentences, terminal_table, write_report
+    from apc_bench.report import (
+        crossfit_summaries,
+        read_results,
+        sentences,
+        terminal_table,
+        write_report,
+    )
 
     results = read_results(run)
-    found = answers(results, run)
+    found = crossfit_summaries(results, run)
     page = write_report(run, data=prepared.dataset.root, results=results, found=found)
     out.print(terminal_table(results))
     for line in (line for answer in found for line in sentences(answer)):

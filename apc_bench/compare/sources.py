@@ -10,7 +10,7 @@ from apc_bench.compare.table_readers import read_foreign
 from apc_bench.errors import DamagedFile, UsageError, listed, unknown
 from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
 from apc_bench.results.aggregate import FULL, TEST, Results, System, read_results
-from apc_bench.results.published import Figure, read_published
+from apc_bench.results.published import PublishedResult, read_published
 from apc_bench.store.run import INFO, Run
 
 FILES = ("results.csv", "result.csv", "log.txt", "results.json")
@@ -114,12 +114,12 @@ def _published(text: str) -> Side:
     )
 
 
-def _system(figure: Figure) -> str:
+def _system(figure: PublishedResult) -> str:
     """`PRNet [prnet_paper]`: two sources may have figures of one system."""
     return f"{figure.system} [{figure.source}]"
 
 
-def _figure(figure: Figure) -> list[Row]:
+def _figure(figure: PublishedResult) -> list[Row]:
     """A figure's categories where the source has them, else its mean: as it is printed, not as its
     categories would give.
     """

@@ -13,7 +13,7 @@ from scipy import stats
 from apc_bench.gate.verdict import ALARMS, UNSEEN
 from apc_bench.metrics.catalogue import COMPARED_COSTS
 from apc_bench.results.pairing import Pair, figures, recorded
-from apc_bench.results.recorded_runs import Night
+from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.variance import EFFICIENCY, MAD, Array
 
 SAME_MACHINE = ("processor", "cores", "gpus")
@@ -41,7 +41,7 @@ class Cost:
         return self.after / self.before
 
 
-def other_machine(tonight: Night, before: Night) -> str | None:
+def other_machine(tonight: RecordedRun, before: RecordedRun) -> str | None:
     """Why times of two nights do not compare: another device, processor or number of threads. None
     where they do.
     """
@@ -54,9 +54,9 @@ def other_machine(tonight: Night, before: Night) -> str | None:
 
 
 def costs(
-    tonight: Night,
-    before: Night,
-    nights: Sequence[Night],
+    tonight: RecordedRun,
+    before: RecordedRun,
+    nights: Sequence[RecordedRun],
     pairs: Sequence[Pair],
     factor: float | None,
 ) -> list[Cost]:

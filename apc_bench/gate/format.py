@@ -30,10 +30,10 @@ def as_lines(gate: Gate) -> list[str]:
     """The finding in about twenty lines, the verdict first. Control characters of names are shown
     as `?`.
     """
-    lines = [f"apc-bench gate: {headline(gate)}", f"tonight  {gate.tonight.said}"]
+    lines = [f"apc-bench gate: {headline(gate)}", f"tonight  {gate.tonight.title}"]
     lines += [
         (
-            f"against  {gate.against}: {gate.reference.said}"
+            f"against  {gate.against}: {gate.reference.title}"
             if gate.reference
             else f"against  {gate.against}"
         )

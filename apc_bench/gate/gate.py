@@ -13,7 +13,7 @@ from apc_bench.gate.costs import Cost, costs, other_machine
 from apc_bench.gate.published_reference import choose, families
 from apc_bench.gate.verdicts import BLIND, REGRESSION, Asked, Family, Unit
 from apc_bench.results.pairing import Missing, pair_up
-from apc_bench.results.recorded_runs import Night, read_night, read_nights
+from apc_bench.results.recorded_runs import RecordedRun, read_recorded_run, read_recorded_runs
 from apc_bench.store.run import INFO
 
 DONE, REGRESSED, UNJUDGED, TOO_FEW_SEEDS = 0, 1, 3, 4
@@ -28,10 +28,10 @@ class Gate:
     metrics that neither night has; `extra`: what only tonight's run has.
     """
 
-    tonight: Night
+    tonight: RecordedRun
     against: str
     asked: Asked
-    reference: Night | None = None
+    reference: RecordedRun | None = None
     units: tuple[Unit, ...] = ()
     costs: tuple[Cost, ...] = ()
     missing: tuple[Missing, ...] = ()
@@ -78,13 +78,13 @@ def run_gate(run: Path, against: str, asked: Asked) -> Gate:
 
     Raises UsageError, RunError, DamagedFile.
     """
-    tonight, path = read_night(run), Path(against)
+    tonight, path = read_recorded_run(run), Path(against)
     if (path / INFO).is_file():
         if path.resolve() == run.resolve():
             raise UsageError(
                 f"{against} is the run that is to be judged; name another with --against"
             )
-        return _against_night(tonight, read_night(path), [], against, asked, [])
+        return _against_night(tonight, read_recorded_run(path), [], against, asked, [])
     return (
         _against_nights(tonight, path, asked)
         if path.is_dir()
@@ -92,8 +92,8 @@ def run_gate(run: Path, against: str, asked: Asked) -> Gate:
     )
 
 
-def _against_nights(tonight: Night, folder: Path, asked: Asked) -> Gate:
-    nights, aside = read_nights(folder, newest=NIGHTS_MAX, before=tonight)
+def _against_nights(tonight: RecordedRun, folder: Path, asked: Asked) -> Gate:
+    nights, aside = read_recorded_runs(folder, newest=NIGHTS_MAX, before=tonight)
     whole = [night for night in nights if not night.missing]
     aside += [
         f"{night.name}: planned trials without a result: {night.missing}"
@@ -114,9 +114,9 @@ def _against_nights(tonight: Night, folder: Path, asked: Asked) -> Gate:
 
 
 def _against_night(
-    tonight: Night,
-    reference: Night,
-    nights: Sequence[Night],
+    tonight: RecordedRun,
+    reference: RecordedRun,
+    nights: Sequence[RecordedRun],
     against: str,
     asked: Asked,
     aside: Sequence[str],
@@ -145,7 +145,7 @@ def _against_night(
     return _judged(gate, family)
 
 
-def _against_side(tonight: Night, side: Side, asked: Asked) -> Gate:
+def _against_side(tonight: RecordedRun, side: Side, asked: Asked) -> Gate:
     reasons = [f"{side.name} has no times that compare"] if asked.slower is not None else []
     if side.dataset and side.dataset != tonight.results.dataset:
         other = (
@@ -190,7 +190,7 @@ def _judged(gate: Gate, family: Sequence[Family]) -> Gate:
     )
 
 
-def what_differs(tonight: Night, reference: Night) -> tuple[str, ...]:
+def what_differs(tonight: RecordedRun, reference: RecordedRun) -> tuple[str, ...]:
     """What may explain a change: code, versions of what computes, weights, hardware."""
     lines = (
         [f"code {reference.revision} → {tonight.revision}"]

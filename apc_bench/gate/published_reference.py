@@ -11,7 +11,7 @@ from apc_bench.errors import UsageError, listed, unknown
 from apc_bench.gate.verdicts import Family
 from apc_bench.results.aggregate import FULL, TEST, System
 from apc_bench.results.pairing import Missing, Pair, figures
-from apc_bench.results.recorded_runs import Night
+from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.differences import mean
 from apc_bench.statistics.variance import Array
 
@@ -19,7 +19,7 @@ Chosen = tuple[System, Key]
 
 
 def choose(
-    tonight: Night, side: Side, asked: Sequence[tuple[str, str]]
+    tonight: RecordedRun, side: Side, asked: Sequence[tuple[str, str]]
 ) -> tuple[list[Chosen], list[str]]:
     """The run's systems, each with the printed one that it is judged against, and why others have
     none.
@@ -66,7 +66,7 @@ def _word(title: str) -> str:
     return title.replace(",", " ").split()[0].casefold() if title.split() else ""
 
 
-def _system(tonight: Night, name: str) -> System:
+def _system(tonight: RecordedRun, name: str) -> System:
     method, _, shots = name.partition("@")
     found = [
         system
@@ -96,7 +96,7 @@ def _key(side: Side, name: str) -> Key:
 
 
 def families(
-    tonight: Night, side: Side, chosen: Sequence[Chosen], metrics: Sequence[str]
+    tonight: RecordedRun, side: Side, chosen: Sequence[Chosen], metrics: Sequence[str]
 ) -> tuple[list[Family], list[Missing], list[str]]:
     """The pairs with the printed figures, what of these has no counterpart in the run, and what a
     reader must know of each pair.
@@ -131,7 +131,7 @@ def families(
 
 
 def _family(
-    tonight: Night, side: Side, system: System, key: Key, metric: str, subset: str
+    tonight: RecordedRun, side: Side, system: System, key: Key, metric: str, subset: str
 ) -> tuple[Family | None, list[Missing]]:
     rows = [row for row in side.rows if row.system == key and row.metric == metric]
     printed = {

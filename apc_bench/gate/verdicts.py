@@ -11,7 +11,7 @@ from apc_bench.errors import UsageError, unknown
 from apc_bench.gate.verdict import Judged, judge, seeds_needed
 from apc_bench.metrics.catalogue import METRICS, POSTER
 from apc_bench.results.pairing import Missing, Pair, figures, recorded
-from apc_bench.results.recorded_runs import Night
+from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.variance import Array, Noise, noise_of
 
 REGRESSION, RISE, STEADY, BLIND = "regression", "rise", "steady", "blind"
@@ -98,7 +98,12 @@ class Family:
 
     @classmethod
     def of_nights(
-        cls, tonight: Night, reference: Night, nights: Sequence[Night], pair: Pair, metric: str
+        cls,
+        tonight: RecordedRun,
+        reference: RecordedRun,
+        nights: Sequence[RecordedRun],
+        pair: Pair,
+        metric: str,
     ) -> "Family":
         """Against a recorded night, with the noise of `nights`."""
         new, old = (

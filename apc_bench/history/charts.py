@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from apc_bench.history.series import Series
 from apc_bench.metrics.catalogue import CATALOGUE, COSTS, FRACTION
-from apc_bench.results.recorded_runs import Night
+from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.change_points import Array
 
 WIDTH, HEIGHT = 440, 210
@@ -62,7 +62,7 @@ def value_text(column: str, value: float) -> str:
 
 def chart(
     series: Sequence[Series],
-    nights: Sequence[Night],
+    nights: Sequence[RecordedRun],
     colours: dict[str, int],
     title: str | None = None,
 ) -> Chart:
@@ -168,7 +168,7 @@ def _points(x: Array, y: Array) -> str:
     return " ".join(f"{one:.1f},{other:.1f}" for one, other in zip(x, y, strict=True))
 
 
-def _dates(nights: Sequence[Night], x: Array) -> tuple[tuple[float, str, str], ...]:
+def _dates(nights: Sequence[RecordedRun], x: Array) -> tuple[tuple[float, str, str], ...]:
     """The first and the last night's days, and the middle one's where there is room."""
     count = len(nights)
     shown = [0] if count == 1 else [0, count - 1] if count < 5 else [0, count // 2, count - 1]
@@ -180,14 +180,14 @@ def _dates(nights: Sequence[Night], x: Array) -> tuple[tuple[float, str, str], .
 
 
 def _told(
-    series: Sequence[Series], nights: Sequence[Night], x: Array
+    series: Sequence[Series], nights: Sequence[RecordedRun], x: Array
 ) -> tuple[tuple[float, float, str], ...]:
     width = _step(len(nights))
     return tuple(
         (
             float(x[index]) - width / 2,
             width,
-            "\n".join([night.said, *(_said(one, index) for one in series)]),
+            "\n".join([night.title, *(_said(one, index) for one in series)]),
         )
         for index, night in enumerate(nights)
     )

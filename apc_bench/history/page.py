@@ -13,7 +13,7 @@ from apc_bench.history.charts import HEIGHT, LEFT, TOP, WIDTH, Chart, chart, tit
 from apc_bench.history.series import Series, between, history_of
 from apc_bench.metrics.catalogue import CATALOGUE, COSTS, METRICS
 from apc_bench.results.folders import reports_folder
-from apc_bench.results.recorded_runs import Night, read_nights
+from apc_bench.results.recorded_runs import RecordedRun, read_recorded_runs
 from apc_bench.store.files import write_atomically
 from apc_bench.wording import counted, printable
 
@@ -43,7 +43,7 @@ class History:
     """
 
     folder: Path
-    nights: tuple[Night, ...]
+    nights: tuple[RecordedRun, ...]
     series: tuple[Series, ...]
     changes: tuple[Change, ...]
     problems: tuple[str, ...]
@@ -53,7 +53,7 @@ def read_history(folder: Path) -> History:
     """Reads every run in a folder. Raises UsageError without the folder, RunError where no run in
     it can be read.
     """
-    nights, problems = read_nights(folder)
+    nights, problems = read_recorded_runs(folder)
     if not nights:
         raise RunError(
             f"{folder} holds no run that can be read"
@@ -72,7 +72,7 @@ def read_history(folder: Path) -> History:
     return History(folder, tuple(nights), tuple(series), tuple(changes), tuple(problems))
 
 
-def _changes(series: Series, nights: Sequence[Night]) -> list[Change]:
+def _changes(series: Series, nights: Sequence[RecordedRun]) -> list[Change]:
     found = []
     for step in series.steps:
         last = max(
@@ -147,7 +147,7 @@ def _of_categories(history: History, colours: dict[str, int]) -> list[Chart]:
     ]
 
 
-def _nights(nights: Sequence[Night]) -> list[tuple[Night, tuple[str, ...]]]:
+def _nights(nights: Sequence[RecordedRun]) -> list[tuple[RecordedRun, tuple[str, ...]]]:
     """The newest first, each with what differs from the night before."""
     earlier = [None, *nights[:-1]]
     return [

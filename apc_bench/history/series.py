@@ -13,16 +13,16 @@ from apc_bench.gate.gate import what_differs
 from apc_bench.metrics.catalogue import COSTS, METRICS
 from apc_bench.results.aggregate import System
 from apc_bench.results.pairing import Pair, figures
-from apc_bench.results.recorded_runs import Night
+from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.change_points import (
     Array,
+    ChangePoint,
     Spread,
-    Step,
-    find_steps,
+    find_change_points,
     spread_of,
     without_spikes,
 )
-from apc_bench.statistics.variance import night_noise
+from apc_bench.statistics.variance import noise_between_nights
 
 Name = TypeVar("Name", str, int)
 LEAST_METRIC, LEAST_COST = 1e-4, 0.02
@@ -47,7 +47,7 @@ class Series:
     category: str | None
     values: Array
     spread: Array
-    steps: tuple[Step, ...]
+    steps: tuple[ChangePoint, ...]
 
     @property
     def is_metric(self) -> bool:
@@ -65,7 +65,7 @@ class Table:
     columns: dict[str, Array]
 
 
-def history_of(nights: Sequence[Night]) -> list[Series]:
+def history_of(nights: Sequence[RecordedRun]) -> list[Series]:
     """All series of the nights: per system the mean of every metric, stage and memory, and every
     metric of each category.
     """
@@ -83,7 +83,7 @@ def history_of(nights: Sequence[Night]) -> list[Series]:
     return [_series(table, column, row, len(wanted)) for table, column, row in wanted]
 
 
-def _tables(nights: Sequence[Night]) -> list[Table]:
+def _tables(nights: Sequence[RecordedRun]) -> list[Table]:
     keys = dict.fromkeys(
         (system.method, system.shots)
         for night in reversed(nights)
@@ -92,7 +92,7 @@ def _tables(nights: Sequence[Night]) -> list[Table]:
     return [_table(nights, key) for key in keys]
 
 
-def _table(nights: Sequence[Night], key: tuple[str, int]) -> Table:
+def _table(nights: Sequence[RecordedRun], key: tuple[str, int]) -> Table:
     systems = [
         next((one for one in night.results.systems if (one.method, one.shots) == key), None)
         for night in nights
@@ -153,31 +153,33 @@ def _series(table: Table, column: str, row: int | None, count: int) -> Series:
     )
 
 
-def _steps(found: Array, values: Array, column: str, count: int) -> list[Step]:
+def _steps(found: Array, values: Array, column: str, count: int) -> list[ChangePoint]:
     """The changes of level over the nights that have the figure, counted among all nights."""
     there: NDArray[np.int_] = np.flatnonzero(np.isfinite(found))
     if len(there) < 2:
         return []
     if column in METRICS:
-        steps = find_steps(found[there], _metric_spread(found[there], values[there]), series=count)
+        steps = find_change_points(
+            found[there], _metric_spread(found[there], values[there]), series=count
+        )
     else:
         logs = np.log(np.maximum(found[there], 1e-9))
         spread = spread_of(logs, LEAST_COST)
-        steps = find_steps(
+        steps = find_change_points(
             without_spikes(logs, spread), spread, series=count, shortest=SHORTEST_COST
         )
         steps = [
-            Step(step.night, float(np.exp(step.before)), float(np.exp(step.after)))
+            ChangePoint(step.night, float(np.exp(step.before)), float(np.exp(step.after)))
             for step in steps
         ]
-    return [Step(int(there[step.night]), step.before, step.after) for step in steps]
+    return [ChangePoint(int(there[step.night]), step.before, step.after) for step in steps]
 
 
 def _metric_spread(found: Array, values: Array) -> Spread:
     """From what night and seed leave unexplained, as in the gate; from successive nights where
     there is one seed.
     """
-    noise = night_noise(values)
+    noise = noise_between_nights(values)
     if not noise.freedom.all():
         return spread_of(found, LEAST_METRIC)
     seeds, categories = values.shape[-1], values.shape[-2]
@@ -185,12 +187,12 @@ def _metric_spread(found: Array, values: Array) -> Spread:
     return Spread(max(squared**0.5, LEAST_METRIC), float(noise.freedom.sum()))
 
 
-def between(before: Night, after: Night) -> tuple[str, ...]:
+def between(before: RecordedRun, after: RecordedRun) -> tuple[str, ...]:
     """What differs between two nights, as the code revisions: `code abc1234 → def5678`."""
     return (*what_differs(after, before), *_settings(before, after))
 
 
-def _settings(before: Night, after: Night) -> Iterable[str]:
+def _settings(before: RecordedRun, after: RecordedRun) -> Iterable[str]:
     prints = before.info.get("fingerprints", {}), after.info.get("fingerprints", {})
     changed = sorted(
         name for name in prints[1] if prints[0].get(name, prints[1][name]) != prints[1][name]

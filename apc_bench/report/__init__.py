@@ -5,10 +5,10 @@ of the images, where they are at hand).
 from apc_bench.report.write import terminal_table, write_report
 from apc_bench.results.aggregate import read_results
 from apc_bench.results.folders import reports_folder
-from apc_bench.tables.crossfit_summary import answers, sentences
+from apc_bench.tables.crossfit_summary import crossfit_summaries, sentences
 
 __all__ = [
-    "answers",
+    "crossfit_summaries",
     "read_results",
     "reports_folder",
     "sentences",

@@ -20,7 +20,7 @@ from apc_bench.report.pool import Pictures
 from apc_bench.report.scaled_maps import Shown, read_shown
 from apc_bench.report.selection import Pick, hardest
 from apc_bench.results.aggregate import TEST, Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.table import percent
 
 SEEDS_MAX = 5
@@ -34,7 +34,7 @@ LEGEND = f"Crops show {CELLS} × {CELLS} cells of the detector's grid, the patch
 Json = dict[str, Any]
 
 
-def drilldown(category: str, data: Path | None, results: Results, run: Source) -> Json | None:
+def drilldown(category: str, data: Path | None, results: Results, run: RunReader) -> Json | None:
     """One category as a value for JSON: `trials` by `SYSTEM-SEED` (position of the system, seed),
     `shots`, and `pictures`, which the trials name by position: a data address, or words in its
     place; `damaged`: files of the run that cannot be read. `data`: the dataset's folder, None where
@@ -74,7 +74,7 @@ def drilldown(category: str, data: Path | None, results: Results, run: Source) -
 
 def drilldowns(
     results: Results, data: Path | None
-) -> list[Callable[[Results, Source], Json | None]]:
+) -> list[Callable[[Results, RunReader], Json | None]]:
     """The work of `drilldown`, a category each, for drawing.perform."""
     return [partial(drilldown, category, data) for category in results.categories]
 
@@ -84,7 +84,7 @@ def shown_seeds(results: Results) -> tuple[int, ...]:
     return results.seeds[:SEEDS_MAX]
 
 
-def _wanted(results: Results, run: Source, system: System, category: str, seed: int) -> set[str]:
+def _wanted(results: Results, run: RunReader, system: System, category: str, seed: int) -> set[str]:
     """The images that a trial shows; none where its scores cannot be read."""
     trial = results.trials[system, category, seed]
     try:
@@ -98,7 +98,7 @@ def _wanted(results: Results, run: Source, system: System, category: str, seed: 
     )
 
 
-def _masks(run: Source, category: str, seeds: Sequence[int]) -> Mapping[str, str | None]:
+def _masks(run: RunReader, category: str, seeds: Sequence[int]) -> Mapping[str, str | None]:
     """Image -> mask, of the first split that can be read: the same in every seed."""
     for seed in seeds:
         try:
@@ -122,7 +122,7 @@ def _beside(results: Results, system: System) -> list[System]:
 
 def _trial(
     results: Results,
-    run: Source,
+    run: RunReader,
     category: str,
     seed: int,
     entry: Shown,
@@ -179,7 +179,7 @@ def _histogram(entry: Shown) -> Json:
     }
 
 
-def _curves(run: Source, result_key: str | None) -> dict[str, list[list[float]]]:
+def _curves(run: RunReader, result_key: str | None) -> dict[str, list[list[float]]]:
     """`image roc` and so on -> its points; without those that are undefined or cannot be read."""
     points = read_curves(run, result_key)
     found: dict[str, list[list[float]]] = {}

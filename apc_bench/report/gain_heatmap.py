@@ -16,7 +16,7 @@ from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.gains import compared, gain, limit
 
 WORSE, EVEN, BETTER = "#E69F00", "#FFFFFF", "#56B4E9"
@@ -32,7 +32,7 @@ def heat_drawing(results: Results, folder: Path) -> Drawing:
     return Drawing(_heat, folder, "gains", WITH_PNG)
 
 
-def _heat(results: Results, run: Source) -> Figure | None:
+def _heat(results: Results, run: RunReader) -> Figure | None:
     return heat_figure(results)
 
 

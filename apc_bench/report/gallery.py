@@ -21,7 +21,7 @@ from apc_bench.report.photos import Photos
 from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW, SCALE, Shown, read_shown
 from apc_bench.report.selection import RULE, Pick, pick
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 
 MAPS_MAX = 3
 
@@ -39,13 +39,13 @@ def gallery_drawings(results: Results, folder: Path, *, data: Path | None) -> di
 
 
 def _category_gallery(
-    category: str, data: Path | None, results: Results, run: Source
+    category: str, data: Path | None, results: Results, run: RunReader
 ) -> Figure | None:
     return gallery_figure(results, run, category, data=data)
 
 
 def gallery_figure(
-    results: Results, run: Source, category: str, *, data: Path | None
+    results: Results, run: RunReader, category: str, *, data: Path | None
 ) -> Figure | None:
     """The grid of one category, at the first seed and the largest number of shots; None where no
     system has maps that can be read.

@@ -13,7 +13,7 @@ from apc_bench.report.drilldown import shown_seeds
 from apc_bench.report.figure_style import file_name
 from apc_bench.report.parallel import Task
 from apc_bench.results.aggregate import TEST, Results
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 
 _LEFT_OUT = ("seconds", "resized_height", "resized_width", "top", "left")
 
@@ -23,7 +23,7 @@ def score_tasks(results: Results, folder: Path) -> list[Task]:
     return [partial(write_scores, category, folder) for category in results.categories]
 
 
-def write_scores(category: str, folder: Path, results: Results, run: Source) -> str | None:
+def write_scores(category: str, folder: Path, results: Results, run: RunReader) -> str | None:
     """Writes `folder/CATEGORY.csv`, a row an image and trial, of the seeds that the page shows:
     test set, drawn, reserved and calibration images, as `split` says, with the calibrated
     threshold. Returns the file's name; None where no scores can be read.
@@ -37,7 +37,7 @@ def write_scores(category: str, folder: Path, results: Results, run: Source) -> 
     return name
 
 
-def _tables(category: str, results: Results, run: Source) -> Iterator[pl.DataFrame]:
+def _tables(category: str, results: Results, run: RunReader) -> Iterator[pl.DataFrame]:
     shown = shown_seeds(results)
     for system in results.systems:
         for seed in (seed for seed in system.seeds if seed in shown):

@@ -24,7 +24,7 @@ from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
 from apc_bench.report.trial_links import Behind
 from apc_bench.results.aggregate import Results
 from apc_bench.results.folders import reports_folder
-from apc_bench.tables.crossfit_summary import Answer, sentences
+from apc_bench.tables.crossfit_summary import CrossFitSummary, sentences
 from apc_bench.tables.gains import findings, signed
 from apc_bench.tables.table import Table
 from apc_bench.wording import counted, enumerated
@@ -72,7 +72,10 @@ class Pictures:
 
 
 def render_page(
-    results: Results, tables: Sequence[Table], pictures: Pictures, found: Sequence[Answer] = ()
+    results: Results,
+    tables: Sequence[Table],
+    pictures: Pictures,
+    found: Sequence[CrossFitSummary] = (),
 ) -> str:
     """The whole page; everything that a run may name is escaped."""
     templates = reports_folder() / "templates"

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 
 from apc_bench.report.figure_style import DPI, FORMATS, save
 from apc_bench.results.aggregate import Results
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 
 PER_PROCESS = 8
 """Pieces of work that make up for the start of one more process."""
 
-Task = Callable[[Results, Source], Any]
+Task = Callable[[Results, RunReader], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Drawing:
     arguments bound; None: nothing to draw.
     """
 
-    make: Callable[[Results, Source], Figure | None]
+    make: Callable[[Results, RunReader], Figure | None]
     folder: Path
     name: str
     formats: Sequence[str] = FORMATS
     dpi: int = DPI
 
-    def __call__(self, results: Results, run: Source) -> bool:
+    def __call__(self, results: Results, run: RunReader) -> bool:
         """Draws and saves; says whether there was something to draw."""
         figure = self.make(results, run)
         if figure is not None:
@@ -48,7 +48,7 @@ class Drawing:
 
 
 def perform(
-    tasks: Sequence[Task], results: Results, run: Source, *, processes: int | None = None
+    tasks: Sequence[Task], results: Results, run: RunReader, *, processes: int | None = None
 ) -> list[Any]:
     """What each task, a function that can be pickled, gives, in their order. `processes`: by
     default as many as cores, where there is enough to do.
@@ -63,11 +63,11 @@ def perform(
         return list(pool.map(_perform_remembered, tasks))
 
 
-_remembered: list[tuple[Results, Source]] = []
+_remembered: list[tuple[Results, RunReader]] = []
 """What a process of its own works from, sent to it once."""
 
 
-def _remember(results: Results, run: Source) -> None:
+def _remember(results: Results, run: RunReader) -> None:
     _remembered.append((results, run))
     # what is imported and sent stays; looking through it again and again would take a tenth of the
     # time

@@ -24,7 +24,7 @@ from apc_bench.report.figure_style import (
 )
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Mean, Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 
 PANELS = (("image", "roc"), ("image", "pr"), ("pixel", "roc"), ("pixel", "pr"))
 AXES = {"roc": ("False-positive rate", "True-positive rate"), "pr": ("Recall", "Precision")}
@@ -93,8 +93,8 @@ def _means(results: Results, metric: str, category: str | None) -> dict[System, 
             system: results.in_category(system, category, metric) for system in results.systems
         }
     else:
-        comparison = results.compare(results.systems, metric)
-        found = dict(comparison.means) if comparison.shared else {}
+        comparison = results.means(results.systems, metric)
+        found = dict(comparison.by_system) if comparison.shared else {}
     return {system: mean for system, mean in found.items() if mean is not None}
 
 
@@ -124,7 +124,7 @@ def _draw_method(axis: Axes, systems: Sequence[System], means: Sequence[Mean], l
         axis.errorbar(shots, values, yerr=spread, color=look.colour, capsize=2)
 
 
-def curves_figure(results: Results, run: Source, category: str) -> Figure | None:
+def curves_figure(results: Results, run: RunReader, category: str) -> Figure | None:
     """ROC and precision-recall curves, image and pixel level, at the largest number of shots: one
     line for each of the first SEEDS_MAX seeds, the first in full strength.
 
@@ -170,7 +170,7 @@ def curves_figure(results: Results, run: Source, category: str) -> Figure | None
     return figure if some else None
 
 
-def read_curves(run: Source, result_key: str | None) -> pl.DataFrame | None:
+def read_curves(run: RunReader, result_key: str | None) -> pl.DataFrame | None:
     """A trial's curves (schemas.CURVES); None where there is no such trial, or one whose file
     cannot be read.
     """
@@ -236,11 +236,11 @@ def shots_drawings(results: Results, folder: Path) -> dict[str, Drawing]:
     }
 
 
-def _mean_shots(results: Results, run: Source) -> Figure:
+def _mean_shots(results: Results, run: RunReader) -> Figure:
     return shots_figure(results, None)
 
 
-def _category_shots(category: str, results: Results, run: Source) -> Figure:
+def _category_shots(category: str, results: Results, run: RunReader) -> Figure:
     return shots_figure(results, category)
 
 
@@ -252,5 +252,5 @@ def curves_drawings(results: Results, folder: Path) -> dict[str, Drawing]:
     }
 
 
-def _category_curves(category: str, results: Results, run: Source) -> Figure | None:
+def _category_curves(category: str, results: Results, run: RunReader) -> Figure | None:
     return curves_figure(results, run, category)

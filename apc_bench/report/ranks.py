@@ -13,9 +13,9 @@ from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import CATEGORIES_FOR_A_TEST, mean
-from apc_bench.statistics.ranking import LEVEL, SYSTEMS_FOR_RANKS, Ranking, rank
+from apc_bench.statistics.ranking import LEVEL, SYSTEMS_FOR_RANKS, AverageRanks, rank
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.accuracy import system_cells
 from apc_bench.tables.table import Column, Note, Row, Table, number_cell
@@ -25,7 +25,7 @@ DRAWN_MAX = 12
 """Systems that a diagram has room for: the best."""
 
 
-def ranked(results: Results, metric: str) -> tuple[list[System], Ranking] | None:
+def ranked(results: Results, metric: str) -> tuple[list[System], AverageRanks] | None:
     """The systems that have the metric in some category for every seed, and their ranking; None for
     fewer than three, or one category.
     """
@@ -83,11 +83,11 @@ def ranks(results: Results) -> Table | None:
     return Table(NAME, "Average ranks over categories", tuple(columns), tuple(rows), notes)
 
 
-def _by_metric(results: Results) -> dict[str, tuple[list[System], Ranking]]:
+def _by_metric(results: Results) -> dict[str, tuple[list[System], AverageRanks]]:
     return {metric: one for metric in AUROCS if (one := ranked(results, metric))}
 
 
-def _notes(found: dict[str, tuple[list[System], Ranking]]) -> Iterator[Note]:
+def _notes(found: dict[str, tuple[list[System], AverageRanks]]) -> Iterator[Note]:
     yield Note(
         "Rank",
         "in each category 1 is the best mean over shared seeds, equal ones share a rank; then the"
@@ -105,7 +105,7 @@ def _notes(found: dict[str, tuple[list[System], Ranking]]) -> Iterator[Note]:
     )
 
 
-def _claim(systems: Sequence[System], ranking: Ranking) -> str:
+def _claim(systems: Sequence[System], ranking: AverageRanks) -> str:
     if ranking.groups is None:
         return f"too few for a claim (a test needs {CATEGORIES_FOR_A_TEST})"
     friedman = ranking.reason if ranking.friedman is None else f"Friedman p {_p(ranking.friedman)}"
@@ -128,7 +128,7 @@ def ranks_drawing(results: Results, folder: Path) -> Drawing:
     return Drawing(_ranks, folder, NAME, WITH_PNG)
 
 
-def _ranks(results: Results, run: Source) -> Figure | None:
+def _ranks(results: Results, run: RunReader) -> Figure | None:
     return ranks_figure(results)
 
 
@@ -151,7 +151,7 @@ def ranks_figure(results: Results) -> Figure | None:
     return figure
 
 
-def _draw(axis: Axes, title: str, systems: Sequence[System], ranking: Ranking) -> None:
+def _draw(axis: Axes, title: str, systems: Sequence[System], ranking: AverageRanks) -> None:
     order = sorted(range(len(systems)), key=lambda index: (ranking.ranks[index], index))[:DRAWN_MAX]
     last = len(systems)
     groups = [group for group in ranking.groups or () if len(set(group) & set(order)) > 1]

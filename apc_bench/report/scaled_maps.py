@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from apc_bench.errors import ApcError
 from apc_bench.results.aggregate import TEST, Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 
 COLOURS = "inferno"
 LOW, HIGH = -2, 4
@@ -38,7 +38,7 @@ class Shown:
 
 def read_shown(
     results: Results,
-    run: Source,
+    run: RunReader,
     system: System,
     category: str,
     seed: int,

@@ -22,7 +22,7 @@ from apc_bench.report.figure_style import (
 )
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import mean, t_interval
 
 PANELS = (*AUROCS, "missed_rate", "false_alarm_rate")
@@ -48,7 +48,7 @@ def few_drawings(results: Results, folder: Path) -> dict[str, Drawing]:
     }
 
 
-def _few(category: str | None, results: Results, run: Source) -> Figure | None:
+def _few(category: str | None, results: Results, run: RunReader) -> Figure | None:
     return few_figure(results, category)
 
 

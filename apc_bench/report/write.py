@@ -22,11 +22,11 @@ from apc_bench.report.ranks import ranks, ranks_drawing
 from apc_bench.report.shots_curve import few_drawings
 from apc_bench.results.aggregate import Results, read_results
 from apc_bench.results.published import read_published
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.tables import accuracy as tables
 from apc_bench.tables import comparisons
 from apc_bench.tables.ablation import ablation, by_shots
-from apc_bench.tables.crossfit_summary import Answer, answer_table, answers
+from apc_bench.tables.crossfit_summary import CrossFitSummary, crossfit_summaries, crossfit_table
 from apc_bench.tables.gains import gains
 from apc_bench.tables.latex import document, table_environment
 from apc_bench.tables.render import comma_separated, markdown, parquet, terminal
@@ -37,18 +37,18 @@ INDEX = "index.html"
 
 
 def write_report(
-    run: Source,
+    run: RunReader,
     *,
     data: Path | None,
     out: Path | None = None,
     results: Results | None = None,
-    found: Sequence[Answer] | None = None,
+    found: Sequence[CrossFitSummary] | None = None,
 ) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
     `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders.
     `out`: by default RUN/report; an earlier report there is replaced, anything else is left alone
-    with a UsageError. `results`, `found`: what `read_results` and `answers` said of the run, where
+    with a UsageError. `results`, `found`: what `read_results` and `crossfit_summaries` gave, where
     that is known already. The same run gives the same bytes. Raises StorageError when a write
     fails.
     """
@@ -58,7 +58,7 @@ def write_report(
     try:
         beside.mkdir(parents=True)
         results = results or read_results(run)
-        found = answers(results, run) if found is None else found
+        found = crossfit_summaries(results, run) if found is None else found
         _write(
             results, found, run, beside, data=data if data is not None and data.is_dir() else None
         )
@@ -103,7 +103,12 @@ def _swap(new: Path, place: Path) -> None:
 
 
 def _write(
-    results: Results, found: Sequence[Answer], run: Source, folder: Path, *, data: Path | None
+    results: Results,
+    found: Sequence[CrossFitSummary],
+    run: RunReader,
+    folder: Path,
+    *,
+    data: Path | None,
 ) -> None:
     made = make_tables(results, run, found)
     _write_tables(made, folder / "tables")
@@ -135,7 +140,9 @@ def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str
     ]
 
 
-def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path | None) -> Pictures:
+def _write_pictures(
+    results: Results, run: RunReader, folder: Path, *, data: Path | None
+) -> Pictures:
     """Draws everything, side by side: what the page shows, what it links to for papers, and what
     lies behind its figures.
     """
@@ -191,13 +198,15 @@ def _write_pictures(results: Results, run: Source, folder: Path, *, data: Path |
     return Pictures(plots, categories, files, data is not None, damaged)
 
 
-def make_tables(results: Results, run: Source, found: Sequence[Answer] = ()) -> list[Table]:
+def make_tables(
+    results: Results, run: RunReader, found: Sequence[CrossFitSummary] = ()
+) -> list[Table]:
     """Every table of a report, in the order of the page. `found`: what a cross-fitted run answers
     (answer.py).
     """
     published = read_published()
     made = [
-        answer_table(results, found),
+        crossfit_table(results, found),
         tables.poster(results, published),
         gains(results),
         by_shots(results),

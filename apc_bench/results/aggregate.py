@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apc_bench.errors import DamagedFile, RunError
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.wording import counted
 
@@ -71,14 +71,14 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
-    """Systems side by side on one metric.
+class SystemMeans:
+    """Systems side by side on one metric: each one's mean, None where it has none.
 
     `shared`: whether every mean rests on the same categories, those complete for all systems that
     have any; only then are means comparable.
     """
 
-    means: Mapping[System, Mean | None]
+    by_system: Mapping[System, Mean | None]
     shared: bool
 
 
@@ -201,7 +201,7 @@ class Results:
         per_seed = [mean([table[seed] for table in tables]) for seed in system.seeds]
         return Mean(mean(per_seed), deviation(per_seed), tuple(categories), len(per_seed))
 
-    def compare(self, systems: Iterable[System], metric: str, subset: str = TEST) -> Comparison:
+    def means(self, systems: Iterable[System], metric: str, subset: str = TEST) -> SystemMeans:
         """Means over the categories that are complete for every system with any; where none is,
         each over its own.
         """
@@ -212,13 +212,13 @@ class Results:
             system: [name for name in names if name in common or not common]
             for system, names in complete.items()
         }
-        return Comparison(
+        return SystemMeans(
             {system: self.over(system, metric, names, subset) for system, names in chosen.items()},
             bool(common),
         )
 
 
-def read_results(run: Source) -> Results:
+def read_results(run: RunReader) -> Results:
     """Joins plan, metrics and failures of a run; systems in the order of the job's methods, then by
     shots.
 

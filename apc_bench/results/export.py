@@ -19,12 +19,12 @@ from PIL import Image
 from apc_bench.errors import RunError, StorageError, UsageError, listed, unknown
 from apc_bench.metrics.evaluation import pixel_scores
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 
 FILL = "the smallest value of the category's maps"
 
 
-class MapSource(Source, Protocol):
+class MapReader(RunReader, Protocol):
     """A source that also says what its maps are (store/run.py)."""
 
     def map_marks(self, result_key: str) -> dict[str, str]: ...
@@ -75,7 +75,7 @@ def choose(
     return Chosen(system, place, tuple(categories or results.categories))
 
 
-def export_maps(results: Results, run: MapSource, chosen: Chosen, out: Path) -> Iterator[str]:
+def export_maps(results: Results, run: MapReader, chosen: Chosen, out: Path) -> Iterator[str]:
     """Writes OUT/CATEGORY/test/TYPE/NAME.tiff of every image that has a map, OUT/scores.csv and
     OUT/export.json; says what, a line a category.
 
@@ -143,7 +143,7 @@ def _about(results: Results, chosen: Chosen, categories: Mapping[str, Any]) -> d
     }
 
 
-def _export_category(run: MapSource, key: str, table: pl.DataFrame, folder: Path) -> dict[str, Any]:
+def _export_category(run: MapReader, key: str, table: pl.DataFrame, folder: Path) -> dict[str, Any]:
     names, maps = run.maps(key)
     marks = run.map_marks(key)
     targets = [(folder / name).with_suffix(".tiff") for name in names]

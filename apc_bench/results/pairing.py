@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from apc_bench.results.aggregate import TEST, Results, System, Trial
-from apc_bench.results.recorded_runs import Night
+from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.variance import Array
 
 
@@ -147,7 +147,7 @@ def figures(results: Results, system: System, pair: Pair, column: str, subset: s
     return found
 
 
-def recorded(nights: Sequence[Night], pair: Pair, tonight: Results, column: str) -> Array:
+def recorded(nights: Sequence[RecordedRun], pair: Pair, tonight: Results, column: str) -> Array:
     """The column on other nights as (nights, categories, seeds): only trials that are the same as
     tonight's but for the code.
     """

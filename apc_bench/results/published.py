@@ -10,7 +10,7 @@ from apc_bench.results.folders import reports_folder
 from apc_bench.settings.detectors import Frozen
 
 
-class Figure(Frozen):
+class PublishedResult(Frozen):
     """One published result in percent. `shots`: anomalous training images per category, 0 for
     normal images only, None where unknown.
     """
@@ -28,7 +28,7 @@ class Figure(Frozen):
     per_category: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
-class Published(Frozen):
+class PublishedTable(Frozen):
     """The figures of one dataset: means over `categories`. `sources`: what a figure's source is, in
     words.
     """
@@ -36,20 +36,21 @@ class Published(Frozen):
     dataset: str
     categories: tuple[str, ...]
     sources: dict[str, str]
-    figures: tuple[Figure, ...]
+    figures: tuple[PublishedResult, ...]
 
 
-def read_published(folder: Path | None = None) -> tuple[Published, ...]:
+def read_published(folder: Path | None = None) -> tuple[PublishedTable, ...]:
     """Every file of published figures that the package ships, or of another folder."""
     files = sorted((folder or reports_folder() / "published").glob("*.yaml"))
     return tuple(
-        Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files
+        PublishedTable.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        for path in files
     )
 
 
 def comparable(
-    published: tuple[Published, ...], results: Results
-) -> tuple[tuple[Figure, str], ...]:
+    published: tuple[PublishedTable, ...], results: Results
+) -> tuple[tuple[PublishedResult, str], ...]:
     """The figures that may stand beside a run's, each with its source: same dataset, all its
     categories, same shots, nothing missing.
     """
@@ -66,7 +67,7 @@ def comparable(
     )
 
 
-def why_none(published: tuple[Published, ...], results: Results) -> str | None:
+def why_none(published: tuple[PublishedTable, ...], results: Results) -> str | None:
     """Why no published figure stands in a table of a dataset for which there are some; None for
     other datasets.
     """

@@ -13,7 +13,7 @@ from apc_bench.store.run import INFO, Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Night:
+class RecordedRun:
     """One run of a series. `name`: of its folder; `created`: when its sweep began, UTC in ISO 8601;
     `missing`: planned trials without a result.
     """
@@ -40,23 +40,23 @@ class Night:
         return f"{str(git['commit'])[:7]}{'+' * bool(git.get('dirty'))}"
 
     @property
-    def said(self) -> str:
+    def title(self) -> str:
         """`2026-11-27 (2026-11-27 02:00 UTC, abc1234)`."""
         return f"{self.name} ({self.created[:16].replace('T', ' ')} UTC, {self.revision})"
 
 
-def read_night(path: Path) -> Night:
+def read_recorded_run(path: Path) -> RecordedRun:
     """One run folder. Raises RunError or DamagedFile where it is none."""
     results = read_results(Run.open(path))
     missing = sum(len(results.missing(system)) for system in results.systems)
-    return Night(
+    return RecordedRun(
         path.name or str(path), path, str(results.info.get("created", "")), results, missing
     )
 
 
-def read_nights(
-    folder: Path, *, newest: int | None = None, before: Night | None = None
-) -> tuple[list[Night], list[str]]:
+def read_recorded_runs(
+    folder: Path, *, newest: int | None = None, before: RecordedRun | None = None
+) -> tuple[list[RecordedRun], list[str]]:
     """The runs directly in a folder, oldest first, and a line for each that cannot be read or has
     damaged files.
 
@@ -87,7 +87,7 @@ def read_nights(
         ]
     for _, path in sorted(begun)[-(newest or len(begun)) :]:
         try:
-            night = read_night(path)
+            night = read_recorded_run(path)
         except ApcError as error:
             problems.append(f"{path.name}: {error}")
             continue

@@ -28,7 +28,7 @@ level.
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChangePoint:
     """A change of level: `night` is the first of the new one; `before` and `after` the means of the
     two levels.
     """
@@ -79,7 +79,9 @@ def without_spikes(values: Array, spread: Spread) -> Array:
     return np.where(np.abs(values - middle) > SPIKE * spread.deviation, middle, values)
 
 
-def find_steps(values: Array, spread: Spread, *, series: int = 1, shortest: int = 1) -> list[Step]:
+def find_change_points(
+    values: Array, spread: Spread, *, series: int = 1, shortest: int = 1
+) -> list[ChangePoint]:
     """The changes of level of a series without gaps. `series`: how many a page shows, which share
     the rate of false ones. `shortest`: nights a level.
     """
@@ -101,12 +103,12 @@ def find_steps(values: Array, spread: Spread, *, series: int = 1, shortest: int 
     return _steps(values, origin)
 
 
-def _steps(values: Array, origin: NDArray[np.int_]) -> list[Step]:
+def _steps(values: Array, origin: NDArray[np.int_]) -> list[ChangePoint]:
     edges = [len(values)]
     while edges[0] > 0:
         edges.insert(0, int(origin[edges[0]]))
     levels = [float(values[start:end].mean()) for start, end in itertools.pairwise(edges)]
     return [
-        Step(edge, *pair)
+        ChangePoint(edge, *pair)
         for edge, pair in zip(edges[1:-1], itertools.pairwise(levels), strict=True)
     ]

@@ -27,7 +27,7 @@ SYSTEMS_FOR_RANKS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class AverageRanks:
     """`ranks`: of each system, the mean over categories; 1 is best, equal figures share.
     `friedman`: its p, None with the `reason`.
 
@@ -44,7 +44,7 @@ class Ranking:
     groups: tuple[tuple[int, ...], ...] | None
 
 
-def rank(systems: Sequence[Mapping[str, float]]) -> Ranking | None:
+def rank(systems: Sequence[Mapping[str, float]]) -> AverageRanks | None:
     """Ranks at least three systems, each category -> figure, larger is better, over the categories
     that all have; None where there is none.
     """
@@ -57,7 +57,7 @@ def rank(systems: Sequence[Mapping[str, float]]) -> Ranking | None:
     ranks = tuple(float(value) for value in stats.rankdata(-table, axis=1).mean(axis=0))
     friedman, reason = _friedman(table)
     if len(shared) < CATEGORIES_FOR_A_TEST:
-        return Ranking(ranks, len(shared), friedman, reason, {}, None)
+        return AverageRanks(ranks, len(shared), friedman, reason, {}, None)
     places = list(combinations(range(len(systems)), 2))
     chosen = [{category: figures[category] for category in shared} for figures in systems]
     found = [paired_difference(chosen[one], chosen[other]) for one, other in places]
@@ -68,7 +68,7 @@ def rank(systems: Sequence[Mapping[str, float]]) -> Ranking | None:
             strict=True,
         )
     )
-    return Ranking(ranks, len(shared), friedman, reason, pairs, _groups(ranks, pairs))
+    return AverageRanks(ranks, len(shared), friedman, reason, pairs, _groups(ranks, pairs))
 
 
 def _friedman(table: NDArray[np.float64]) -> tuple[float | None, str | None]:

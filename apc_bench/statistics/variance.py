@@ -66,9 +66,9 @@ def noise_of(differences: Array, history: Array, reference: Array) -> tuple[Nois
     that alone. Where tonight repeats the reference to the last bit, nothing tells how far noise
     would go, but the spread of the reference's values (…, categories, seeds) over seeds bounds it.
     """
-    seeds = seed_noise(differences)
+    seeds = noise_over_seeds(differences)
     nights = (
-        night_noise(history)
+        noise_between_nights(history)
         if history.shape[-3] > 1
         else Noise(np.full_like(seeds.variance, np.nan), np.zeros_like(seeds.freedom))
     )
@@ -91,7 +91,7 @@ def noise_of(differences: Array, history: Array, reference: Array) -> tuple[Nois
     return spread_over_seeds(reference), Origin(bound, anew=False)
 
 
-def seed_noise(differences: Array) -> Noise:
+def noise_over_seeds(differences: Array) -> Noise:
     """From the spread over seeds of the paired differences (…, categories, seeds) themselves: what
     seeds share cancels, drawn images included.
 
@@ -106,7 +106,7 @@ def seed_noise(differences: Array) -> Noise:
     return _noise(squares, np.where((filled != 0).any(-1), count - 1, 0))
 
 
-def night_noise(values: Array) -> Noise:
+def noise_between_nights(values: Array) -> Noise:
     """From recorded nights (…, nights, categories, seeds): what is left when each night's and each
     seed's mean is taken away, doubled for a difference.
 
@@ -130,7 +130,7 @@ def spread_over_seeds(values: Array) -> Noise:
     """From the values (…, categories, seeds) of one night alone, doubled for a difference of two
     that share nothing: an upper bound.
     """
-    noise = seed_noise(np.where(np.isfinite(values), values, np.nan))
+    noise = noise_over_seeds(np.where(np.isfinite(values), values, np.nan))
     return Noise(2 * noise.variance, noise.freedom)
 
 

@@ -65,7 +65,7 @@ def _shots_row(results: Results, method: str, metric: str) -> Row:
     by_number: dict[int, System] = {system.shots: system for system in systems}
     if results.baseline:
         by_number[0] = results.baseline
-    means = results.compare(by_number.values(), metric).means
+    means = results.means(by_number.values(), metric).by_system
     values = [
         means[by_number[shots]] if shots in by_number else None for shots in (0, *results.shots)
     ]
@@ -121,7 +121,7 @@ def _ablation_rows(
     differing = [
         name for name in names if len({str(settings.get(name)) for settings in flat.values()}) > 1
     ]
-    compared = {metric: results.compare(group, metric).means for metric in POSTER}
+    compared = {metric: results.means(group, metric).by_system for metric in POSTER}
     rows = []
     for system in group:
         said = ", ".join(

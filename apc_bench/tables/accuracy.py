@@ -5,8 +5,8 @@ category.
 from collections.abc import Mapping, Sequence
 
 from apc_bench.metrics.catalogue import AUROCS, CATALOGUE, METRICS, POSTER
-from apc_bench.results.aggregate import FULL, TEST, Comparison, Mean, Results, System
-from apc_bench.results.published import Figure, Published, comparable, why_none
+from apc_bench.results.aggregate import FULL, TEST, Mean, Results, System, SystemMeans
+from apc_bench.results.published import PublishedResult, PublishedTable, comparable, why_none
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.table import (
@@ -44,19 +44,19 @@ _COMMON = (
 _END = (about.completeness, about.remarks, about.computed)
 
 
-def poster(results: Results, published: tuple[Published, ...]) -> Table:
+def poster(results: Results, published: tuple[PublishedTable, ...]) -> Table:
     """The table of the APC poster: image and pixel AUROC and F1-max of every system, in percent."""
     return _overview(results, published, "poster", "Image and pixel AUROC and F1", POSTER, ())
 
 
-def all_metrics(results: Results, published: tuple[Published, ...]) -> Table:
+def all_metrics(results: Results, published: tuple[PublishedTable, ...]) -> Table:
     """The poster's table with AP and AU-PRO."""
     return _overview(results, published, "all_metrics", "All metrics", METRICS, (about.au_pro,))
 
 
 def _overview(
     results: Results,
-    published: tuple[Published, ...],
+    published: tuple[PublishedTable, ...],
     name: str,
     title: str,
     metrics: Sequence[str],
@@ -91,7 +91,7 @@ def _overview(
 def _block(
     results: Results, systems: Sequence[System], metrics: Sequence[str], subset: str, block: str
 ) -> list[Row]:
-    compared = {metric: results.compare(systems, metric, subset) for metric in metrics}
+    compared = {metric: results.means(systems, metric, subset) for metric in metrics}
     best = {
         metric: _best(systems, compared[metric]) if subset == TEST else set() for metric in metrics
     }
@@ -99,7 +99,7 @@ def _block(
     for index, system in enumerate(systems):
         cells = [
             percent_cell(
-                compared[metric].means[system],
+                compared[metric].by_system[system],
                 of=len(results.categories),
                 best=index in best[metric],
             )
@@ -113,8 +113,12 @@ def _block(
     return rows
 
 
-def _best(systems: Sequence[System], comparison: Comparison) -> set[int]:
-    return best_of([comparison.means[system] for system in systems]) if comparison.shared else set()
+def _best(systems: Sequence[System], comparison: SystemMeans) -> set[int]:
+    return (
+        best_of([comparison.by_system[system] for system in systems])
+        if comparison.shared
+        else set()
+    )
 
 
 def system_cells(system: System) -> tuple[Cell, Cell]:
@@ -130,7 +134,9 @@ def _counts(results: Results, system: System) -> tuple[Cell, Cell]:
     )
 
 
-def _published_row(figure: Figure, mark: str, results: Results, metrics: Sequence[str]) -> Row:
+def _published_row(
+    figure: PublishedResult, mark: str, results: Results, metrics: Sequence[str]
+) -> Row:
     cells = [
         label_cell(f"{figure.system} {mark}"),
         Cell(str(figure.shots or "–"), (figure.shots,)),
@@ -191,7 +197,7 @@ def threshold(results: Results) -> Table:
         "false_alarm_low",
         "false_alarm_high",
     )
-    compared = {name: results.compare(results.systems, name).means for name in names}
+    compared = {name: results.means(results.systems, name).by_system for name in names}
     rows = [
         _threshold_row(results, system, {name: compared[name][system] for name in names})
         for system in results.systems
@@ -288,13 +294,13 @@ def _category_rows(results: Results, metric: str) -> list[Row]:
             )
         rows.append(Row(tuple(cells), metric))
     if len(results.categories) > 1:
-        comparison = results.compare(results.systems, metric)
+        comparison = results.means(results.systems, metric)
         best = _best(results.systems, comparison)
         cells = [label_cell("mean"), label_cell(CATALOGUE[metric].heading)]
         for index, system in enumerate(results.systems):
             cells.append(
                 percent_cell(
-                    comparison.means[system], of=len(results.categories), best=index in best
+                    comparison.by_system[system], of=len(results.categories), best=index in best
                 )
             )
         rows.append(Row(tuple(cells), metric))

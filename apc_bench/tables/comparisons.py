@@ -6,7 +6,7 @@ from typing import Any
 
 from apc_bench.metrics.catalogue import CATALOGUE, COSTS, METRICS, STAGE_COSTS
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import (
     CATEGORIES_FOR_A_TEST,
     Difference,
@@ -185,7 +185,7 @@ _SECONDS = ("seconds_finetune", *STAGE_COSTS)
 _MEMORY = tuple(name for name in COSTS if name not in _SECONDS)
 
 
-def costs(results: Results, run: Source) -> Table:
+def costs(results: Results, run: RunReader) -> Table:
     """What a trial takes: seconds by stage, peak memory, and scored images per second."""
     columns = (
         Column("System", ("system",), numeric=False),
@@ -217,7 +217,7 @@ def costs(results: Results, run: Source) -> Table:
     )
 
 
-def _cost_row(results: Results, run: Source, system: System) -> Row:
+def _cost_row(results: Results, run: RunReader, system: System) -> Row:
     rows = results.rows(system)
     cells = [*system_cells(system)]
     for name in _SECONDS:
@@ -238,7 +238,7 @@ def _over(
     return how(values) if values else None
 
 
-def _images_per_second(rows: Sequence[Mapping[str, Any]], run: Source) -> float | None:
+def _images_per_second(rows: Sequence[Mapping[str, Any]], run: RunReader) -> float | None:
     counts = run.image_counts([row["result_key"] for row in rows])
     spent = math.fsum(row["seconds_search"] or 0.0 for row in rows if row["result_key"] in counts)
     return sum(counts.values()) / spent if spent > 0 else None

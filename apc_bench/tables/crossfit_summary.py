@@ -16,7 +16,7 @@ import polars as pl
 
 from apc_bench.errors import DamagedFile, listed
 from apc_bench.results.aggregate import TEST, Results, System
-from apc_bench.results.source import Source
+from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import mean
 from apc_bench.statistics.proportions import paired_interval, sign_test, wilson
 from apc_bench.tables import footnotes as about
@@ -41,7 +41,7 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Finds:
+class Detections:
     """What a system made of a category's anomalous images. `false_alarms`: share of the normal test
     images; `undefined`: why there is no threshold.
     """
@@ -67,12 +67,12 @@ class Finds:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class CrossFitSummary:
     """One category's answer: the baseline first."""
 
     category: str
     shots: int
-    finds: Sequence[Finds]
+    finds: Sequence[Detections]
     allowed: float
 
     @property
@@ -80,7 +80,7 @@ class Answer:
         return len({photo.group for photo in self.finds[0].photos})
 
 
-def answers(results: Results, run: Source) -> list[Answer]:
+def crossfit_summaries(results: Results, run: RunReader) -> list[CrossFitSummary]:
     """The answer for each category where every trial is done and can be read; none of a run that
     was not cross-fitted or has no frozen baseline.
     """
@@ -100,12 +100,14 @@ def answers(results: Results, run: Source) -> list[Answer]:
         except DamagedFile:
             continue  # which the page names
         found.append(
-            Answer(category, max(results.shots), finds, float(results.settings["false_alarms"]))
+            CrossFitSummary(
+                category, max(results.shots), finds, float(results.settings["false_alarms"])
+            )
         )
     return found
 
 
-def _finds(results: Results, run: Source, system: System, category: str) -> Finds:
+def _finds(results: Results, run: RunReader, system: System, category: str) -> Detections:
     tries: list[pl.DataFrame] = []
     alarms: list[float] = []
     undefined = None
@@ -140,7 +142,7 @@ def _finds(results: Results, run: Source, system: System, category: str) -> Find
         .agg(pl.mean("found", "rank"))
         .sort("image")
     )
-    return Finds(
+    return Detections(
         system,
         [Photo(*row) for row in of_a_photo.iter_rows()],
         mean(alarms) if alarms and not undefined else None,
@@ -148,7 +150,7 @@ def _finds(results: Results, run: Source, system: System, category: str) -> Find
     )
 
 
-def sentences(answer: Answer) -> list[str]:
+def sentences(answer: CrossFitSummary) -> list[str]:
     """What the engineer asked for, in words: what is found, whether the difference is beyond
     chance, what to photograph next.
     """
@@ -184,16 +186,16 @@ def sentences(answer: Answer) -> list[str]:
     return lines
 
 
-def _of_100(finds: Finds, what: str = "") -> str:
+def _of_100(finds: Detections, what: str = "") -> str:
     low, high = wilson(finds.share, len(finds.by_group))
     return f"{100 * finds.share:.0f}{what} (95 % interval {100 * low:.0f} to {100 * high:.0f})"
 
 
-def _gains(finds: Finds, baseline: Finds) -> list[float]:
+def _gains(finds: Detections, baseline: Detections) -> list[float]:
     return [finds.by_group[group] - baseline.by_group[group] for group in baseline.by_group]
 
 
-def _difference(finds: Finds, baseline: Finds) -> str:
+def _difference(finds: Detections, baseline: Detections) -> str:
     gains = _gains(finds, baseline)
     (low, high), p = paired_interval(gains), sign_test(gains)
     beyond = "is beyond chance" if p < CHANCE else "is not beyond chance"
@@ -222,7 +224,7 @@ def _too_few(defects: int) -> str | None:
     )
 
 
-def _next(finds: Finds) -> list[str]:
+def _next(finds: Detections) -> list[str]:
     """The defect types that are missed most, or the photos where there is one type."""
     missed: dict[str, list[float]] = {}
     for photo in finds.photos:
@@ -255,11 +257,11 @@ def _next(finds: Finds) -> list[str]:
     return lines
 
 
-def _auroc(finds: Finds) -> float:
+def _auroc(finds: Detections) -> float:
     return mean([photo.rank for photo in finds.photos])
 
 
-def answer_table(results: Results, found: Sequence[Answer]) -> Table | None:
+def crossfit_table(results: Results, found: Sequence[CrossFitSummary]) -> Table | None:
     """A row a category and system; None where there is no answer."""
     if not found:
         return None
@@ -307,7 +309,7 @@ def answer_table(results: Results, found: Sequence[Answer]) -> Table | None:
     )
 
 
-def _rows(answer: Answer) -> list[Row]:
+def _rows(answer: CrossFitSummary) -> list[Row]:
     baseline = answer.finds[0]
     undefined = any(finds.undefined for finds in answer.finds)
     rows = []
@@ -335,7 +337,7 @@ def _rows(answer: Answer) -> list[Row]:
 _NONE = (Cell("–", (None,)), Cell("–", (None, None)), Cell("–", (None,)))
 
 
-def _share_cells(finds: Finds) -> tuple[Cell, Cell, Cell]:
+def _share_cells(finds: Detections) -> tuple[Cell, Cell, Cell]:
     low, high = (100 * end for end in wilson(finds.share, len(finds.by_group)))
     share, alarms = 100 * finds.share, 100 * (finds.false_alarms or 0)
     return (

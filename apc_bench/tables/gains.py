@@ -31,7 +31,7 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class GainSummary:
     """What a system does to one metric: the categories by gain, largest first in `helps`, largest
     loss first in `hurts`.
     """
@@ -56,7 +56,7 @@ def gain(results: Results, system: System, category: str, metric: str) -> Gain |
     )
 
 
-def findings(results: Results) -> list[Finding]:
+def findings(results: Results) -> list[GainSummary]:
     """Of the fine-tuned methods at their largest number of shots, on image and pixel AUROC."""
     tuned = [system for system in results.at_most_shots() if not system.frozen]
     return [
@@ -67,7 +67,7 @@ def findings(results: Results) -> list[Finding]:
     ]
 
 
-def _finding(results: Results, system: System, metric: str) -> Finding | None:
+def _finding(results: Results, system: System, metric: str) -> GainSummary | None:
     gains = [
         (name, one) for name in results.categories if (one := gain(results, system, name, metric))
     ]
@@ -75,7 +75,9 @@ def _finding(results: Results, system: System, metric: str) -> Finding | None:
     helps = tuple(pair for pair in ordered if pair[1].clear and pair[1].points > 0)
     hurts = tuple(pair for pair in reversed(ordered) if pair[1].clear and pair[1].points < 0)
     return (
-        Finding(system, metric, helps, hurts, tuple(pair for pair in ordered if not pair[1].clear))
+        GainSummary(
+            system, metric, helps, hurts, tuple(pair for pair in ordered if not pair[1].clear)
+        )
         if gains
         else None
     )

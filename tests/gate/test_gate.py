@@ -17,7 +17,7 @@ from apc_bench.errors import UsageError
 from apc_bench.gate.junit import clean
 from apc_bench.gate.published_reference import choose, families
 from apc_bench.gate.verdicts import Asked
-from apc_bench.results.recorded_runs import read_night
+from apc_bench.results.recorded_runs import read_recorded_run
 
 ONLY = ("--metric", "image_auroc")
 
@@ -413,7 +413,7 @@ def test_against_another_tools_table_the_noise_is_the_runs_and_frozen_systems_ar
 
 
 def test_a_printed_mean_is_judged_as_a_mean_over_the_same_categories_only(run, tmp_path):
-    night = read_night(record(run, tmp_path / "tonight", noisy(2), day=2))
+    night = read_recorded_run(record(run, tmp_path / "tonight", noisy(2), day=2))
     rows = (Printed("PatchCore", 0, None, None, "image_auroc", 0.9, "full"),)
     system = night.results.systems[0]
     for categories, units in ((("washer", "weave"), 1), (("washer", "weave", "wood"), 0)):
@@ -444,7 +444,7 @@ def test_published_figures_of_another_dataset_or_system_do_not_compare_and_names
 
 
 def test_systems_of_a_table_are_found_by_title_and_shots_and_never_guessed(run, tmp_path):
-    night = read_night(run)
+    night = read_recorded_run(run)
 
     def side(*names: tuple[str, int]) -> Side:
         rows = tuple(

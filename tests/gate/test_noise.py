@@ -13,10 +13,10 @@ from apc_bench.gate.verdict import ALARMS, judge, seeds_needed
 from apc_bench.statistics.variance import (
     Noise,
     moderated,
-    night_noise,
+    noise_between_nights,
     noise_of,
+    noise_over_seeds,
     repeats,
-    seed_noise,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -25,7 +25,7 @@ seeds = st.integers(0, 2**32 - 1)
 @given(seeds, st.integers(2, 6))
 def test_the_noise_of_a_pair_is_the_variance_of_its_differences(seed: int, count: int) -> None:
     differences = np.random.default_rng(seed).normal(size=(3, count))
-    found = seed_noise(differences)
+    found = noise_over_seeds(differences)
     assert found.variance == pytest.approx(differences.var(axis=-1, ddof=1))
     assert found.freedom.tolist() == [count - 1] * 3
 
@@ -33,7 +33,7 @@ def test_the_noise_of_a_pair_is_the_variance_of_its_differences(seed: int, count
 @given(seeds)
 def test_two_recorded_nights_tell_what_their_differences_tell(seed: int) -> None:
     nights = np.random.default_rng(seed).normal(size=(2, 4, 3))
-    by_night, by_seed = night_noise(nights), seed_noise(nights[1] - nights[0])
+    by_night, by_seed = noise_between_nights(nights), noise_over_seeds(nights[1] - nights[0])
     assert by_night.variance == pytest.approx(by_seed.variance)
     assert by_night.freedom.tolist() == by_seed.freedom.tolist()
 
@@ -53,7 +53,7 @@ def test_the_noise_of_nights_is_what_night_and_seed_leave_unexplained(
         values.ravel()
         - np.array(design) @ np.linalg.lstsq(np.array(design), values.ravel(), rcond=None)[0]
     )
-    found = night_noise(values)
+    found = noise_between_nights(values)
     assert found.freedom == (nights - 1) * (count - 1)
     assert found.variance == pytest.approx(2 * (left**2).sum() / found.freedom)
 
@@ -61,9 +61,11 @@ def test_the_noise_of_nights_is_what_night_and_seed_leave_unexplained(
 def test_a_step_in_the_history_a_repeated_night_and_a_missing_seed_are_no_noise() -> None:
     nights = np.random.default_rng(0).normal(size=(6, 3, 4))
     stepped = nights + np.where(np.arange(6) < 3, 0.0, -5.0)[:, None, None]
-    assert night_noise(stepped).variance == pytest.approx(night_noise(nights).variance)
+    assert noise_between_nights(stepped).variance == pytest.approx(
+        noise_between_nights(nights).variance
+    )
     with_more = np.concatenate([nights, nights[2:3], np.full((1, 3, 4), np.nan)])
-    assert np.array_equal(night_noise(with_more), night_noise(nights))
+    assert np.array_equal(noise_between_nights(with_more), noise_between_nights(nights))
     assert repeats(with_more)[:, 0].tolist() == [False] * 6 + [True, False]
 
 
@@ -96,7 +98,7 @@ def test_the_prior_is_smyths_moments() -> None:
 def test_one_category_is_students_paired_test() -> None:
     before, after = np.random.default_rng(2).normal(size=(2, 6))
     differences = (after - before)[None]
-    judged = judge(differences, seed_noise(differences), tolerance=0.0, tests=1)
+    judged = judge(differences, noise_over_seeds(differences), tolerance=0.0, tests=1)
     oracle = stats.ttest_rel(after, before)
     assert judged.change[0] / judged.error[0] == pytest.approx(oracle.statistic)
     assert judged.noise[0] == pytest.approx(stats.t.isf(ALARMS, 5) * judged.error[0])
@@ -118,7 +120,7 @@ def test_verdicts_do_not_depend_on_the_scale_nor_on_the_order_of_categories(
     order = generator.permutation(5)
 
     def judged(values: np.ndarray, tolerance: float) -> np.ndarray:
-        found = judge(values, seed_noise(values), tolerance=tolerance, tests=6)
+        found = judge(values, noise_over_seeds(values), tolerance=tolerance, tests=6)
         return np.stack([found.change, found.limit, found.detectable])
 
     plain = judged(differences, 0.1)
@@ -136,11 +138,11 @@ def test_a_repetition_to_the_last_bit_says_so_and_is_bounded_by_the_spread_over_
 def test_the_seeds_that_would_do_bring_the_noise_below_the_tolerance() -> None:
     generator = np.random.default_rng(4)
     differences = generator.normal(size=(15, 4))
-    judged = judge(differences, seed_noise(differences), tolerance=1.0, tests=16)
+    judged = judge(differences, noise_over_seeds(differences), tolerance=1.0, tests=16)
     needed = seeds_needed(judged, 0, 4, 1.0, 16)
     assert needed is not None and needed > 4
     more = generator.normal(size=(15, 2 * needed))
-    assert judge(more, seed_noise(more), tolerance=1.0, tests=16).noise[0] < 1.0
+    assert judge(more, noise_over_seeds(more), tolerance=1.0, tests=16).noise[0] < 1.0
     assert seeds_needed(judged, 0, 4, 0.0, 16) is None
 
 

@@ -32,7 +32,7 @@ def test_means_over_seeds_then_categories_are_numpys(
 ) -> None:
     run = make_run(categories=FOUR, detail=False)
     results = read_results(run)
-    found = results.compare(results.systems, "pixel_ap").means[system(results, method, shots)]
+    found = results.means(results.systems, "pixel_ap").by_system[system(results, method, shots)]
     values = grid(run, method, shots, "pixel_ap")
     assert found is not None
     assert found.value == pytest.approx(values.mean())
@@ -58,11 +58,11 @@ def test_a_category_with_a_missing_trial_leaves_every_systems_mean(make_run: Mak
     run = make_run(categories=FOUR, detail=False)
     run.drop("apc", "washer", 5, 1)
     results = read_results(run)
-    comparison = results.compare(results.systems, "image_auroc")
+    comparison = results.means(results.systems, "image_auroc")
     kept = ("connector", "granite", "weave")
     assert comparison.shared
-    assert {mean.categories for mean in comparison.means.values() if mean} == {kept}
-    found = comparison.means[system(results, "patchcore")]
+    assert {mean.categories for mean in comparison.by_system.values() if mean} == {kept}
+    found = comparison.by_system[system(results, "patchcore")]
     assert found is not None
     assert found.value == pytest.approx(grid(run, "patchcore", 0, "image_auroc", kept).mean())
 
@@ -74,10 +74,10 @@ def test_a_system_without_any_complete_category_does_not_take_the_others_away(
     for category in FOUR:
         run.drop("apc", category, 5, 0)
     results = read_results(run)
-    comparison = results.compare(results.systems, "image_auroc")
+    comparison = results.means(results.systems, "image_auroc")
     assert comparison.shared
-    assert comparison.means[system(results, "apc", 5)] is None
-    assert {mean.categories for mean in comparison.means.values() if mean} == {FOUR}
+    assert comparison.by_system[system(results, "apc", 5)] is None
+    assert {mean.categories for mean in comparison.by_system.values() if mean} == {FOUR}
 
 
 def test_systems_with_no_category_in_common_are_not_called_comparable(make_run: Make) -> None:
@@ -85,9 +85,9 @@ def test_systems_with_no_category_in_common_are_not_called_comparable(make_run: 
     run.drop("apc", "weave", 1, 0)
     run.drop("patchcore", "granite", 0, 2)
     results = read_results(run)
-    comparison = results.compare(results.systems, "image_auroc")
+    comparison = results.means(results.systems, "image_auroc")
     assert not comparison.shared
-    assert [mean.categories for mean in comparison.means.values() if mean] == [
+    assert [mean.categories for mean in comparison.by_system.values() if mean] == [
         ("weave",),
         ("granite",),
     ]
@@ -99,11 +99,11 @@ def test_an_undefined_metric_counts_as_missing_for_that_metric_alone(make_run: M
         if row["category"] == "granite":
             row["pixel_auroc"] = None
     results = read_results(run)
-    means = results.compare(results.systems, "pixel_auroc").means.values()
+    means = results.means(results.systems, "pixel_auroc").by_system.values()
     assert {mean.categories for mean in means if mean} == {("connector", "washer", "weave")}
     assert {
         mean.categories
-        for mean in results.compare(results.systems, "image_auroc").means.values()
+        for mean in results.means(results.systems, "image_auroc").by_system.values()
         if mean
     } == {FOUR}
     assert not any(results.missing(one) for one in results.systems)

@@ -17,7 +17,13 @@ from apc_bench.report import read_results
 from apc_bench.results.aggregate import System
 from apc_bench.statistics.proportions import paired_interval, sign_test, wilson
 from apc_bench.store.run import Run
-from apc_bench.tables.crossfit_summary import Answer, Finds, Photo, answers, sentences
+from apc_bench.tables.crossfit_summary import (
+    CrossFitSummary,
+    Detections,
+    Photo,
+    crossfit_summaries,
+    sentences,
+)
 
 JOB = """
 protocol: crossfit
@@ -94,7 +100,7 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
     metrics = pl.read_parquet(f"{run}/metrics/**/*.parquet", hive_partitioning=True).filter(
         pl.col("subset") == "test"
     )
-    (answer,) = answers(read_results(Run.open(run)), Run.open(run))
+    (answer,) = crossfit_summaries(read_results(Run.open(run)), Run.open(run))
     assert [finds.system.title for finds in answer.finds] == ["PatchCore", "APC+"]
     for finds, method in zip(answer.finds, ("patchcore", "plus"), strict=True):
         found, ranks, alarms = {}, [], []
@@ -177,15 +183,17 @@ SYSTEMS = [
 
 def answer_of(
     before: list[float], after: list[float], kinds: list[str], undefined: str | None = None
-) -> Answer:
-    def finds(system: System, found: list[float]) -> Finds:
+) -> CrossFitSummary:
+    def finds(system: System, found: list[float]) -> Detections:
         photos = [
             Photo(f"bad/{kind}/{n}.png", f"g{n}", kind, share, share)
             for n, (share, kind) in enumerate(zip(found, kinds, strict=True))
         ]
-        return Finds(system, photos, 0.04, undefined)
+        return Detections(system, photos, 0.04, undefined)
 
-    return Answer("bracket", 8, [finds(SYSTEMS[0], before), finds(SYSTEMS[1], after)], 0.05)
+    return CrossFitSummary(
+        "bracket", 8, [finds(SYSTEMS[0], before), finds(SYSTEMS[1], after)], 0.05
+    )
 
 
 def test_what_is_beyond_chance_is_said_and_what_to_photograph_next():
