@@ -10,7 +10,7 @@ from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.bank.patches import patch_features
 from apc_bench.networks import replay
 from apc_bench.networks.backbones import Backbone, normalise
-from apc_bench.networks.batches import Examples
+from apc_bench.networks.batches import TrainingTensors
 from apc_bench.networks.finetune import TrainingStep, finetune
 from apc_bench.networks.small_resnet import SmallResNet
 from apc_bench.settings.detectors import ApcSettings
@@ -49,13 +49,15 @@ def tuned(
         torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8, generator=generator).to(device)
         for count in (6, 3)
     ]
-    examples = Examples(*images, masks.to(device), torch.tensor([True, True, False]).to(device))
+    tensors = TrainingTensors(
+        *images, masks.to(device), torch.tensor([True, True, False]).to(device)
+    )
     network = backbone().to(device)
     return (
         network,
         finetune(
             network,
-            examples,
+            tensors,
             ApcSettings(batch=4, **settings),
             seed=5,
             mixed_precision=mixed_precision,

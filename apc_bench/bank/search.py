@@ -36,27 +36,27 @@ ranks it again.
 """
 
 
-class Ranking(Protocol):
+class Ranker(Protocol):
     """Values that order bank vectors nearly as their distances do. `beyond`: a value that only
     vectors that are left out exceed.
     """
 
     beyond: float
 
-    def prepare(self, queries: Tensor) -> "Block":
+    def prepare(self, queries: Tensor) -> "QueryBlock":
         """Queries (q, d) float32 made ready."""
 
-    def rank(self, block: "Block", part: slice, left_out: Tensor, room: Tensor) -> Tensor:
+    def rank(self, block: "QueryBlock", part: slice, left_out: Tensor, room: Tensor) -> Tensor:
         """Values (q, rows of the part), in `room` (q, rows of the part) of 32 bits."""
 
-    def limit(self, block: "Block", distance: Tensor) -> Tensor:
+    def limit(self, block: "QueryBlock", distance: Tensor) -> Tensor:
         """The largest value (q,) that a vector within `distance` (q,) float64 of its query can
         have.
         """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class QueryBlock:
     """Queries as a ranking multiplies them (q, d), their squared lengths (q,) and how far off the
     ranking may be (q,), both float64.
     """
@@ -74,9 +74,9 @@ class Index:
     def __init__(self, vectors: Tensor) -> None:
         _check_finite(vectors)
         self.vectors = vectors
-        product = Products(vectors)
-        self.rankings: tuple[Ranking, ...] = (
-            (Integers(vectors), product) if _fast_integers(vectors.device) else (product,)
+        product = FloatRanker(vectors)
+        self.rankings: tuple[Ranker, ...] = (
+            (IntegerRanker(vectors), product) if _fast_integers(vectors.device) else (product,)
         )
 
     def nearest(self, queries: Tensor, left_out: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -113,7 +113,7 @@ class Index:
 
     def _by(
         self,
-        ranking: Ranking,
+        ranking: Ranker,
         queries: Tensor,
         left_out: Tensor,
         k: int,
@@ -150,7 +150,7 @@ class Index:
         return distance, index
 
 
-class Products:
+class FloatRanker:
     """Ranks by |b|² - 2q·b in float32, which orders vectors b as |q - b|² does."""
 
     beyond = float(torch.finfo(torch.float32).max)
@@ -160,7 +160,7 @@ class Products:
         self.norms = torch.linalg.vector_norm(vectors, dim=1).square()
         self.longest = self.norms.max().sqrt()
 
-    def prepare(self, queries: Tensor) -> Block:
+    def prepare(self, queries: Tensor) -> QueryBlock:
         """Rounding errors of a sum of d products grow with sqrt(d) (Higham and Mary, 2019); the
         factor leaves room for any order of summation.
         """
@@ -171,20 +171,20 @@ class Products:
             * torch.finfo(torch.float32).eps
             * (lengths + self.longest).square()
         )
-        return Block(queries, lengths.square(), rounding)
+        return QueryBlock(queries, lengths.square(), rounding)
 
-    def rank(self, block: Block, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
+    def rank(self, block: QueryBlock, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
         norms = self.norms[part].masked_fill(left_out, torch.inf)
         return torch.addmm(norms, block.factors, self.vectors[part].T, alpha=-2, out=room)
 
-    def limit(self, block: Block, distance: Tensor) -> Tensor:
+    def limit(self, block: QueryBlock, distance: Tensor) -> Tensor:
         limit: Tensor = (
             (distance.square() - block.squares + block.slack).clamp(max=self.beyond).float()
         )
         return limit
 
 
-class Integers:
+class IntegerRanker:
     """Ranks by the distance between vectors rounded to multiples of one step, -127 to 127 of them,
     around the bank's mean.
 
@@ -204,7 +204,7 @@ class Integers:
         bank = self.prepare(vectors)
         self.codes, self.norms, self.moved = bank.factors, bank.squares.int(), bank.slack.max()
 
-    def prepare(self, queries: Tensor) -> Block:
+    def prepare(self, queries: Tensor) -> QueryBlock:
         centred = queries - self.centre
         codes = (centred / self.step).round_().clamp_(-127, 127)
         lost = 1e-6 * torch.linalg.vector_norm(centred, dim=1)  # more than float32 loses on the way
@@ -214,15 +214,15 @@ class Integers:
             codes[:, start : start + 256].square().sum(1) for start in range(0, codes.shape[1], 256)
         ]
         squares = torch.stack(parts, 1).sum(1, dtype=torch.float64)
-        return Block(codes.to(torch.int8), squares, moved.double())
+        return QueryBlock(codes.to(torch.int8), squares, moved.double())
 
-    def rank(self, block: Block, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
+    def rank(self, block: QueryBlock, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
         products = torch._int_mm(block.factors, self.codes[part].T, out=room.view(torch.int32))
         return torch.sub(
             self.norms[part].masked_fill(left_out, 2**30), products, alpha=2, out=products
         )
 
-    def limit(self, block: Block, distance: Tensor) -> Tensor:
+    def limit(self, block: QueryBlock, distance: Tensor) -> Tensor:
         reach = (distance + block.slack + self.moved) / self.step
         limit: Tensor = (
             (reach.square() * (1 + 1e-5) - block.squares + 1).clamp(max=self.beyond).ceil().int()
@@ -249,7 +249,7 @@ def _fast_integers(device: torch.device) -> bool:
     return bool((torch._int_mm(largest, largest) == 64 * 127 * 127).all())
 
 
-def _reached(ranking: Ranking, values: Tensor, queries: Tensor, vectors: Tensor, k: int) -> Tensor:
+def _reached(ranking: Ranker, values: Tensor, queries: Tensor, vectors: Tensor, k: int) -> Tensor:
     """A distance (q,) within which each query has k vectors: that of the farthest of the k that
     rank first.
     """

@@ -148,7 +148,7 @@ def evaluate(
     from rich.console import Console
 
     from apc_bench.errors import UsageError
-    from apc_bench.external.evaluate import Asked, settings_of
+    from apc_bench.external.evaluate import EvaluationRequest, settings_of
     from apc_bench.external.evaluate import evaluate as evaluate_maps
     from apc_bench.report import read_results, terminal_table
     from apc_bench.store.cache import Cache, default_folder
@@ -171,7 +171,7 @@ def evaluate(
         settings = flags
     if data is None:
         raise UsageError("--data DIR is needed for a new run: the dataset that the maps are of")
-    asked = Asked(maps, scores, name, title, shots, settings)
+    asked = EvaluationRequest(maps, scores, name, title, shots, settings)
     for line in evaluate_maps(
         asked,
         data,

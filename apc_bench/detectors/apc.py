@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import safetensors.torch
 
-from apc_bench.detectors.normal_split import for_bank, for_tuning
+from apc_bench.detectors.normal_split import bank_part, finetuning_part
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Fitted, Trained, Training
-from apc_bench.detectors.training_tensors import examples
+from apc_bench.detectors.training_tensors import training_tensors
 from apc_bench.errors import TrainingError
 from apc_bench.networks.finetune import finetune
 from apc_bench.settings.detectors import ApcSettings
@@ -33,11 +33,15 @@ class Apc(PatchCore):
 
         The stored weights reach as far as layer3, or the deepest layer that the memory bank uses.
         """
-        data = for_tuning(data, self.settings.normals)
+        data = finetuning_part(data, self.settings.normals)
         settings, notes = self._without_masks(data)
         backbone = self.backbone.to(data.device)
         _, curves = finetune(
-            backbone, examples(data), settings, seed=data.seed, mixed_precision=data.mixed_precision
+            backbone,
+            training_tensors(data),
+            settings,
+            seed=data.seed,
+            mixed_precision=data.mixed_precision,
         )
         backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
         tensors = {
@@ -52,7 +56,10 @@ class Apc(PatchCore):
         self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
         self.backbone.load_state_dict(safetensors.torch.load_file(trained))
         return self._fit(
-            for_bank(data, self.settings.normals), self.backbone, remembered=None, among=data.normal
+            bank_part(data, self.settings.normals),
+            self.backbone,
+            remembered=None,
+            among=data.normal,
         )
 
     def _without_masks(self, data: Training) -> tuple[ApcSettings, tuple[str, ...]]:

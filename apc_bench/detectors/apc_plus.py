@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.detectors.apc import STORED_AT_LEAST, Apc
 from apc_bench.detectors.features import BATCH, FeatureSource
-from apc_bench.detectors.fusion import Part, Standard, fuse
-from apc_bench.detectors.normal_split import for_bank, for_tuning
+from apc_bench.detectors.fusion import Part, ZScore, fuse
+from apc_bench.detectors.normal_split import bank_part, finetuning_part
 from apc_bench.detectors.patchcore import FittedPatchCore
-from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
-from apc_bench.detectors.training_tensors import examples
+from apc_bench.detectors.protocol import Images, Scored, Timings, Trained, Training
+from apc_bench.detectors.training_tensors import training_tensors
 from apc_bench.networks.backbones import Backbone, normalise
 from apc_bench.networks.finetune import finetune
 from apc_bench.networks.patch_classifier import PatchClassifier, train_classifier
@@ -47,7 +47,7 @@ class ApcPlus(Apc):
 
     def train(self, data: Training) -> Trained:
         """Trains what has a weight. Raises TrainingError when the fine-tuning diverges."""
-        data = for_tuning(data, self.settings.normals)
+        data = finetuning_part(data, self.settings.normals)
         tensors: dict[str, Tensor] = {}
         lines: list[dict[str, object]] = []
         notes: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class ApcPlus(Apc):
             backbone = self.backbone.to(data.device)
             network, curves = finetune(
                 backbone,
-                examples(data),
+                training_tensors(data),
                 settings,
                 seed=data.seed,
                 mixed_precision=data.mixed_precision,
@@ -100,7 +100,7 @@ class ApcPlus(Apc):
         normal images.
         """
         assert trained is not None
-        normal, data = data.normal, for_bank(data, self.settings.normals)
+        normal, data = data.normal, bank_part(data, self.settings.normals)
         state = safetensors.torch.load_file(trained)
         frozen = copy.deepcopy(self.backbone)
         network = self._tuned(state)
@@ -284,7 +284,7 @@ class FittedApcPlus:
         self.inner, self.scale, self.parts, self.data = inner, scale, parts, data
         self.notes, self.sigma = inner.notes, inner.sigma
         maps = self._maps(data.calibration, inner.score(data.calibration))
-        standards = [Standard.of(one) for one in maps]
+        standards = [ZScore.of(one) for one in maps]
         self.fusion = [
             Part(standard, *weights[name], only_adds=only_adds and name != "bank")
             for name, standard in zip(("bank", *parts), standards, strict=True)
@@ -295,8 +295,8 @@ class FittedApcPlus:
         return self.inner.bank
 
     @property
-    def stages(self) -> Stages:
-        return self.inner.stages
+    def timings(self) -> Timings:
+        return self.inner.timings
 
     def score(self, images: Images) -> Scored:
         """Scores by the fused maps; the image score adds each part's largest patch."""

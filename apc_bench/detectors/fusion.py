@@ -16,7 +16,7 @@ patches' own.
 
 
 @dataclass(frozen=True, slots=True)
-class Standard:
+class ZScore:
     """Location and scale of a map's patches, and of its images' largest patches, over calibration
     images.
     """
@@ -27,7 +27,7 @@ class Standard:
     top_deviation: float
 
     @classmethod
-    def of(cls, maps: Array) -> "Standard":
+    def of(cls, maps: Array) -> "ZScore":
         """maps (n, rows, columns) of at least one normal image."""
         tops = maps.reshape(len(maps), -1).max(axis=1).astype(np.float64)
         deviation = max(float(maps.std(dtype=np.float64)), 1e-12)
@@ -46,7 +46,7 @@ class Part:
     defects never speaks against the others.
     """
 
-    standard: Standard
+    standard: ZScore
     weight: float
     image_weight: float
     only_adds: bool = False

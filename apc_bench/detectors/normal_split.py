@@ -3,47 +3,58 @@ should share them.
 """
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apc_bench.detectors.protocol import Images, Training
 
-
-def for_tuning(data: Training, normals: str) -> Training:
-    """What the fine-tuning learns from; `normals`: detector_settings.ApcSettings."""
-    return data if normals == "shared" else replace(data, normal=halves(data.normal, data.seed)[0])
+Normals = Literal["shared", "separate", "half"]
+"""Who learns from which half (settings/detectors.py, ApcSettings)."""
 
 
-def for_bank(data: Training, normals: str) -> Training:
-    """What the memory bank is filled from."""
-    return (
-        data
-        if normals == "shared"
-        else replace(data, normal=halves(data.normal, data.seed)[normals == "separate"])
-    )
+def finetuning_part(data: Training, normals: Normals) -> Training:
+    """`data` with the normal images that the fine-tuning learns from: all of them where they are
+    shared, else the first half.
+    """
+    if normals == "shared":
+        return data
+    first, _ = split_normals(data.normal, data.seed)
+    return replace(data, normal=first)
 
 
-def halves(images: Images, seed: int) -> tuple[Images, Images]:
-    """Whole groups at random, each to the half that has fewer images yet; a single group stays in
-    the first.
+def bank_part(data: Training, normals: Normals) -> Training:
+    """`data` with the normal images that the memory bank is filled from: all of them where they are
+    shared, the second half where they are separate, else the first.
+    """
+    if normals == "shared":
+        return data
+    first, second = split_normals(data.normal, data.seed)
+    return replace(data, normal=second if normals == "separate" else first)
+
+
+def split_normals(images: Images, seed: int) -> tuple[Images, Images]:
+    """Two halves of the images, the same for a seed.
+
+    Whole groups at random, each to the half that has fewer images yet; a single group stays in the
+    first. Either keeps the images' order.
     """
     names = sorted(set(images.groups))
     order = [names[index] for index in np.random.default_rng([seed, 1]).permutation(len(names))]
     first: set[str] = set()
     counts = [0, 0]
     for group in order:
-        side = int(counts[1] < counts[0])
-        counts[side] += images.groups.count(group)
-        if side == 0:
+        half = 1 if counts[1] < counts[0] else 0
+        counts[half] += images.groups.count(group)
+        if half == 0:
             first.add(group)
-    of_first = np.array([group in first for group in images.groups], bool)
-    return _chosen(images, of_first), _chosen(images, ~of_first)
+    in_first = np.array([group in first for group in images.groups], bool)
+    return _where(images, in_first), _where(images, ~in_first)
 
 
-def _chosen(images: Images, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Images:
+def _where(images: Images, chosen: NDArray[np.bool_]) -> Images:
     positions = np.flatnonzero(chosen)
-    names, groups = (
-        tuple(values[position] for position in positions)
-        for values in (images.names, images.groups)
-    )
+    names = tuple(images.names[position] for position in positions)
+    groups = tuple(images.groups[position] for position in positions)
     return Images(images.array, images.rows[positions], names, groups)

@@ -12,7 +12,7 @@ from torch import Tensor
 from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import MemoryBank, reweight
 from apc_bench.detectors.features import BATCH, FeatureSource
-from apc_bench.detectors.protocol import Fitted, Images, Scored, Stages, Trained, Training
+from apc_bench.detectors.protocol import Fitted, Images, Scored, Timings, Trained, Training
 from apc_bench.networks.backbones import Backbone, load_backbone
 from apc_bench.settings.detectors import PatchCoreSettings
 from apc_bench.settings.sweep import Method
@@ -50,15 +50,15 @@ class PatchCore:
         source = FeatureSource(
             backbone, self.settings, device=data.device, memo=data.memo, remembered=remembered
         )
-        bank, stages = build_bank(
+        bank, timings = build_bank(
             source, data.normal, self.settings, seed=data.seed, among=among or data.normal
         )
-        return FittedPatchCore(source, bank, self.settings, data, stages, tuple(self.messages))
+        return FittedPatchCore(source, bank, self.settings, data, timings, tuple(self.messages))
 
 
 def build_bank(
     source: FeatureSource, images: Images, settings: PatchCoreSettings, *, seed: int, among: Images
-) -> tuple[MemoryBank, Stages]:
+) -> tuple[MemoryBank, Timings]:
     """Patch features of all images, at most `patches_max` of them at random, thinned by the greedy
     coreset to ratio or `bank_max`.
 
@@ -92,7 +92,7 @@ def build_bank(
         (patch % columns).short(),
         group.to(vectors.device),
     )
-    return bank, Stages(source.seconds, time.perf_counter() - started)
+    return bank, Timings(source.seconds, time.perf_counter() - started)
 
 
 def _kept_patches(
@@ -138,15 +138,15 @@ class FittedPatchCore:
         bank: MemoryBank,
         settings: PatchCoreSettings,
         data: Training,
-        stages: Stages,
+        timings: Timings,
         notes: tuple[str, ...],
     ) -> None:
-        self.source, self.bank, self.settings, self.data, self.stages, self.notes = (
+        self.source, self.bank, self.settings, self.data, self.timings, self.notes = (
             source,
             bank,
             settings,
             data,
-            stages,
+            timings,
             notes,
         )
         self.unit = "squared distance" if settings.distance == "squared" else "distance"

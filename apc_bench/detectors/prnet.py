@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from apc_bench.detectors.features import BATCH
-from apc_bench.detectors.protocol import Images, Scored, Stages, Trained, Training
-from apc_bench.detectors.training_tensors import examples
+from apc_bench.detectors.protocol import Images, Scored, Timings, Trained, Training
+from apc_bench.detectors.training_tensors import training_tensors
 from apc_bench.networks.backbones import Backbone, load_backbone
 from apc_bench.networks.prnet import PRNet
 from apc_bench.networks.prnet_training import frozen_stages, train_prnet
@@ -55,7 +55,7 @@ class PRNetDetector:
         backbone = self.backbone.to(data.device)
         network, curves = train_prnet(
             backbone,
-            examples(data),
+            training_tensors(data),
             self.settings,
             seed=data.seed,
             mixed_precision=data.mixed_precision,
@@ -76,13 +76,13 @@ class PRNetDetector:
             self.backbone.channels, centres, self.settings, deepest=self.backbone.stages[-1]
         )
         network.load_state_dict(state)
-        stages = Stages(time.perf_counter() - started)
+        timings = Timings(time.perf_counter() - started)
         return FittedPRNet(
             self.backbone.to(data.device),
             network.to(data.device).eval(),
             self.settings,
             data,
-            stages,
+            timings,
             tuple(self.messages),
         )
 
@@ -101,15 +101,15 @@ class FittedPRNet:
         network: PRNet,
         settings: PRNetSettings,
         data: Training,
-        stages: Stages,
+        timings: Timings,
         notes: tuple[str, ...],
     ) -> None:
-        self.backbone, self.network, self.settings, self.data, self.stages, self.notes = (
+        self.backbone, self.network, self.settings, self.data, self.timings, self.notes = (
             backbone,
             network,
             settings,
             data,
-            stages,
+            timings,
             notes,
         )
         self.sigma = settings.sigma

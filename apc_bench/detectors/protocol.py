@@ -99,7 +99,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stages:
+class Timings:
     """Seconds that fitting spent on features and on the memory bank."""
 
     features: float = 0.0
@@ -118,7 +118,7 @@ class Fitted(Protocol):
     @property
     def bank(self) -> MemoryBank | None: ...
     @property
-    def stages(self) -> Stages: ...
+    def timings(self) -> Timings: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
 

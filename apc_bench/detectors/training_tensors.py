@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from apc_bench.detectors.protocol import Training
-from apc_bench.networks.batches import Examples
+from apc_bench.networks.batches import TrainingTensors
 
 
-def examples(data: Training) -> Examples:
+def training_tensors(data: Training) -> TrainingTensors:
     """Normal and drawn images (n, 3, s, s) uint8 with the drawn ones' masks, copied to
     `data.device`.
     """
@@ -19,7 +19,7 @@ def examples(data: Training) -> Examples:
         return torch.from_numpy(np.ascontiguousarray(array)).to(data.device)
 
     normal, anomalous = data.normal, data.anomalous
-    return Examples(
+    return TrainingTensors(
         tensor(normal.array[normal.rows]),
         tensor(anomalous.array[anomalous.rows]),
         tensor(data.masks),

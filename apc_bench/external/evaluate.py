@@ -22,7 +22,7 @@ from apc_bench.external.maps import (
     read_scores,
     seed_folder,
 )
-from apc_bench.external.trials import DETECTOR, Foreign, results
+from apc_bench.external.trials import DETECTOR, ExternalMethod, results
 from apc_bench.plan import Planned
 from apc_bench.runner.prepare import Say, Scan, find_dataset, scan_files, splits_of
 from apc_bench.settings.sweep import Sweep, make_sweep
@@ -37,7 +37,7 @@ FROM_RUN = (*SPLIT, "image_size", "resize", "false_alarms", "skip_unreadable")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationRequest:
     """What the command line said. `shots`: how many images of the split's draw the method learned
     from. `settings`: those of a sweep.
     """
@@ -60,43 +60,45 @@ def settings_of(run: Run) -> tuple[dict[str, Any], Path]:
     )
 
 
-def evaluate(asked: Asked, data: Path, path: Path, cache: Cache, *, say: Say) -> Iterator[str]:
+def evaluate(
+    request: EvaluationRequest, data: Path, path: Path, cache: Cache, *, say: Say
+) -> Iterator[str]:
     """Evaluates the method into the run folder `path`, which is made, or added to where it is one;
     gives a line for each trial.
 
     Raises DataError that names missing, odd-sized and unreadable maps and scores, RunError where
     the folder is of other data, UsageError.
     """
-    if not asked.maps.is_dir():
+    if not request.maps.is_dir():
         raise UsageError(
-            f"no such folder: {asked.maps} (it takes maps as CATEGORY/test/TYPE/NAME.tiff)"
+            f"no such folder: {request.maps} (it takes maps as CATEGORY/test/TYPE/NAME.tiff)"
         )
-    sweep, dataset = find_dataset(_sweep(asked), data, cache, say=say)
-    one_set = len(sweep.seeds) > 1 and not by_seed(asked.maps)
-    if asked.shots and one_set:
+    sweep, dataset = find_dataset(_sweep(request), data, cache, say=say)
+    one_set = len(sweep.seeds) > 1 and not by_seed(request.maps)
+    if request.shots and one_set:
         raise DataError(
-            f"{asked.maps}: every seed draws other images to learn from (splits/ of the run says"
-            f" which), so with --shots {asked.shots} each needs maps of its own, in"
-            f" {asked.maps / f'seed={sweep.seeds[0]}'}/CATEGORY/test; or name one seed"
+            f"{request.maps}: every seed draws other images to learn from (splits/ of the run says"
+            f" which), so with --shots {request.shots} each needs maps of its own, in"
+            f" {request.maps / f'seed={sweep.seeds[0]}'}/CATEGORY/test; or name one seed"
         )
-    chosen = categories_in(asked.maps, [category.name for category in dataset.categories])
+    chosen = categories_in(request.maps, [category.name for category in dataset.categories])
     found = scan_files(sweep, _only(dataset, chosen), cache, say=say, dry=False)
-    scores = _scores(asked, chosen)
+    scores = _scores(request, chosen)
     planned = [_plan(category.name, found, dataset, sweep) for category in found.categories]
-    run, old = Run(path), _before(asked, path, found)
-    foreign = Foreign(
-        asked.name,
-        asked.title,
-        asked.shots,
+    run, old = Run(path), _before(request, path, found)
+    foreign = ExternalMethod(
+        request.name,
+        request.title,
+        request.shots,
         sweep,
         computing_environment(device="cpu", threads=1, precision="float32"),
         one_set,
     )
-    _check(asked, planned, sweep, scores, cache)
+    _check(request, planned, sweep, scores, cache)
     path.mkdir(parents=True, exist_ok=True)
     with run.lock():
         if old is None:
-            run.write_info(_info(asked, sweep, dataset, found, foreign))
+            run.write_info(_info(request, sweep, dataset, found, foreign))
         for each in planned:
             images = decoded(cache, each.category, each.fingerprint, _geometry(sweep))
             for seed, split in each.splits.items():
@@ -105,7 +107,7 @@ def evaluate(asked: Asked, data: Path, path: Path, cache: Cache, *, say: Say) ->
                     each,
                     split,
                     images,
-                    seed_folder(asked.maps, seed) / each.category.name,
+                    seed_folder(request.maps, seed) / each.category.name,
                     scores,
                 )
                 run.write_plan([step])
@@ -114,12 +116,12 @@ def evaluate(asked: Asked, data: Path, path: Path, cache: Cache, *, say: Say) ->
                 yield step.name
 
 
-def _sweep(asked: Asked) -> Sweep:
-    given = {name: value for name, value in asked.settings.items() if value is not None}
+def _sweep(request: EvaluationRequest) -> Sweep:
+    given = {name: value for name, value in request.settings.items() if value is not None}
     fixed = {
         "job": "evaluate",
-        "methods": {asked.name: {}},
-        "shots": [max(1, asked.shots)],
+        "methods": {request.name: {}},
+        "shots": [max(1, request.shots)],
         "threads": 1,
         "device": "cpu",
         "precision": "float32",
@@ -149,16 +151,20 @@ def _plan(name: str, found: Scan, dataset: Dataset, sweep: Sweep) -> Planned:
     )
 
 
-def _scores(asked: Asked, categories: Sequence[str]) -> Scores | None:
+def _scores(request: EvaluationRequest, categories: Sequence[str]) -> Scores | None:
     """The scores given, or those beside the maps; None: the largest value of each map is its
     image's score.
     """
-    path = asked.scores or (asked.maps / SCORES if (asked.maps / SCORES).is_file() else None)
+    path = request.scores or (request.maps / SCORES if (request.maps / SCORES).is_file() else None)
     return read_scores(path, categories) if path else None
 
 
 def _check(
-    asked: Asked, planned: Sequence[Planned], sweep: Sweep, scores: Scores | None, cache: Cache
+    request: EvaluationRequest,
+    planned: Sequence[Planned],
+    sweep: Sweep,
+    scores: Scores | None,
+    cache: Cache,
 ) -> None:
     """Reads every map and looks up every score before anything is written, so that all that is
     wrong is named at once.
@@ -168,8 +174,8 @@ def _check(
         images = decoded(cache, each.category, each.fingerprint, _geometry(sweep))
         folders: dict[Path, set[int]] = {}
         for seed, split in each.splits.items():
-            folders.setdefault(seed_folder(asked.maps, seed) / each.category.name, set()).update(
-                Foreign.rows(split, asked.shots)
+            folders.setdefault(seed_folder(request.maps, seed) / each.category.name, set()).update(
+                ExternalMethod.rows(split, request.shots)
             )
         for folder, chosen in folders.items():
             rows = sorted(chosen)
@@ -189,7 +195,7 @@ def _check(
         raise DataError("; ".join(dict.fromkeys(problems)))
 
 
-def _before(asked: Asked, path: Path, found: Scan) -> dict[str, Any] | None:
+def _before(request: EvaluationRequest, path: Path, found: Scan) -> dict[str, Any] | None:
     """run.json of the folder that is added to; None for a new one. Raises RunError where it cannot
     be added to.
     """
@@ -204,25 +210,25 @@ def _before(asked: Asked, path: Path, found: Scan) -> dict[str, Any] | None:
     ]
     if changed:
         raise RunError(f"{path}: the content of {listed(changed)} is not what that run was made on")
-    method = info["settings"].get("methods", {}).get(asked.name)
+    method = info["settings"].get("methods", {}).get(request.name)
     if method is not None and method.get("detector") != DETECTOR:
         raise UsageError(
-            f"{path} has a method '{asked.name}' of its own; call this one otherwise with --name"
+            f"{path} has a method '{request.name}' of its own; call this one otherwise with --name"
         )
     return info
 
 
 def _info(
-    asked: Asked, sweep: Sweep, dataset: Dataset, found: Scan, foreign: Foreign
+    request: EvaluationRequest, sweep: Sweep, dataset: Dataset, found: Scan, foreign: ExternalMethod
 ) -> dict[str, Any]:
     """run.json of a run that holds nothing but this method."""
     settings = sweep.model_dump(mode="json")
-    settings["shots"] = [asked.shots] if asked.shots else []
+    settings["shots"] = [request.shots] if request.shots else []
     settings["methods"] = {
-        asked.name: {
+        request.name: {
             "detector": DETECTOR,
             "backbone": "unknown",
-            "title": asked.title,
+            "title": request.title,
             "weights": None,
             "settings": {},
         }

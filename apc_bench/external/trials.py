@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.split import Split
-from apc_bench.detectors.protocol import Images, Scored, Stages
+from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.external.maps import Scores, read_maps
 from apc_bench.plan import TRIAL, Planned, Step, place
 from apc_bench.runner.tabulate import Measured, tabulate
@@ -29,13 +29,13 @@ AS_GIVEN = (
 ONE_SET = (
     "one set of maps for all seeds: what differs between them is the draw of the reserve alone"
 )
-NO_STAGES = Stages()
+NO_TIMINGS = Timings()
 UNKNOWN = -1
 """The worst patch of a calibration image, of which there is a score alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AsGiven:
+class PrecomputedMaps:
     """What `tabulate` asks of a fitted detector: the maps are in the method's own unit and are not
     smoothed again.
     """
@@ -43,7 +43,7 @@ class AsGiven:
     unit: str = "the method's own"
     sigma: float = 0.0
     bank: None = None
-    stages: Stages = NO_STAGES
+    timings: Timings = NO_TIMINGS
     notes: tuple[str, ...] = ()
 
     def score(self, images: Images) -> Scored:
@@ -54,7 +54,7 @@ class AsGiven:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Foreign:
+class ExternalMethod:
     """The method: its name, title and shots, the settings of split, input and metrics, what
     computes the metrics, and whether seeds share their maps.
     """
@@ -123,7 +123,7 @@ class Foreign:
 
 
 def results(
-    foreign: Foreign,
+    foreign: ExternalMethod,
     planned: Planned,
     split: Split,
     decoded: Decoded,
@@ -133,7 +133,7 @@ def results(
     """The step and its tables. `folder`: of the category's maps. Raises DataError."""
     started = time.perf_counter()
     category = planned.category.name
-    tested = _images(decoded, split, Foreign.rows(split, foreign.shots))
+    tested = _images(decoded, split, ExternalMethod.rows(split, foreign.shots))
     sizes = [(int(height), int(width)) for height, width in decoded.placement[tested.rows, :2]]
     geometry = Geometry(foreign.sweep.image_size, foreign.sweep.resize)
     maps, largest, content = read_maps(folder, tested.names, sizes, geometry)
@@ -156,7 +156,7 @@ def results(
         sweep=foreign.sweep,
         split=split,
         decoded=decoded,
-        fitted=AsGiven(),
+        fitted=PrecomputedMaps(),
         tested=tested,
         scored=_scored(maps, values),
         calibration_images=calibration,

@@ -15,7 +15,7 @@ from apc_bench.settings.detectors import BatchSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Examples:
+class TrainingTensors:
     """What an extractor is fine-tuned on, already on its device.
 
     normal (n, 3, s, s) uint8; anomalous (k, 3, s, s) uint8; masks (k, s, s) bool; masked (k,) bool:
@@ -50,34 +50,32 @@ class Batch(NamedTuple):
     masked: Tensor
 
 
-def draw_choices(examples: Examples, settings: BatchSettings, *, seed: int) -> Choice:
-    """The choices of all `settings.steps` batches, on the examples' device; drawn on the CPU, so
+def draw_choices(tensors: TrainingTensors, settings: BatchSettings, *, seed: int) -> Choice:
+    """The choices of all `settings.steps` batches, on the device of `tensors`; drawn on the CPU, so
     that they do not depend on it.
     """
     generator = torch.Generator().manual_seed(seed)
     few = min(max(1, round(settings.batch * settings.anomalous_share)), settings.batch - 1)
-    from_anomalous = _endless(len(examples.anomalous), few, generator)
-    from_normal = _endless(len(examples.normal), settings.batch - few, generator)
+    from_anomalous = _endless(len(tensors.anomalous), few, generator)
+    from_normal = _endless(len(tensors.normal), settings.batch - few, generator)
     drawn = [
         Choice(next(from_anomalous), next(from_normal), *draw(settings.batch, settings, generator))
         for _ in range(settings.steps)
     ]
     return Choice(
-        *(torch.stack(parts).to(examples.normal.device) for parts in zip(*drawn, strict=True))
+        *(torch.stack(parts).to(tensors.normal.device) for parts in zip(*drawn, strict=True))
     )
 
 
-def make_batch(examples: Examples, choice: Choice) -> Batch:
+def make_batch(tensors: TrainingTensors, choice: Choice) -> Batch:
     """The batch of a choice: anomalous images first. Copies nothing from or to the device."""
     few, many = len(choice.anomalous), len(choice.normal)
-    device = examples.normal.device
-    images = torch.cat(
-        [examples.anomalous[choice.anomalous], examples.normal[choice.normal]]
-    ).float()
-    empty = torch.zeros((many, *examples.masks.shape[1:]), device=device)
-    masks = torch.cat([examples.masks[choice.anomalous].float(), empty])
+    device = tensors.normal.device
+    images = torch.cat([tensors.anomalous[choice.anomalous], tensors.normal[choice.normal]]).float()
+    empty = torch.zeros((many, *tensors.masks.shape[1:]), device=device)
+    masks = torch.cat([tensors.masks[choice.anomalous].float(), empty])
     masked = torch.cat(
-        [examples.masked[choice.anomalous], torch.ones(many, dtype=torch.bool, device=device)]
+        [tensors.masked[choice.anomalous], torch.ones(many, dtype=torch.bool, device=device)]
     )
     images, masks = augment(images, masks, Draws(choice.factors, choice.matrices))
     anomalous = torch.arange(few + many, device=device) < few

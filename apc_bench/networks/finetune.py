@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from apc_bench.errors import TrainingError
 from apc_bench.networks.backbones import Backbone
-from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
+from apc_bench.networks.batches import Choice, TrainingTensors, draw_choices, make_batch
 from apc_bench.networks.losses import TASKS, task_losses, total_loss
 from apc_bench.networks.replay import Replayed
 from apc_bench.networks.unet import UNet
@@ -37,7 +37,7 @@ class TrainingStep:
 
 def finetune(
     backbone: Backbone,
-    examples: Examples,
+    tensors: TrainingTensors,
     settings: ApcSettings,
     *,
     seed: int,
@@ -50,8 +50,8 @@ def finetune(
     images in each batch. `mixed_precision`: forward pass in bfloat16. Deterministic for a seed, a
     device class and a number of threads. Raises TrainingError when the loss stops being finite.
     """
-    device = examples.normal.device
-    choices = draw_choices(examples, settings, seed=seed)
+    device = tensors.normal.device
+    choices = draw_choices(tensors, settings, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = UNet(backbone, skips=settings.skips)
@@ -59,7 +59,7 @@ def finetune(
     network.to(device).to(memory_format=torch.channels_last).train()
     if settings.batch_norm == "frozen":
         _freeze_batch_norm(backbone)
-    learner = _Learner(network, examples, settings, mixed_precision)
+    learner = _Learner(network, tensors, settings, mixed_precision)
     learn = Replayed(learner) if device.type == "cuda" else learner
     started = time.perf_counter()
     losses, seconds = [], []
@@ -78,22 +78,22 @@ class _Learner:
     """
 
     def __init__(
-        self, network: UNet, examples: Examples, settings: ApcSettings, mixed_precision: bool
+        self, network: UNet, tensors: TrainingTensors, settings: ApcSettings, mixed_precision: bool
     ) -> None:
-        self.network, self.examples, self.settings, self.mixed_precision = (
+        self.network, self.tensors, self.settings, self.mixed_precision = (
             network,
-            examples,
+            tensors,
             settings,
             mixed_precision,
         )
-        self.device = examples.normal.device
-        self.weight = _positive_weight(examples, settings)
+        self.device = tensors.normal.device
+        self.weight = _positive_weight(tensors, settings)
         self.optimiser, self.rates = _optimiser(network, settings, self.device)
         self.tasks: tuple[str, ...] = ()
 
     def __call__(self, *choice: Tensor) -> Tensor:
         """The unweighted losses of the tasks that are switched on (`tasks`), and the total."""
-        images, masks, anomalous, masked = make_batch(self.examples, Choice(*choice))
+        images, masks, anomalous, masked = make_batch(self.tensors, Choice(*choice))
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
             predicted = self.network(images)
         losses = task_losses(
@@ -177,11 +177,11 @@ def _optimiser(
     )
 
 
-def _positive_weight(examples: Examples, settings: ApcSettings) -> float:
+def _positive_weight(tensors: TrainingTensors, settings: ApcSettings) -> float:
     """Normal over anomalous pixels of an average batch, clipped to 1 … positive_weight_max; from
     training images alone.
     """
-    if not examples.masked.any():
+    if not tensors.masked.any():
         return 1.0
-    share = settings.anomalous_share * examples.masks[examples.masked].float().mean().item()
+    share = settings.anomalous_share * tensors.masks[tensors.masked].float().mean().item()
     return min(max((1 - share) / max(share, 1e-9), 1.0), settings.positive_weight_max)

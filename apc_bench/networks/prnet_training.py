@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from apc_bench.errors import TrainingError
 from apc_bench.networks.augment import augment, draw
 from apc_bench.networks.backbones import Backbone, normalise
-from apc_bench.networks.batches import Examples
+from apc_bench.networks.batches import TrainingTensors
 from apc_bench.networks.finetune import TrainingStep
 from apc_bench.networks.generated import generate, read_textures
 from apc_bench.networks.prnet import PRNet
@@ -52,23 +52,23 @@ def frozen_stages(backbone: Backbone, images: Tensor) -> dict[str, Tensor]:
 
 def train_prnet(
     backbone: Backbone,
-    examples: Examples,
+    tensors: TrainingTensors,
     settings: PRNetSettings,
     *,
     seed: int,
     mixed_precision: bool,
 ) -> tuple[PRNet, list[TrainingStep]]:
-    """PRNet trained on the examples, and its training curves (`segmentation`: the whole loss).
+    """PRNet trained on `tensors`, and its training curves (`segmentation`: the whole loss).
 
     Adam with a cosine schedule over `settings.steps`. Deterministic for a seed, a device class and
     a number of threads. Raises TrainingError when the loss stops being finite.
     """
-    device = examples.normal.device
-    network = build_prnet(backbone, examples.normal, settings, seed=seed).train()
+    device = tensors.normal.device
+    network = build_prnet(backbone, tensors.normal, settings, seed=seed).train()
     optimiser = torch.optim.Adam(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    batch = _batches(examples, settings, Generator().manual_seed(seed))
+    batch = _batches(tensors, settings, Generator().manual_seed(seed))
     started = time.perf_counter()
     lines = []
     for step in range(settings.steps):
@@ -106,13 +106,13 @@ def prnet_loss(logits: Tensor, masks: Tensor, settings: PRNetSettings) -> Tensor
 
 
 def _batches(
-    examples: Examples, settings: PRNetSettings, generator: Generator
+    tensors: TrainingTensors, settings: PRNetSettings, generator: Generator
 ) -> Callable[[], tuple[Tensor, Tensor]]:
     """Draws a batch at each call: images (n, 3, s, s) float in 0..255 and masks (n, s, s), on the
     CPU. Anomalous ones come first.
     """
-    normal, known = examples.normal.cpu(), examples.masked.cpu()
-    drawn, masks = examples.anomalous.cpu()[known], examples.masks.cpu()[known].float()
+    normal, known = tensors.normal.cpu(), tensors.masked.cpu()
+    drawn, masks = tensors.anomalous.cpu()[known], tensors.masks.cpu()[known].float()
     textures = (
         read_textures(Path(settings.textures), normal.shape[-1]) if settings.textures else None
     )

@@ -125,8 +125,8 @@ def score_trial(step: Step, context: SweepContext, run: Run) -> None:
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         seconds={
             "decode": decode,
-            "features": fitted.stages.features,
-            "bank": fitted.stages.bank,
+            "features": fitted.timings.features,
+            "bank": fitted.timings.bank,
             "search": now - searching,
         },
         seconds_finetune=float(marks["seconds"]) if "seconds" in marks else None,

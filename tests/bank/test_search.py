@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apc_bench.bank import search
-from apc_bench.bank.search import Index, Integers, Products
+from apc_bench.bank.search import FloatRanker, Index, IntegerRanker
 
 KINDS = ("cloud", "far from the origin", "outliers", "constant", "grid", "tiny", "queries far away")
 
@@ -58,7 +58,7 @@ def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks
         )  # however coarse, int8 must not hand over to float32
         if blocks:
             patch.setattr(search, "BANK_ROWS", 11)
-        for ranking in (Integers(vectors), Products(vectors)):
+        for ranking in (IntegerRanker(vectors), FloatRanker(vectors)):
             index = Index(vectors)
             index.rankings = (ranking,)
             distance, found = index.nearest(queries, left_out, k)
@@ -73,12 +73,12 @@ def test_int8_hands_over_where_it_is_too_coarse(monkeypatch):
     vectors[0] = 1e6  # one step of int8 is now larger than all other distances
     queries = torch.randn(20, 32)
     index = Index(vectors)
-    index.rankings = (Integers(vectors), Products(vectors))
+    index.rankings = (IntegerRanker(vectors), FloatRanker(vectors))
     used = []
     monkeypatch.setattr(
-        Products,
+        FloatRanker,
         "rank",
-        lambda self, *given, _rank=Products.rank: used.append(self) or _rank(self, *given),
+        lambda self, *given, _rank=FloatRanker.rank: used.append(self) or _rank(self, *given),
     )
     distance, _ = index.nearest(queries, torch.zeros(400, dtype=torch.bool), 1)
     assert used

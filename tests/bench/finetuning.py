@@ -12,7 +12,7 @@ from bench.figure import Figure, exponent
 
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import normalise
-from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
+from apc_bench.networks.batches import Choice, TrainingTensors, draw_choices, make_batch
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcSettings
@@ -26,15 +26,15 @@ def figures() -> list[Figure]:
     steps.
     """
     torch.set_num_threads(inputs.THREADS)
-    examples, settings = _examples(), ApcSettings(steps=STEPS)
+    tensors, settings = _examples(), ApcSettings(steps=STEPS)
     ratios, ours, bare = [], [], []
-    _bare(examples, settings)
+    _bare(tensors, settings)
     for _ in range(ROUNDS):
-        bare.append(_bare(examples, settings))
-        ours.append(_ours(examples, settings))
+        bare.append(_bare(tensors, settings))
+        ours.append(_ours(tensors, settings))
         ratios.append(ours[-1] / bare[-1])
-    data = _data(examples, settings)
-    growth = [_ours(examples, ApcSettings(steps=steps)) for steps in GROWTH]
+    data = _data(tensors, settings)
+    growth = [_ours(tensors, ApcSettings(steps=steps)) for steps in GROWTH]
     size = f"fine-tuning of ResNet-18 at {SIZE} px, batch {settings.batch}, {STEPS} steps"
     how = f"median of {ROUNDS} pairs; {min(ours):.2f} s against {min(bare):.2f} s"
     return [
@@ -60,7 +60,7 @@ def figures() -> list[Figure]:
     ]
 
 
-def _examples() -> Examples:
+def _examples() -> TrainingTensors:
     generator = torch.Generator().manual_seed(0)
 
     def images(count: int) -> torch.Tensor:
@@ -68,17 +68,17 @@ def _examples() -> Examples:
 
     masks = torch.zeros(10, SIZE, SIZE, dtype=torch.bool)
     masks[:, 32:64, 32:64] = True
-    return Examples(images(200), images(10), masks, torch.ones(10, dtype=torch.bool))
+    return TrainingTensors(images(200), images(10), masks, torch.ones(10, dtype=torch.bool))
 
 
-def _ours(examples: Examples, settings: ApcSettings) -> float:
+def _ours(tensors: TrainingTensors, settings: ApcSettings) -> float:
     backbone = inputs.backbone()
     started = time.perf_counter()
-    product.finetune(backbone, examples, settings, seed=0, mixed_precision=False)
+    product.finetune(backbone, tensors, settings, seed=0, mixed_precision=False)
     return time.perf_counter() - started
 
 
-def _bare(examples: Examples, settings: ApcSettings) -> float:
+def _bare(tensors: TrainingTensors, settings: ApcSettings) -> float:
     """The same network, losses and optimiser on one batch that is ready: the arithmetic alone."""
     backbone = inputs.backbone()
     started = time.perf_counter()
@@ -89,9 +89,9 @@ def _bare(examples: Examples, settings: ApcSettings) -> float:
         optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / settings.steps))
     )
     half = settings.batch // 2
-    raw = torch.cat([examples.anomalous[:half], examples.normal[:half]])
+    raw = torch.cat([tensors.anomalous[:half], tensors.normal[:half]])
     images = normalise(raw).contiguous(memory_format=torch.channels_last)
-    masks = torch.cat([examples.masks[:half].float(), torch.zeros(half, SIZE, SIZE)])
+    masks = torch.cat([tensors.masks[:half].float(), torch.zeros(half, SIZE, SIZE)])
     anomalous, masked = (
         torch.arange(settings.batch) < half,
         torch.ones(settings.batch, dtype=torch.bool),
@@ -107,12 +107,12 @@ def _bare(examples: Examples, settings: ApcSettings) -> float:
     return time.perf_counter() - started
 
 
-def _data(examples: Examples, settings: ApcSettings) -> float:
+def _data(tensors: TrainingTensors, settings: ApcSettings) -> float:
     """Seconds of the batches alone: indexing, augmentation, normalisation. (Images are decoded once
     per category, before the sweep.)
     """
     started = time.perf_counter()
-    choices = draw_choices(examples, settings, seed=0)
+    choices = draw_choices(tensors, settings, seed=0)
     for step in range(settings.steps):
-        make_batch(examples, Choice(*(part[step] for part in choices)))
+        make_batch(tensors, Choice(*(part[step] for part in choices)))
     return time.perf_counter() - started

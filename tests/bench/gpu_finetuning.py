@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import IMAGENET_MEAN, IMAGENET_STD, load_backbone
-from apc_bench.networks.batches import Examples, draw_choices
+from apc_bench.networks.batches import TrainingTensors, draw_choices
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcSettings
@@ -40,10 +40,10 @@ def figures() -> list[Figure]:
     """
     rates = matrix_rates()
     set_determinism()
-    settings, examples = ApcSettings(steps=STEPS), _examples()
-    operations = _operations(examples, settings)
-    _ours(examples, ApcSettings(steps=8), mixed=True)
-    seconds = {mixed: _ours(examples, settings, mixed=mixed) for mixed in (True, False)}
+    settings, tensors = ApcSettings(steps=STEPS), _examples()
+    operations = _operations(tensors, settings)
+    _ours(tensors, ApcSettings(steps=8), mixed=True)
+    seconds = {mixed: _ours(tensors, settings, mixed=mixed) for mixed in (True, False)}
     plain = {
         (count, strict): _plain(settings, count, strict=strict)
         for count in LOADERS
@@ -121,7 +121,7 @@ def matrix_rates() -> dict[str, float]:
     return rates
 
 
-def _examples() -> Examples:
+def _examples() -> TrainingTensors:
     generator = torch.Generator().manual_seed(0)
 
     def images(count: int) -> torch.Tensor:
@@ -131,26 +131,26 @@ def _examples() -> Examples:
 
     masks = torch.zeros(SHOTS, SIZE, SIZE, dtype=torch.bool)
     masks[:, 64:128, 64:128] = True
-    return Examples(
+    return TrainingTensors(
         images(200), images(SHOTS), masks.cuda(), torch.ones(SHOTS, dtype=torch.bool).cuda()
     )
 
 
-def _ours(examples: Examples, settings: ApcSettings, *, mixed: bool) -> float:
+def _ours(tensors: TrainingTensors, settings: ApcSettings, *, mixed: bool) -> float:
     backbone = load_backbone("resnet50", weights())[0].cuda()
     torch.cuda.synchronize()
     started = time.perf_counter()
-    product.finetune(backbone, examples, settings, seed=0, mixed_precision=mixed)
+    product.finetune(backbone, tensors, settings, seed=0, mixed_precision=mixed)
     torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
-def _operations(examples: Examples, settings: ApcSettings) -> float:
+def _operations(tensors: TrainingTensors, settings: ApcSettings) -> float:
     """Floating-point operations of one step, forward and backward, as torch counts them."""
     network = UNet(load_backbone("resnet50", weights())[0]).cuda().train()
-    learner = product._Learner(network, examples, settings, mixed_precision=True)
+    learner = product._Learner(network, tensors, settings, mixed_precision=True)
     with FlopCounterMode(display=False) as counter:
-        learner(*(part[0] for part in draw_choices(examples, settings, seed=0)))
+        learner(*(part[0] for part in draw_choices(tensors, settings, seed=0)))
     return float(counter.get_total_flops())
 
 
@@ -259,12 +259,12 @@ def _one_of_several(folder: Path, count: int) -> None:
     """
     torch.set_num_threads(1)
     set_determinism()
-    examples = _examples()
-    _ours(examples, ApcSettings(steps=8), mixed=True)
+    tensors = _examples()
+    _ours(tensors, ApcSettings(steps=8), mixed=True)
     (folder / str(time.time_ns())).touch()
     while len(list(folder.iterdir())) < count:
         time.sleep(0.01)
-    print(_ours(examples, ApcSettings(steps=STEPS), mixed=True))
+    print(_ours(tensors, ApcSettings(steps=STEPS), mixed=True))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
-from apc_bench.detectors.fusion import Part, Standard, fuse
+from apc_bench.detectors.fusion import Part, ZScore, fuse
 from apc_bench.networks.patch_classifier import train_classifier
 from apc_bench.settings.detectors import ApcPlusSettings
 
@@ -112,7 +112,7 @@ def test_fusing_is_the_weighted_sum_of_standard_scores():
     normal = [generator.normal(size=(30, 4, 4)).astype(np.float32) * scale for scale in (1, 50)]
     tested = [generator.normal(size=(5, 4, 4)).astype(np.float32) * scale for scale in (1, 50)]
     parts = [
-        Part(Standard.of(one), weight, image)
+        Part(ZScore.of(one), weight, image)
         for one, weight, image in zip(normal, (1, 0.5), (1, 0.25), strict=True)
     ]
     maps, found = fuse(tested, parts)
@@ -130,7 +130,7 @@ def test_fusing_is_the_weighted_sum_of_standard_scores():
 def test_a_single_calibration_image_gives_finite_scores():
     one = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
     maps, found = fuse(
-        [one, one], [Part(Standard.of(one), 1, 1), Part(Standard.of(np.zeros_like(one)), 1, 1)]
+        [one, one], [Part(ZScore.of(one), 1, 1), Part(ZScore.of(np.zeros_like(one)), 1, 1)]
     )
     assert np.isfinite(maps).all() and np.isfinite(found).all()
 

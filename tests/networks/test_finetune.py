@@ -8,20 +8,20 @@ import torch
 from apc_bench.errors import TrainingError
 from apc_bench.networks.augment import augment, draw
 from apc_bench.networks.backbones import Backbone
-from apc_bench.networks.batches import Choice, Examples, draw_choices, make_batch
+from apc_bench.networks.batches import Choice, TrainingTensors, draw_choices, make_batch
 from apc_bench.networks.finetune import finetune
 from apc_bench.networks.small_resnet import SmallResNet
 from apc_bench.settings.detectors import ApcSettings
 
 
-def examples(size: int = 32) -> Examples:
+def tensors_of_noise(size: int = 32) -> TrainingTensors:
     generator = torch.Generator().manual_seed(1)
     normal = torch.randint(0, 120, (6, 3, size, size), dtype=torch.uint8, generator=generator)
     anomalous = torch.randint(0, 120, (3, 3, size, size), dtype=torch.uint8, generator=generator)
     masks = torch.zeros(3, size, size, dtype=torch.bool)
     masks[:, 4:16, 4:16] = True
     anomalous[masks[:, None].expand_as(anomalous)] = 255
-    return Examples(normal, anomalous, masks, torch.ones(3, dtype=torch.bool))
+    return TrainingTensors(normal, anomalous, masks, torch.ones(3, dtype=torch.bool))
 
 
 def backbone() -> Backbone:
@@ -33,13 +33,15 @@ def test_the_same_seed_gives_the_same_weights_and_curves():
     torch.set_num_threads(1)
     one, two, other = backbone(), backbone(), backbone()
     _, first = finetune(
-        one, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False
+        one, tensors_of_noise(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False
     )
     torch.rand(7)  # the caller's random numbers must not matter
     _, second = finetune(
-        two, examples(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False
+        two, tensors_of_noise(), ApcSettings(steps=3, batch=4), seed=5, mixed_precision=False
     )
-    finetune(other, examples(), ApcSettings(steps=3, batch=4), seed=6, mixed_precision=False)
+    finetune(
+        other, tensors_of_noise(), ApcSettings(steps=3, batch=4), seed=6, mixed_precision=False
+    )
     assert all(
         torch.equal(a, b)
         for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
@@ -53,7 +55,7 @@ def test_the_same_seed_gives_the_same_weights_and_curves():
 
 def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
     _, curves = finetune(
-        backbone(), examples(), ApcSettings(steps=8, batch=4), seed=0, mixed_precision=False
+        backbone(), tensors_of_noise(), ApcSettings(steps=8, batch=4), seed=0, mixed_precision=False
     )
     assert [step.step for step in curves] == list(range(8))
     assert curves[0].rate == pytest.approx(1e-4)
@@ -68,7 +70,7 @@ def test_it_has_a_fixed_length_and_a_cosine_rate_and_logs_every_task():
 def test_it_learns_to_tell_the_drawn_images_apart():
     _, curves = finetune(
         backbone(),
-        examples(),
+        tensors_of_noise(),
         ApcSettings(steps=40, batch=6, extractor_learning_rate=1e-3),
         seed=0,
         mixed_precision=False,
@@ -83,7 +85,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trainable_does_not():
         before = network.bn1.running_mean.clone()
         finetune(
             network,
-            examples(),
+            tensors_of_noise(),
             ApcSettings(steps=2, batch=4, batch_norm=mode),
             seed=0,
             mixed_precision=False,
@@ -94,7 +96,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trainable_does_not():
 
 def test_every_batch_has_its_share_of_anomalous_images_and_every_image_its_turn():
     settings = ApcSettings(steps=12, batch=4, anomalous_share=0.5, jitter=0, shift=0, rotation=0)
-    given = examples()
+    given = tensors_of_noise()
     seen = torch.zeros(len(given.normal), dtype=torch.int64)
     choices = draw_choices(given, settings, seed=0)
     for step in range(settings.steps):
@@ -121,7 +123,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_the_reason():
     with pytest.raises(TrainingError, match="lower extractor_learning_rate"):
         finetune(
             backbone(),
-            examples(),
+            tensors_of_noise(),
             ApcSettings(steps=30, batch=4, extractor_learning_rate=1e30, heads_learning_rate=1e30),
             seed=0,
             mixed_precision=False,

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from apc_bench.errors import DataError, UsageError
 from apc_bench.networks.backbones import normalise
-from apc_bench.networks.batches import Examples
+from apc_bench.networks.batches import TrainingTensors
 from apc_bench.networks.generated import (
     AREA,
     generate,
@@ -287,7 +287,7 @@ class Plain(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Examples:
+def pictures() -> TrainingTensors:
     """Grey noise; the anomalous ones with a bright square."""
     generator = seeded(5)
     normal = torch.randint(80, 120, (12, 3, 32, 32), generator=generator).to(torch.uint8)
@@ -295,7 +295,7 @@ def pictures() -> Examples:
     for index in range(4):
         masks[index, 8 + index : 16 + index, 8:16] = True
     anomalous[masks[:, None].expand_as(anomalous)] = 250
-    return Examples(normal, anomalous, masks, torch.ones(4, dtype=torch.bool))
+    return TrainingTensors(normal, anomalous, masks, torch.ones(4, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("switches", [{}, SWITCHED_OFF])

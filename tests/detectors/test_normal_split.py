@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import apc_bench, make_category
 
-from apc_bench.detectors.normal_split import halves
+from apc_bench.detectors.normal_split import split_normals
 from apc_bench.detectors.protocol import Images
 from apc_bench.settings.detectors import ApcPlusSettings, ApcSettings
 
@@ -37,7 +37,7 @@ def test_halves_share_no_group_and_lose_no_image(numbers, seed):
         tuple(f"i{n}" for n in range(len(groups))),
         groups,
     )
-    first, second = halves(images, seed)
+    first, second = split_normals(images, seed)
     assert sorted(first.names + second.names) == sorted(images.names)
     assert not set(first.groups) & set(second.groups)
     for half in (first, second):
