@@ -7,10 +7,10 @@ from apc_bench.compare.comparison import Comparison
 from apc_bench.compare.deltas import CATEGORIES, Delta
 from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.statistics.differences import CATEGORIES_FOR_A_TEST
-from apc_bench.tables.comparisons import p_text
-from apc_bench.tables.gains import signed
+from apc_bench.tables.cells import interval_cell, label_cell, number_cell, p_cell, points_cell
+from apc_bench.tables.number_format import percent
 from apc_bench.tables.render import markdown as markdown_table
-from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell, percent
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
 from apc_bench.wording import aligned, counted
 
 
@@ -57,8 +57,8 @@ def _means(comparison: Comparison, means: Sequence[Delta]) -> Table:
             (
                 *_head(comparison, delta),
                 *_values(delta),
-                _interval(delta),
-                _p(delta),
+                interval_cell(delta.low, delta.high),
+                p_cell(delta.p, delta.reason),
                 _counts(delta),
             ),
             delta.metric,
@@ -109,7 +109,10 @@ def _categories(comparison: Comparison, rest: Sequence[Delta], *, alone: bool) -
         )
         head = (*_head(comparison, delta), label_cell(delta.category or ""))
         rows.append(
-            Row((*head, *_values(delta), _interval(delta), label_cell(basis)), delta.metric)
+            Row(
+                (*head, *_values(delta), interval_cell(delta.low, delta.high), label_cell(basis)),
+                delta.metric,
+            )
         )
     notes = (
         Note(
@@ -136,7 +139,7 @@ def _costs(comparison: Comparison) -> Table:
             label_cell(f"{cost.label}, {cost.unit}"),
         ]
         cells += [Cell(f"{value:.1f}", (value,)) for value in (delta.value_a, delta.value_b)]
-        rows.append(Row((*cells, Cell("–" if ratio is None else f"{ratio:.2f}", (ratio,)))))
+        rows.append(Row((*cells, number_cell(ratio, 2))))
     return Table("costs", "Cost: means over shared trials", columns, tuple(rows), ())
 
 
@@ -155,20 +158,7 @@ def _values(delta: Delta) -> tuple[Cell, Cell, Cell]:
     ours, theirs = (
         Cell(percent(value), (100 * value,)) for value in (delta.value_a, delta.value_b)
     )
-    return ours, theirs, Cell(signed(100 * delta.difference), (100 * delta.difference,))
-
-
-def _interval(delta: Delta) -> Cell:
-    if delta.low is None or delta.high is None:
-        return Cell("–", (None, None))
-    return Cell(
-        f"{signed(100 * delta.low)} to {signed(100 * delta.high)}",
-        (100 * delta.low, 100 * delta.high),
-    )
-
-
-def _p(delta: Delta) -> Cell:
-    return Cell(delta.reason or p_text(delta.p), (delta.p, delta.reason))
+    return ours, theirs, points_cell(delta.difference)
 
 
 def _counts(delta: Delta) -> Cell:

@@ -12,8 +12,7 @@ from apc_bench.gate.gate import DONE, REGRESSED, TOO_FEW_SEEDS, UNJUDGED, Gate
 from apc_bench.gate.verdicts import BLIND, REGRESSION, RISE, Unit
 from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.results.pairing import Missing
-from apc_bench.tables.comparisons import points
-from apc_bench.tables.table import percent
+from apc_bench.tables.number_format import percent, points
 from apc_bench.wording import aligned, counted, printable
 
 VERDICTS = {

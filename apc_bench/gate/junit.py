@@ -8,7 +8,7 @@ from apc_bench.gate.format import as_lines, headline, where
 from apc_bench.gate.gate import Gate
 from apc_bench.gate.verdicts import BLIND, REGRESSION, RISE, Unit
 from apc_bench.metrics.catalogue import CATALOGUE
-from apc_bench.tables.comparisons import points
+from apc_bench.tables.number_format import points
 
 
 def as_junit(gate: Gate) -> str:

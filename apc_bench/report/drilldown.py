@@ -21,7 +21,7 @@ from apc_bench.report.scaled_maps import Shown, read_shown
 from apc_bench.report.selection import Pick, hardest
 from apc_bench.results.aggregate import TEST, Results, System
 from apc_bench.results.run_reader import RunReader
-from apc_bench.tables.table import percent
+from apc_bench.tables.number_format import percent
 
 SEEDS_MAX = 5
 """Seeds of a system with pictures in the page; the figures of the others stand in the tables."""

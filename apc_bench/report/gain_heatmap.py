@@ -18,6 +18,7 @@ from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Results, System
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.gains import compared, gain, limit
+from apc_bench.tables.number_format import signed
 
 WORSE, EVEN, BETTER = "#E69F00", "#FFFFFF", "#56B4E9"
 """Okabe and Ito's orange and sky blue, on both of which black can be read."""
@@ -82,7 +83,7 @@ def _draw(
             axis.text(
                 column,
                 row,
-                f"{round(value, 1) + 0.0:+.1f}".replace("-", "−"),
+                signed(value, 1),
                 ha="center",
                 va="center",
                 fontsize=6,

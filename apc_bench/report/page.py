@@ -25,7 +25,8 @@ from apc_bench.report.trial_links import Behind
 from apc_bench.results.aggregate import Results
 from apc_bench.results.folders import reports_folder
 from apc_bench.tables.crossfit_summary import CrossFitSummary, sentences
-from apc_bench.tables.gains import findings, signed
+from apc_bench.tables.gains import findings
+from apc_bench.tables.number_format import signed
 from apc_bench.tables.table import Table
 from apc_bench.wording import counted, enumerated
 

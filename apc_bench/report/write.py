@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from rich.table import Table as TerminalTable
-
 from apc_bench.errors import StorageError, UsageError
-from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS
 from apc_bench.report.drilldown import drilldowns
 from apc_bench.report.gain_heatmap import heat_drawing
 from apc_bench.report.gallery import gallery_drawings
@@ -18,19 +15,12 @@ from apc_bench.report.image_scores import score_tasks
 from apc_bench.report.page import Pictures, Plot, render_page
 from apc_bench.report.parallel import Drawing, Task, perform
 from apc_bench.report.plots import curves_drawings, shots_drawings
-from apc_bench.report.ranks import ranks, ranks_drawing
+from apc_bench.report.ranks import ranks_drawing
 from apc_bench.report.shots_curve import few_drawings
 from apc_bench.results.aggregate import Results, read_results
-from apc_bench.results.published import read_published
 from apc_bench.results.run_reader import RunReader
-from apc_bench.tables import accuracy as tables
-from apc_bench.tables import comparisons
-from apc_bench.tables.ablation import ablation, by_shots
-from apc_bench.tables.crossfit_summary import CrossFitSummary, crossfit_summaries, crossfit_table
-from apc_bench.tables.gains import gains
-from apc_bench.tables.latex import document, table_environment
-from apc_bench.tables.render import comma_separated, markdown, parquet, terminal
-from apc_bench.tables.table import Table
+from apc_bench.tables.crossfit_summary import CrossFitSummary, crossfit_summaries
+from apc_bench.tables.report_tables import report_tables, write_tables
 
 MARK = ".apc-bench-report"
 INDEX = "index.html"
@@ -70,23 +60,6 @@ def write_report(
     return out / INDEX
 
 
-def terminal_table(results: Results) -> TerminalTable:
-    """The poster's table for a terminal (rich): the systems on the common test set."""
-    poster = tables.poster(results, ())
-    means = "mean over categories" if len(results.categories) > 1 else "mean"
-    spread = (
-        f"{means} ± sd over {len(results.seeds)} {'folds' if results.folded else 'seeds'}"
-        if len(results.seeds) > 1
-        else f"{means}, one seed"
-    )
-    caption = f"Percent, {spread}; F1: the largest over all thresholds, an oracle"
-    if any("/" in cell.text for row in poster.rows for cell in row.cells):
-        caption += "\n(2/3): over 2 of 3 categories, those complete for every system"
-    if missing := sum(len(results.missing(system)) for system in results.systems):
-        caption += f"\nMissing trials: {missing}"
-    return terminal(poster, columns=(0, 1, 3, 4, 5, 6), block=tables.COMMON, caption=caption)
-
-
 def _check_place(out: Path) -> None:
     if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
         raise UsageError(
@@ -110,12 +83,10 @@ def _write(
     *,
     data: Path | None,
 ) -> None:
-    made = make_tables(results, run, found)
-    _write_tables(made, folder / "tables")
-    wide = tables.every_value(results, (*METRICS, *AT_THRESHOLD))
-    (folder / "tables" / f"{wide.name}.csv").write_text(comma_separated(wide), encoding="utf-8")
+    tables = report_tables(results, run, found)
+    write_tables(tables, results, folder / "tables")
     pictures = _write_pictures(results, run, folder, data=data)
-    (folder / INDEX).write_text(render_page(results, made, pictures, found), encoding="utf-8")
+    (folder / INDEX).write_text(render_page(results, tables, pictures, found), encoding="utf-8")
     (folder / MARK).write_text(
         "made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8"
     )
@@ -196,40 +167,3 @@ def _write_pictures(
             for ending in drawing.formats
         )
     return Pictures(plots, categories, files, data is not None, damaged)
-
-
-def make_tables(
-    results: Results, run: RunReader, found: Sequence[CrossFitSummary] = ()
-) -> list[Table]:
-    """Every table of a report, in the order of the page. `found`: what a cross-fitted run answers
-    (answer.py).
-    """
-    published = read_published()
-    made = [
-        crossfit_table(results, found),
-        tables.poster(results, published),
-        gains(results),
-        by_shots(results),
-        comparisons.differences(results),
-        ranks(results),
-        tables.per_category(results),
-        tables.threshold(results),
-        tables.all_metrics(results, published),
-        ablation(results),
-        comparisons.costs(results, run),
-        comparisons.missing(results),
-    ]
-    return [table for table in made if table is not None]
-
-
-def _write_tables(made: Sequence[Table], folder: Path) -> None:
-    folder.mkdir()
-    for table in made:
-        for ending, text in (
-            ("md", markdown(table)),
-            ("csv", comma_separated(table)),
-            ("tex", table_environment(table)),
-        ):
-            (folder / f"{table.name}.{ending}").write_text(text, encoding="utf-8")
-        (folder / f"{table.name}.parquet").write_bytes(parquet(table))
-    (folder / "all.tex").write_text(document([table.name for table in made]), encoding="utf-8")

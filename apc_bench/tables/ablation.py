@@ -6,16 +6,8 @@ from typing import Any
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.results.aggregate import Results, System
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.table import (
-    Cell,
-    Column,
-    Note,
-    Row,
-    Table,
-    label_cell,
-    mean_fields,
-    percent_cell,
-)
+from apc_bench.tables.cells import label_cell, mean_column, percent_cell, text_column
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
 from apc_bench.wording import counted
 
 _NOTES = (
@@ -39,12 +31,11 @@ def by_shots(results: Results) -> Table | None:
     if not methods:
         return None
     columns = [
-        Column("Metric", ("metric",), numeric=False),
-        Column("System", ("system",), numeric=False),
+        text_column("Metric"),
+        text_column("System"),
     ]
     columns += [
-        Column(_heading(results, shots), mean_fields(f"shots_{shots}"))
-        for shots in (0, *results.shots)
+        mean_column(_heading(results, shots), f"shots_{shots}") for shots in (0, *results.shots)
     ]
     rows = [_shots_row(results, method, metric) for metric in POSTER for method in methods]
     zero = "the baseline, which sees none" if results.baseline else "no baseline in this run"
@@ -86,12 +77,12 @@ def ablation(results: Results) -> Table | None:
     if not groups:
         return None
     columns = [
-        Column("Detector", ("detector",), numeric=False),
-        Column("System", ("system",), numeric=False),
+        text_column("Detector"),
+        text_column("System"),
         Column("Shots", ("shots",)),
     ]
-    columns += [Column("Settings", ("settings",), numeric=False)]
-    columns += [Column(CATALOGUE[metric].heading, mean_fields(metric)) for metric in POSTER]
+    columns += [text_column("Settings")]
+    columns += [mean_column(CATALOGUE[metric].heading, metric) for metric in POSTER]
     rows = [row for group in groups for row in _ablation_rows(results, group, methods)]
     notes = (
         Note(

@@ -4,30 +4,29 @@ category.
 
 from collections.abc import Mapping, Sequence
 
-from apc_bench.metrics.catalogue import AUROCS, CATALOGUE, METRICS, POSTER
+from apc_bench.metrics.catalogue import AT_THRESHOLD, AUROCS, CATALOGUE, METRICS, POSTER
 from apc_bench.results.aggregate import FULL, TEST, Mean, Results, System, SystemMeans
 from apc_bench.results.published import PublishedResult, PublishedTable, comparable, why_none
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.table import (
-    Cell,
-    Column,
-    Note,
-    Row,
-    Table,
+from apc_bench.tables.cells import (
+    SYSTEM_COLUMNS,
     best_of,
+    empty_cell,
     label_cell,
-    mean_fields,
+    mean_column,
     number_cell,
-    percent,
     percent_cell,
+    system_cells,
+    text_column,
 )
+from apc_bench.tables.number_format import percent
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
 COMMON = "common"
 
 _IDENTITY = (
-    Column("System", ("system",), numeric=False),
-    Column("Shots", ("shots",)),
+    *SYSTEM_COLUMNS,
     Column("Test set", ("test_set",), numeric=False),
 )
 _COMMON = (
@@ -64,7 +63,7 @@ def _overview(
 ) -> Table:
     columns = (
         *_IDENTITY,
-        *(Column(CATALOGUE[metric].heading, mean_fields(metric)) for metric in metrics),
+        *(mean_column(CATALOGUE[metric].heading, metric) for metric in metrics),
         Column("Categories × seeds", ("categories", "seeds")),
         Column("Missing", ("missing_trials", "trials")),
     )
@@ -121,11 +120,6 @@ def _best(systems: Sequence[System], comparison: SystemMeans) -> set[int]:
     )
 
 
-def system_cells(system: System) -> tuple[Cell, Cell]:
-    """Title and shots of a system: the first two cells of its row."""
-    return label_cell(system.title), Cell(system.shots_text, (system.shots,))
-
-
 def _counts(results: Results, system: System) -> tuple[Cell, Cell]:
     categories, seeds = len(results.categories), len(system.seeds)
     missing, trials = len(results.missing(system)), categories * seeds
@@ -154,7 +148,7 @@ def _published_row(
         (
             *cells,
             Cell(str(len(results.categories)), (len(results.categories), None)),
-            Cell("–", (None, None)),
+            empty_cell(2),
         ),
         "published",
     )
@@ -182,9 +176,9 @@ def threshold(results: Results) -> Table:
     """
     columns = (
         *_IDENTITY[:2],
-        Column("F1", mean_fields("f1")),
-        Column("Missed defects", mean_fields("missed")),
-        Column("False alarms", mean_fields("false_alarms")),
+        mean_column("F1", "f1"),
+        mean_column("Missed defects", "missed"),
+        mean_column("False alarms", "false_alarms"),
         Column("95 % interval", ("false_alarms_low_percent", "false_alarms_high_percent")),
         Column("Allowed", ("false_alarms_allowed_percent",)),
         Column("Categories × seeds", ("categories", "seeds")),
@@ -228,7 +222,7 @@ def threshold(results: Results) -> Table:
 def _threshold_row(results: Results, system: System, means: Mapping[str, Mean | None]) -> Row:
     of = len(results.categories)
     low, high = means["false_alarm_low"], means["false_alarm_high"]
-    interval = Cell("–", (None, None))
+    interval = empty_cell(2)
     if low and high:
         interval = Cell(
             f"{percent(low.value)} to {percent(high.value)}", (100 * low.value, 100 * high.value)
@@ -243,9 +237,7 @@ def _threshold_row(results: Results, system: System, means: Mapping[str, Mean | 
         percent_cell(means[name], of=of)
         for name in ("f1_calibrated", "missed_rate", "false_alarm_rate")
     )
-    limit = number_cell(
-        None if shared is None else 100 * shared, "" if shared is None else percent(shared)
-    )
+    limit = number_cell(None if shared is None else 100 * shared, 2)
     return Row((*system_cells(system), *rates, interval, limit, *_counts(results, system)))
 
 
@@ -254,10 +246,10 @@ def per_category(results: Results) -> Table:
     table.
     """
     columns = [
-        Column("Category", ("category",), numeric=False),
-        Column("Metric", ("metric",), numeric=False),
+        text_column("Category"),
+        text_column("Metric"),
     ]
-    columns += [Column(system.label, mean_fields(system.label)) for system in results.systems]
+    columns += [mean_column(system.label, system.label) for system in results.systems]
     rows = [row for metric in AUROCS for row in _category_rows(results, metric)]
     topics = (
         about.values_of_a_category,
@@ -307,11 +299,11 @@ def _category_rows(results: Results, metric: str) -> list[Row]:
     return rows
 
 
-def every_value(results: Results, metrics: Sequence[str]) -> Table:
+def every_value(results: Results) -> Table:
     """One line per category, system and subset: mean, standard deviation and every seed's value of
     every metric, 0 to 1. For CSV.
     """
-    seeds = results.seeds
+    seeds, metrics = results.seeds, (*METRICS, *AT_THRESHOLD)
     columns = [
         Column(name, (name,)) for name in ("category", "system", "method", "shots", "subset")
     ]

@@ -16,8 +16,18 @@ from apc_bench.statistics.differences import (
 )
 from apc_bench.statistics.resampling import RESAMPLES, resampled_interval
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.accuracy import system_cells
-from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell, number_cell
+from apc_bench.tables.cells import (
+    SYSTEM_COLUMNS,
+    interval_cell,
+    label_cell,
+    number_cell,
+    p_cell,
+    points_cell,
+    system_cells,
+    text_column,
+)
+from apc_bench.tables.number_format import p_value
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
 
 def differences(results: Results) -> Table | None:
@@ -29,9 +39,8 @@ def differences(results: Results) -> Table | None:
     if baseline is None or not others:
         return None
     columns = (
-        Column("Metric", ("metric",), numeric=False),
-        Column("System", ("system",), numeric=False),
-        Column("Shots", ("shots",)),
+        text_column("Metric"),
+        *SYSTEM_COLUMNS,
         Column("Difference", ("difference_points",)),
         Column("95 % interval", ("low_points", "high_points")),
         Column("Resampled", ("resampled_low_points", "resampled_high_points")),
@@ -110,28 +119,13 @@ def _difference_cells(
         )
     counts = (difference.wins, difference.ties, difference.losses)
     return (
-        Cell(points(difference.mean), (100 * difference.mean,)),
-        _interval_cell(difference.low, difference.high),
-        _interval_cell(*(resampled or (None, None))),
-        Cell(difference.reason or p_text(difference.p), (difference.p, difference.reason)),
-        number_cell(p_holm, p_text(p_holm)),
+        points_cell(difference.mean),
+        interval_cell(difference.low, difference.high),
+        interval_cell(*(resampled or (None, None))),
+        p_cell(difference.p, difference.reason),
+        Cell(p_value(p_holm), (p_holm,)),
         Cell("/".join(str(count) for count in counts), counts),
     )
-
-
-def _interval_cell(low: float | None, high: float | None) -> Cell:
-    if low is None or high is None:
-        return Cell("–", (None, None))
-    return Cell(f"{points(low)} to {points(high)}", (100 * low, 100 * high))
-
-
-def points(fraction: float) -> str:
-    """0.0162 -> +1.62, with a true minus sign."""
-    return f"{100 * fraction:+.2f}".replace("-", "−")
-
-
-def p_text(p: float | None) -> str:
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _difference_notes(results: Results, baseline: System) -> tuple[Note, ...]:
@@ -188,8 +182,7 @@ _MEMORY = tuple(name for name in COSTS if name not in _SECONDS)
 def costs(results: Results, run: RunReader) -> Table:
     """What a trial takes: seconds by stage, peak memory, and scored images per second."""
     columns = (
-        Column("System", ("system",), numeric=False),
-        Column("Shots", ("shots",)),
+        *SYSTEM_COLUMNS,
         *(Column(CATALOGUE[cost].heading, (cost,)) for cost in (*_SECONDS, *_MEMORY)),
         Column("Images/s", ("images_per_second",)),
         Column("Trials", ("trials",)),
@@ -222,12 +215,12 @@ def _cost_row(results: Results, run: RunReader, system: System) -> Row:
     cells = [*system_cells(system)]
     for name in _SECONDS:
         seconds = _over(rows, name, mean)
-        cells.append(number_cell(seconds, f"{seconds:.2f}" if seconds is not None else ""))
+        cells.append(number_cell(seconds, 2))
     for name in _MEMORY:
         memory = _over(rows, name, max)
-        cells.append(number_cell(memory, f"{memory:.0f}" if memory is not None else ""))
+        cells.append(number_cell(memory, 0))
     rate = _images_per_second(rows, run)
-    cells.append(number_cell(rate, f"{rate:.1f}" if rate is not None else ""))
+    cells.append(number_cell(rate, 1))
     return Row((*cells, Cell(str(len(rows)), (len(rows),))))
 
 
@@ -247,11 +240,10 @@ def _images_per_second(rows: Sequence[Mapping[str, Any]], run: RunReader) -> flo
 def missing(results: Results) -> Table | None:
     """Every trial without a result, with the reason; None when nothing is missing."""
     columns = (
-        Column("System", ("system",), numeric=False),
-        Column("Shots", ("shots",)),
-        Column("Category", ("category",), numeric=False),
+        *SYSTEM_COLUMNS,
+        text_column("Category"),
         Column("Seed", ("seed",)),
-        Column("Reason", ("reason",), numeric=False),
+        text_column("Reason"),
     )
     rows = [
         Row(

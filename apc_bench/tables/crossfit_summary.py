@@ -20,7 +20,9 @@ from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import mean
 from apc_bench.statistics.proportions import paired_interval, sign_test, wilson
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell, number_cell
+from apc_bench.tables.cells import interval_cell, label_cell, number_cell, points_cell, text_column
+from apc_bench.tables.number_format import points, points_interval
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
 CHANCE = 0.05
 NAMED = 5
@@ -199,18 +201,8 @@ def _difference(finds: Detections, baseline: Detections) -> str:
     gains = _gains(finds, baseline)
     (low, high), p = paired_interval(gains), sign_test(gains)
     beyond = "is beyond chance" if p < CHANCE else "is not beyond chance"
-    return (
-        f"the difference, {_signed(mean(gains))} (95 % interval {_span_text(low, high)}), {beyond}"
-        f" (p = {p:.2g})."
-    )
-
-
-def _span_text(low: float, high: float) -> str:
-    return f"{_signed(low)} to {_signed(high)}"
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.0f}".replace("-", "−")
+    interval = f"95 % interval {points_interval(low, high, 0)}"
+    return f"the difference, {points(mean(gains), 0)} ({interval}), {beyond} (p = {p:.2g})."
 
 
 def _too_few(defects: int) -> str | None:
@@ -266,8 +258,8 @@ def crossfit_table(results: Results, found: Sequence[CrossFitSummary]) -> Table 
     if not found:
         return None
     columns = (
-        Column("Category", ("category",), numeric=False),
-        Column("System", ("system",), numeric=False),
+        text_column("Category"),
+        text_column("System"),
         Column("Found of 100 defects", ("found_percent",)),
         Column("95 % interval", ("found_low_percent", "found_high_percent")),
         Column("False alarms", ("false_alarms_percent",)),
@@ -318,7 +310,7 @@ def _rows(answer: CrossFitSummary) -> list[Row]:
         difference = (
             _NONE if undefined or finds is baseline else _difference_cells(_gains(finds, baseline))
         )
-        auroc = number_cell(100 * _auroc(finds), f"{100 * _auroc(finds):.2f}")
+        auroc = number_cell(100 * _auroc(finds), 2)
         rows.append(
             Row(
                 (
@@ -349,5 +341,4 @@ def _share_cells(finds: Detections) -> tuple[Cell, Cell, Cell]:
 
 def _difference_cells(gains: Sequence[float]) -> tuple[Cell, Cell, Cell]:
     (low, high), p = paired_interval(gains), sign_test(gains)
-    span = Cell(_span_text(low, high), (100 * low, 100 * high))
-    return Cell(_signed(mean(gains)), (100 * mean(gains),)), span, Cell(f"{p:.2g}", (p,))
+    return points_cell(mean(gains), 0), interval_cell(low, high, 0), Cell(f"{p:.2g}", (p,))

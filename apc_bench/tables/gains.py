@@ -9,7 +9,9 @@ from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.results.aggregate import Results, System
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.table import Cell, Column, Note, Row, Table, label_cell
+from apc_bench.tables.cells import empty_cell, label_cell
+from apc_bench.tables.number_format import signed
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +160,8 @@ def _rows(results: Results, systems: Sequence[System], metric: str) -> list[Row]
 
 def _cell(found: Gain | None, largest: float) -> Cell:
     if found is None:
-        return Cell("–", (None, None))
+        return empty_cell(2)
     spread = "" if found.sd is None else f" ± {found.sd:.2f}"
     return Cell(
         signed(found.points) + spread, (found.points, found.sd), heat=found.points / largest
     )
-
-
-def signed(points: float) -> str:
-    """`+1.62`, `−15.66`, `0.00`."""
-    rounded = round(points, 2) + 0.0  # no negative zero
-    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"

@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV, Parquet and for the terminal (LaTeX: latex.py; HTML: the page's
+"""A table as Markdown, CSV and Parquet (LaTeX: latex.py; terminal: terminal.py; HTML: the page's
 template).
 """
 
@@ -9,9 +9,6 @@ import re
 from collections.abc import Sequence
 
 import polars as pl
-from rich import box
-from rich.table import Table as TerminalTable
-from rich.text import Text
 
 from apc_bench.tables.table import Cell, Table, Value
 
@@ -78,29 +75,3 @@ def _series(values: Sequence[Value]) -> pl.Series:
     if kinds <= {int, float}:
         return pl.Series(values, dtype=pl.Float64, strict=False)
     return pl.Series([value if value is None else str(value) for value in values], dtype=pl.String)
-
-
-def terminal(table: Table, *, columns: Sequence[int], block: str, caption: str) -> TerminalTable:
-    """Some columns and one block of the table, for a terminal of 80 characters."""
-    shown = TerminalTable(
-        title=Text(table.title),
-        caption=Text(caption),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        caption_justify="left",
-    )
-    shown.padding = (0, 1, 0, 0)
-    shown.pad_edge = False
-    for index in columns:
-        column = table.columns[index]
-        shown.add_column(
-            Text(column.title),
-            justify="right" if column.numeric else "left",
-            overflow="fold",
-            min_width=5 if column.numeric else 12,
-        )
-    for row in table.rows:
-        if row.block == block:
-            cells = (row.cells[index] for index in columns)
-            shown.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in cells))
-    return shown

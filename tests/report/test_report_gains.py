@@ -12,7 +12,8 @@ from apc_bench.results.aggregate import read_results
 from apc_bench.tables import accuracy as tables
 from apc_bench.tables import comparisons
 from apc_bench.tables.ablation import ablation, by_shots
-from apc_bench.tables.gains import findings, gain, gains, signed
+from apc_bench.tables.gains import findings, gain, gains
+from apc_bench.tables.number_format import signed
 from apc_bench.tables.render import comma_separated, parquet
 from apc_bench.tables.table import Table
 

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from apc_bench.report.ranks import ranked, ranks, ranks_figure
+from apc_bench.report.ranks import ranks_figure
 from apc_bench.results.aggregate import read_results
 from apc_bench.statistics.differences import holm
 from apc_bench.statistics.ranking import LEVEL, rank
 from apc_bench.statistics.resampling import expanded, resampled_interval
+from apc_bench.tables.ranks import ranked, ranks
 
 Make = Callable[..., Any]
 
@@ -91,8 +92,9 @@ def test_the_table_and_the_diagram_of_a_run(make_run: Make) -> None:
     assert [row.cells[2].values[0] for row in table.rows] == [4, 3, 2, 1]
     text = " ".join(note.text for note in table.notes)
     assert "8 categories; Friedman p < 0.001; differ: Method 0 and Method 1 (p 0.047)" in text
-    _, found = ranked(results, "image_auroc")
-    assert found.groups == () and len(ranks_figure(results).axes) == 2
+    assert (
+        ranked(results, "image_auroc").ranking.groups == () and len(ranks_figure(results).axes) == 2
+    )
 
 
 def test_few_categories_are_ranked_without_a_claim_and_a_single_one_not_at_all(

@@ -1,0 +1,60 @@
+"""Every table of a report, and its files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from apc_bench.results.aggregate import Results
+from apc_bench.results.published import read_published
+from apc_bench.results.run_reader import RunReader
+from apc_bench.tables import accuracy, comparisons
+from apc_bench.tables.ablation import ablation, by_shots
+from apc_bench.tables.crossfit_summary import CrossFitSummary, crossfit_table
+from apc_bench.tables.gains import gains
+from apc_bench.tables.latex import document, table_environment
+from apc_bench.tables.ranks import ranks
+from apc_bench.tables.render import comma_separated, markdown, parquet
+from apc_bench.tables.table import Table
+
+
+def report_tables(
+    results: Results, run: RunReader, summaries: Sequence[CrossFitSummary] = ()
+) -> list[Table]:
+    """The tables in the order of the page, without those that the run gives no reason for.
+    `summaries`: of a cross-fitted run.
+    """
+    published = read_published()
+    tables = [
+        crossfit_table(results, summaries),
+        accuracy.poster(results, published),
+        gains(results),
+        by_shots(results),
+        comparisons.differences(results),
+        ranks(results),
+        accuracy.per_category(results),
+        accuracy.threshold(results),
+        accuracy.all_metrics(results, published),
+        ablation(results),
+        comparisons.costs(results, run),
+        comparisons.missing(results),
+    ]
+    return [table for table in tables if table is not None]
+
+
+def write_tables(tables: Sequence[Table], results: Results, folder: Path) -> None:
+    """Writes each table as Markdown, CSV, LaTeX and Parquet, a LaTeX document of them all, and the
+    CSV of every single value. Raises OSError; `folder` must not exist.
+    """
+    folder.mkdir()
+    for table in tables:
+        texts = {
+            "md": markdown(table),
+            "csv": comma_separated(table),
+            "tex": table_environment(table),
+        }
+        for ending, text in texts.items():
+            (folder / f"{table.name}.{ending}").write_text(text, encoding="utf-8")
+        (folder / f"{table.name}.parquet").write_bytes(parquet(table))
+    names = [table.name for table in tables]
+    (folder / "all.tex").write_text(document(names), encoding="utf-8")
+    values = accuracy.every_value(results)
+    (folder / f"{values.name}.csv").write_text(comma_separated(values), encoding="utf-8")
