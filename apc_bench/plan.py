@@ -8,21 +8,13 @@ from typing import Any
 
 from apc_bench.datasets.layouts import Category
 from apc_bench.datasets.split import Split
+from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.detectors import PatchCoreSettings
 from apc_bench.settings.sweep import Method, Sweep, digest
 from apc_bench.wording import counted
 
 EXTRACTOR = "extractor"
 TRIAL = "trial"
-
-# Multiply-accumulates of one 224-pixel image as far as layer3, in units of 10^9.
-_FORWARD = {
-    "resnet18": 1.4,
-    "resnet50": 3.3,
-    "moco_v3_resnet50": 3.3,
-    "wide_resnet50_2": 9.2,
-    "builtin": 0.38,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +213,7 @@ def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
 
 
 def _forward(sweep: Sweep, method: Method) -> float:
-    return _FORWARD[method.backbone] * 1e9 * (sweep.image_size / 224) ** 2
+    return BACKBONES[method.backbone].gmacs * 1e9 * (sweep.image_size / 224) ** 2
 
 
 def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping[str, str]) -> str:

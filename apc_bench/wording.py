@@ -10,11 +10,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {many or one + 's'}"
 
 
-def enumerated(words: Sequence[str]) -> str:
-    """`A`, `A and B`, `A, B and C`."""
+def enumerated(words: Sequence[str], last: str = "and") -> str:
+    """`A`, `A and B`, `A, B and C`; `last`: the word before the last one."""
     if len(words) == 1:
         return words[0]
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def aligned(rows: Sequence[Sequence[str]], to_the_right: Sequence[bool]) -> list[str]:

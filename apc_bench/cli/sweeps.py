@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from apc_bench.cli.options import FOLDER, Names, Numbers
+from apc_bench.settings.backbones import BACKBONES
+from apc_bench.wording import enumerated
 
 
 @click.command()
@@ -57,7 +59,7 @@ from apc_bench.cli.options import FOLDER, Names, Numbers
 @click.option(
     "--backbone",
     metavar="NAME",
-    help="For every method: resnet18, resnet50, wide_resnet50_2, moco_v3_resnet50 or builtin.",
+    help=f"For every method: {enumerated(list(BACKBONES), 'or')}.",
 )
 @click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
 @click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")

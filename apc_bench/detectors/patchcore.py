@@ -13,7 +13,8 @@ from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import MemoryBank, reweight
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.protocol import Fitted, Images, Scored, Timings, Trained, Training
-from apc_bench.networks.backbones import Backbone, load_backbone
+from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.loading import load_backbone
 from apc_bench.settings.detectors import PatchCoreSettings
 from apc_bench.settings.sweep import Method
 

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from apc_bench.detectors.features import BATCH
 from apc_bench.detectors.protocol import Images, Scored, Timings, Trained, Training
 from apc_bench.detectors.training_tensors import training_tensors
-from apc_bench.networks.backbones import Backbone, load_backbone
+from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.loading import load_backbone
 from apc_bench.networks.prnet import PRNet
 from apc_bench.networks.prnet_training import frozen_stages, train_prnet
 from apc_bench.settings.detectors import PRNetSettings

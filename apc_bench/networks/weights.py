@@ -9,63 +9,7 @@ from pathlib import Path
 
 from apc_bench.download import download, file_sha256, record_of, record_sum, recorded_sum
 from apc_bench.errors import ApcError, StorageError, UsageError, WeightsError, unknown
-
-_TORCHVISION = "https://download.pytorch.org/models/"
-_TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet-1k, which has its own terms"
-_MOCO_V3 = "https://dl.fbaipublicfiles.com/moco-v3/"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A weights file: its name, its address (None: shipped in the package), what is known of its
-    sha256, its size and its licence.
-
-    `sha256_prefix` is None where no sum is published: the first sum seen is then recorded beside
-    the file and holds from then on. `size` in bytes is approximate, for messages.
-    """
-
-    filename: str
-    url: str | None
-    sha256_prefix: str | None
-    size: int
-    licence: str
-
-
-# torchvision names its files after the first eight digits of their sha256; docs/method.md sections
-# 3 and 7.
-SOURCES: dict[str, Source] = {
-    "resnet18": Source(
-        "resnet18-f37072fd.pth",
-        _TORCHVISION + "resnet18-f37072fd.pth",
-        "f37072fd",
-        46_800_000,
-        _TORCHVISION_LICENCE,
-    ),
-    "resnet50": Source(
-        "resnet50-0676ba61.pth",
-        _TORCHVISION + "resnet50-0676ba61.pth",
-        "0676ba61",
-        102_500_000,
-        _TORCHVISION_LICENCE,
-    ),
-    "wide_resnet50_2": Source(
-        "wide_resnet50_2-95faca4d.pth",
-        _TORCHVISION + "wide_resnet50_2-95faca4d.pth",
-        "95faca4d",
-        138_200_000,
-        _TORCHVISION_LICENCE,
-    ),
-    # The size is an estimate: two encoders with projectors, the predictor and the optimiser's
-    # state, in float32.
-    "moco_v3_resnet50": Source(
-        "r-50-1000ep.pth.tar",
-        _MOCO_V3 + "r-50-1000ep/r-50-1000ep.pth.tar",
-        None,
-        410_000_000,
-        "CC BY-NC 4.0 (non-commercial)",
-    ),
-    "builtin": Source("builtin.safetensors", None, None, 1_400_000, "Apache-2.0"),
-}
+from apc_bench.settings.backbones import BACKBONES, BackboneSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +38,20 @@ def resolve(
     be had (or may not: `fetch` False) or has another sum than published or recorded, `StorageError`
     when the cache cannot be written.
     """
-    source = _source(backbone)
-    if (local := _local_file(backbone, source, file)) is not None:
+    spec = _spec(backbone)
+    local = _local_file(backbone, spec, file)
+    if local is not None:
         origin = f"file {local.name}" if file is not None else "shipped with apc-bench"
         return Weights(local, _sum(local), origin)
-    assert source.url is not None
-    path = _cached(source, cache)
+    assert spec.url is not None
+    path = _cached(spec, cache)
     if not path.is_file():
         if not fetch:
             raise WeightsError(
-                f"{_missing(backbone, source)}, and downloads are off; {_by_hand(path)}"
+                f"{_missing(backbone, spec)}, and downloads are off; {_by_hand(path)}"
             )
-        _download(source.url, source, path, progress)
-    return Weights(path, _verified(source, path), source.url)
+        _download(spec.url, spec, path, progress)
+    return Weights(path, _verified(spec, path), spec.url)
 
 
 def describe(backbone: str, *, file: Path | None, cache: Path) -> str | None:
@@ -116,22 +61,22 @@ def describe(backbone: str, *, file: Path | None, cache: Path) -> str | None:
     Raises `UsageError` for an unknown backbone, `WeightsError` where a given or shipped file is
     missing.
     """
-    source = _source(backbone)
-    if _local_file(backbone, source, file) is not None:
+    spec = _spec(backbone)
+    if _local_file(backbone, spec, file) is not None:
         return None
-    path = _cached(source, cache)
+    path = _cached(spec, cache)
     if path.is_file():
         return None
-    return f"{_missing(backbone, source)}; would be downloaded to {path}; licence: {source.licence}"
+    return f"{_missing(backbone, spec)}; would be downloaded to {path}; licence: {spec.licence}"
 
 
-def _source(backbone: str) -> Source:
-    if backbone not in SOURCES:
-        raise UsageError(unknown("backbone", backbone, SOURCES))
-    return SOURCES[backbone]
+def _spec(backbone: str) -> BackboneSpec:
+    if backbone not in BACKBONES:
+        raise UsageError(unknown("backbone", backbone, BACKBONES))
+    return BACKBONES[backbone]
 
 
-def _local_file(backbone: str, source: Source, given: Path | None) -> Path | None:
+def _local_file(backbone: str, spec: BackboneSpec, given: Path | None) -> Path | None:
     """The given or shipped file, which must be there; None for a backbone whose weights live in the
     cache.
     """
@@ -142,9 +87,9 @@ def _local_file(backbone: str, source: Source, given: Path | None) -> Path | Non
                 f"no weights file at {path}, which --weights names for backbone '{backbone}'"
             )
         return path
-    if source.url is not None:
+    if spec.url is not None:
         return None
-    path = Path(str(resources.files("apc_bench.networks") / source.filename))
+    path = Path(str(resources.files("apc_bench.networks") / spec.filename))
     if not path.is_file():
         raise WeightsError(
             f"{path}, the shipped weights of backbone '{backbone}', is missing: install apc-bench"
@@ -153,14 +98,14 @@ def _local_file(backbone: str, source: Source, given: Path | None) -> Path | Non
     return path
 
 
-def _cached(source: Source, cache: Path) -> Path:
-    return cache.expanduser().absolute() / "weights" / source.filename
+def _cached(spec: BackboneSpec, cache: Path) -> Path:
+    return cache.expanduser().absolute() / "weights" / spec.filename
 
 
-def _missing(backbone: str, source: Source) -> str:
+def _missing(backbone: str, spec: BackboneSpec) -> str:
     return (
-        f"backbone '{backbone}' needs {source.filename} (about {source.size / 1e6:.0f} MB) from"
-        f" {source.url}"
+        f"backbone '{backbone}' needs {spec.filename} (about {spec.size / 1e6:.0f} MB) from"
+        f" {spec.url}"
     )
 
 
@@ -169,11 +114,11 @@ def _by_hand(path: Path) -> str:
 
 
 def _download(
-    url: str, source: Source, path: Path, progress: Callable[[int, int | None], None] | None
+    url: str, spec: BackboneSpec, path: Path, progress: Callable[[int, int | None], None] | None
 ) -> None:
     try:
         download(
-            url, path, sha256=_recorded(path), sha256_prefix=source.sha256_prefix, progress=progress
+            url, path, sha256=_recorded(path), sha256_prefix=spec.sha256_prefix, progress=progress
         )
     except StorageError as error:
         raise StorageError(f"{error}; or name a file with --weights FILE") from error
@@ -181,16 +126,16 @@ def _download(
         raise WeightsError(f"{error}; or name a file with --weights FILE") from error
 
 
-def _verified(source: Source, path: Path) -> str:
+def _verified(spec: BackboneSpec, path: Path) -> str:
     """The sum of a cached file, which must be the published one, or the one recorded when the file
     was first used.
     """
     found = _sum(path)
-    expected = source.sha256_prefix or _recorded(path)
+    expected = spec.sha256_prefix or _recorded(path)
     if expected is None:
         record_sum(path, found)
     elif not found.startswith(expected):
-        known = "published" if source.sha256_prefix else f"recorded in {record_of(path).name}"
+        known = "published" if spec.sha256_prefix else f"recorded in {record_of(path).name}"
         raise WeightsError(
             f"{path} has sha256 {found}, expected {expected} ({known}): delete it and run again, or"
             " name a file with --weights FILE"

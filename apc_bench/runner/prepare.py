@@ -196,7 +196,7 @@ def _check_weights(method: Method, weights: Weights) -> None:
     """A user's own file is opened before the first step: of another network, damaged or too
     partial, it would fail every one of them.
     """
-    from apc_bench.networks.backbones import load_backbone
+    from apc_bench.networks.loading import load_backbone
 
     backbone, _ = load_backbone(method.backbone, weights.path)
     for layer in method.settings.layers:

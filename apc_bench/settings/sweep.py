@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.detectors import (
     DetectorSettings,
     Frozen,
@@ -29,8 +30,8 @@ from apc_bench.settings.detectors import (
     plugin_of,
     settings_class,
 )
+from apc_bench.wording import enumerated
 
-BACKBONES = ("resnet18", "resnet50", "wide_resnet50_2", "moco_v3_resnet50", "builtin")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What a dataset, category, method or defect type may be called where the name becomes a folder of
 a run.
@@ -82,10 +83,13 @@ class Method(Frozen):
 
     @model_validator(mode="after")
     def _layers_of_the_backbone(self) -> Self:
-        if self.backbone == "builtin" and "layer4" in self.settings.layers:
-            raise ValueError(
-                "backbone 'builtin' has no layer4; use layers among layer1, layer2 and layer3"
-            )
+        layers = BACKBONES[self.backbone].layers
+        for layer in self.settings.layers:
+            if layer not in layers:
+                raise ValueError(
+                    f"backbone '{self.backbone}' has no {layer}; use layers among"
+                    f" {enumerated(layers)}"
+                )
         return self
 
     @property

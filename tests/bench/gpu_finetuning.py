@@ -20,8 +20,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from apc_bench.networks import finetune as product
-from apc_bench.networks.backbones import IMAGENET_MEAN, IMAGENET_STD, load_backbone
+from apc_bench.networks.backbones import IMAGENET_MEAN, IMAGENET_STD
 from apc_bench.networks.batches import TrainingTensors, draw_choices
+from apc_bench.networks.loading import load_backbone
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcSettings

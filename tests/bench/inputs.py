@@ -17,7 +17,8 @@ from apc_bench.bank.patches import patch_features
 from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.layouts import Category, read_dataset
 from apc_bench.datasets.synthetic import make_dataset
-from apc_bench.networks.backbones import Backbone, load_backbone, normalise
+from apc_bench.networks.backbones import Backbone, normalise
+from apc_bench.networks.loading import load_backbone
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded
 

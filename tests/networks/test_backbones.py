@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import torch
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 from torchvision import models
 
 from apc_bench.errors import UsageError, WeightsError
-from apc_bench.networks.backbones import BACKBONES, STAGES, Backbone, load_backbone, normalise
+from apc_bench.networks.backbones import STAGES, Backbone, normalise
+from apc_bench.networks.loading import load_backbone
 from apc_bench.networks.small_resnet import SmallResNet
 from apc_bench.networks.weights import resolve
+from apc_bench.settings.backbones import BACKBONES, BackboneSpec
 
 State = dict[str, Tensor]
 
@@ -169,6 +172,13 @@ def test_the_registry_has_exactly_these() -> None:
         "moco_v3_resnet50",
         "builtin",
     ]
+
+
+@pytest.mark.parametrize(("name", "spec"), BACKBONES.items())
+def test_a_record_names_the_layers_that_its_network_has(name: str, spec: BackboneSpec) -> None:
+    with torch.device("meta"):
+        network = resolve_name(spec.network)()
+    assert Backbone(name, network).stages == ("stem", *spec.layers)
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -14,8 +14,8 @@ import pytest
 from torchvision import models
 
 from apc_bench.errors import StorageError, UsageError, WeightsError
-from apc_bench.networks.backbones import BACKBONES
-from apc_bench.networks.weights import SOURCES, describe, resolve
+from apc_bench.networks.weights import describe, resolve
+from apc_bench.settings.backbones import BACKBONES
 
 CONTENT = b"weights" * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -44,11 +44,11 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("127.0.0.1", 0), functools.partial(Handler, directory=folder)
     ) as server:
         for name, prefix in (("resnet18", SUM[:8]), ("moco_v3_resnet50", None)):
-            url = f"http://127.0.0.1:{server.server_address[1]}/{SOURCES[name].filename}"
+            url = f"http://127.0.0.1:{server.server_address[1]}/{BACKBONES[name].filename}"
             monkeypatch.setitem(
-                SOURCES, name, replace(SOURCES[name], url=url, sha256_prefix=prefix)
+                BACKBONES, name, replace(BACKBONES[name], url=url, sha256_prefix=prefix)
             )
-            (folder / SOURCES[name].filename).write_bytes(CONTENT)
+            (folder / BACKBONES[name].filename).write_bytes(CONTENT)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield folder
@@ -57,11 +57,7 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def cached(cache: Path, backbone: str) -> Path:
-    return cache / "weights" / SOURCES[backbone].filename
-
-
-def test_every_backbone_has_a_source_and_every_source_a_backbone() -> None:
-    assert list(SOURCES) == list(BACKBONES)
+    return cache / "weights" / BACKBONES[backbone].filename
 
 
 @pytest.mark.parametrize(
@@ -73,7 +69,7 @@ def test_every_backbone_has_a_source_and_every_source_a_backbone() -> None:
     ],
 )
 def test_the_sources_are_torchvisions(name: str, official: models.WeightsEnum) -> None:
-    source = SOURCES[name]
+    source = BACKBONES[name]
     assert source.url == official.url
     assert official.url.endswith(f"/{source.filename}")
     assert source.filename.endswith(f"-{source.sha256_prefix}.pth")
@@ -124,16 +120,16 @@ def test_weights_are_downloaded_once_and_verified(cache: Path, web: Path) -> Non
     assert (first.path, first.sha256, first.origin) == (
         cached(cache, "resnet18"),
         SUM,
-        SOURCES["resnet18"].url,
+        BACKBONES["resnet18"].url,
     )
     assert first.path.read_bytes() == CONTENT
-    (web / SOURCES["resnet18"].filename).unlink()
+    (web / BACKBONES["resnet18"].filename).unlink()
     assert resolve("resnet18", file=None, cache=cache) == first
     assert resolve("resnet18", file=None, cache=cache, fetch=False) == first
 
 
 def test_a_download_with_another_sum_is_refused(cache: Path, web: Path) -> None:
-    (web / SOURCES["resnet18"].filename).write_bytes(OTHER)
+    (web / BACKBONES["resnet18"].filename).write_bytes(OTHER)
     with pytest.raises(WeightsError, match=f"expected {SUM[:8]}….*--weights FILE"):
         resolve("resnet18", file=None, cache=cache)
     assert not cached(cache, "resnet18").exists()
@@ -151,7 +147,7 @@ def test_a_cached_file_with_another_sum_is_refused(cache: Path) -> None:
 def test_weights_that_cannot_be_had_name_file_address_place_and_flag(
     cache: Path, web: Path, fetch: bool
 ) -> None:
-    source = SOURCES["resnet18"]
+    source = BACKBONES["resnet18"]
     (web / source.filename).unlink()
     with pytest.raises(WeightsError) as caught:
         resolve("resnet18", file=None, cache=cache, fetch=fetch)
@@ -214,7 +210,7 @@ def test_describe_says_what_would_be_downloaded_and_touches_nothing(cache: Path)
     for part in (
         "wide_resnet50_2-95faca4d.pth",
         "138 MB",
-        SOURCES["wide_resnet50_2"].url,
+        BACKBONES["wide_resnet50_2"].url,
         str(cached(cache, "wide_resnet50_2")),
         "BSD",
     ):
@@ -241,7 +237,7 @@ def test_a_shipped_file_that_is_missing_is_named(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        SOURCES, "builtin", replace(SOURCES["builtin"], filename="gone.safetensors")
+        BACKBONES, "builtin", replace(BACKBONES["builtin"], filename="gone.safetensors")
     )
     with pytest.raises(WeightsError, match=r"gone\.safetensors.*--weights FILE"):
         resolve("builtin", file=None, cache=cache)

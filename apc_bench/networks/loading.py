@@ -1,0 +1,252 @@
+"""Loading a weights file into a backbone: what the file holds is checked before any of it is used.
+
+Executes nothing that a file holds, and initialises nothing at random.
+"""
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from apc_bench.errors import UsageError, WeightsError, listed, unknown
+from apc_bench.networks.backbones import STAGES, Backbone
+from apc_bench.settings.backbones import BACKBONES
+
+State = Mapping[str, Tensor]
+
+
+def load_backbone(name: str, weights: Path) -> tuple[Backbone, list[str]]:
+    """The backbone with the weights of a file, in evaluation mode, on the CPU, in float32; and what
+    the user should know of the file.
+
+    The file is a state dict (`torch.save`, plain or under `state_dict`, or `.safetensors`) in
+    torchvision's layout; for moco_v3_resnet50 MoCo v3's checkpoint, of which the base encoder is
+    taken, or that encoder alone. `fc.*` is ignored. Deepest stages that are missing altogether
+    become `untrained`. Every tensor is the file's, but for batch norm's `num_batches_tracked`,
+    which older files lack.
+
+    Raises `UsageError` for an unknown name, `WeightsError` for a file that is missing, damaged,
+    holds objects other than tensors, is of another network, has another prefix, lacks part of a
+    stage, or has values that are not finite.
+    """
+    if name not in BACKBONES:
+        raise UsageError(unknown("backbone", name, BACKBONES))
+    content = _read(weights)
+    state, messages = _encoder(name, content, weights)
+    mismatch = _mismatch(name, state)
+    if mismatch:
+        raise WeightsError(
+            f"weights {weights} are not of backbone '{name}': {mismatch}{_hint(content)}"
+        )
+    untrained = _missing_stages(name, state, weights)
+    backbone = Backbone(name, _blueprint(name), untrained=untrained)
+    backbone.load_state_dict(_tensors_for(backbone, state, weights), assign=True)
+    if untrained:
+        messages.append(_partial_message(backbone, weights))
+    return backbone.eval(), messages
+
+
+def _blueprint(name: str) -> nn.Module:
+    """The network without values: what the weights file does not fill cannot be used, and no random
+    number is drawn.
+    """
+    make_network = resolve_name(BACKBONES[name].network)
+    with torch.device("meta"):
+        network: nn.Module = make_network()
+    return network
+
+
+def _read(path: Path) -> State:
+    """The state dict of a file, from its `state_dict` entry where it has one."""
+    if not path.is_file():
+        raise WeightsError(f"no weights file at {path}")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {path}: {error.strerror or error}") from error
+    content: object
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    # What a reader raises on foreign bytes is not documented, and differs between formats and
+    # versions.
+    except Exception as error:
+        raise WeightsError(f"cannot read weights {path}: {_fault(error)}") from error
+    return _state_dict(content, path)
+
+
+def _state_dict(content: object, path: Path) -> State:
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(state, Mapping):
+        got = f"a {type(state).__name__}"
+    elif all(isinstance(key, str) and _is_plain(value) for key, value in state.items()):
+        return state
+    else:
+        got = f"entries {listed(map(repr, state))}"
+    raise WeightsError(
+        f"{path} holds no state dict of plain tensors, but {got}: save the network's state_dict()"
+    )
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+    )
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a file, in our words: the reader's own would advise to load with code
+    allowed.
+    """
+    if isinstance(error, pickle.UnpicklingError):
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused:
+            return (
+                f"it holds pickled code or objects ({refused[1]!r}), which are never loaded; save"
+                " the network's state_dict() instead"
+            )
+    return "it is damaged, or not a weights file of torch or safetensors; fetch it again"
+
+
+def _encoder(name: str, content: State, path: Path) -> tuple[State, list[str]]:
+    """The encoder's tensors under torchvision's names, without classifier or projector; and what
+    the user should know of them.
+    """
+    expected, prefixes = BACKBONES[name].key_prefix, _prefixes(content)
+    if expected in prefixes:
+        return _without_head(content, expected), []
+    if "" in prefixes and "fc.weight" not in content:
+        message = f"{path.name} holds a plain encoder, taken for that of backbone '{name}'"
+        return _without_head(content, ""), [message]
+    if "" in prefixes:
+        raise WeightsError(
+            f"weights {path} have a classifier (fc.weight), which '{name}' has not{_hint(content)}"
+        )
+    if not prefixes:
+        raise WeightsError(
+            f"weights {path} are of no residual network: they have no 'conv1.weight' beside a"
+            " 'bn1.weight'"
+        )
+    wanted = f"'{expected}'" if expected else "no prefix"
+    raise WeightsError(
+        f"weights {path} have keys with the prefix {listed(map(repr, prefixes))}, expected {wanted}"
+        f" for '{name}'{_hint(content)}"
+    )
+
+
+def _prefixes(content: State) -> list[str]:
+    """What precedes the stem's names, '' in torchvision's layout. (The blocks of the layers have a
+    conv1 and a bn1 too.)
+    """
+    prefixes = []
+    for key in content:
+        match = re.fullmatch(r"(|.*\.)conv1\.weight", key)
+        if match and match[1] + "bn1.weight" in content:
+            in_a_block = re.search(r"layer\d\.\d+\.$", match[1])
+            if not in_a_block:
+                prefixes.append(match[1])
+    return sorted(prefixes)
+
+
+def _without_head(content: State, prefix: str) -> dict[str, Tensor]:
+    """What stands under the prefix, without it and without the classifier."""
+    encoder = {}
+    for key, value in content.items():
+        if key.startswith(prefix) and not key.startswith(prefix + "fc."):
+            encoder[key.removeprefix(prefix)] = value
+    return encoder
+
+
+def _shapes(name: str) -> dict[str, torch.Size]:
+    encoder = _without_head(_blueprint(name).state_dict(), "")
+    return {key: value.shape for key, value in encoder.items()}
+
+
+def _mismatch(name: str, state: State) -> str | None:
+    """The first tensor that the network does not have, or has in another shape or kind."""
+    shapes = _shapes(name)
+    for key, tensor in state.items():
+        if key not in shapes:
+            return f"it has no {key!r}"
+        if tensor.shape != shapes[key]:
+            return f"{key!r} is {tuple(tensor.shape)}, expected {tuple(shapes[key])}"
+        if not tensor.is_floating_point() and not key.endswith("num_batches_tracked"):
+            return f"{key!r} is {tensor.dtype}, expected floating point"
+    return None
+
+
+def _hint(content: State) -> str:
+    """Which known backbone a file fits, as the end of a message; empty where it fits none."""
+    prefixes = _prefixes(content)
+    for name, spec in BACKBONES.items():
+        encoder = _without_head(content, spec.key_prefix)
+        if spec.key_prefix in prefixes and _mismatch(name, encoder) is None:
+            return f"; they fit backbone '{name}'"
+    return ""
+
+
+def _missing_stages(name: str, state: State, path: Path) -> tuple[str, ...]:
+    """The deepest stages, those that the file has nothing for. A stage that is there in part, or a
+    gap, is an error.
+    """
+    missing: dict[str, list[str]] = {}
+    present = {_stage_of(key) for key in state}
+    for key in _shapes(name):
+        if key not in state and not key.endswith("num_batches_tracked"):
+            missing.setdefault(_stage_of(key), []).append(key)
+    for stage, keys in missing.items():
+        if stage in present:
+            raise WeightsError(
+                f"weights {path} hold only a part of {stage}: {listed(map(repr, keys), 3)} missing;"
+                " fetch the file again"
+            )
+    untrained = tuple(stage for stage in STAGES if stage in missing)
+    deepest = max(present, key=STAGES.index)
+    if untrained and STAGES.index(untrained[0]) < STAGES.index(deepest):
+        raise WeightsError(
+            f"weights {path} have {deepest} but nothing for {listed(untrained)}: only the"
+            " deepest stages may be missing"
+        )
+    return untrained
+
+
+def _stage_of(key: str) -> str:
+    first = key.split(".", 1)[0]
+    return "stem" if first in ("conv1", "bn1") else first
+
+
+def _tensors_for(backbone: Backbone, state: State, path: Path) -> dict[str, Tensor]:
+    """Every tensor of the backbone in its own memory (a file may share one among several names),
+    floats as float32.
+    """
+    tensors = {}
+    for key, blank in backbone.state_dict().items():
+        value = state[key] if key in state else torch.zeros((), dtype=blank.dtype)
+        if not torch.isfinite(value).all():
+            raise WeightsError(
+                f"weights {path}: '{key}' holds values that are not finite; fetch the file again"
+            )
+        value = value.detach()
+        tensors[key] = value.to(blank.dtype, copy=True, memory_format=torch.contiguous_format)
+    return tensors
+
+
+def _partial_message(backbone: Backbone, path: Path) -> str:
+    missing, last = listed(backbone.untrained), backbone.stages[-1]
+    usable = listed(backbone.stages[1:]) or "the stem"
+    return (
+        f"{path.name} has nothing for {missing}: detectors on {usable} work in full; {missing}"
+        f" cannot be used, and the decoder and classifier of fine-tuning start at {last}"
+    )

@@ -1,0 +1,77 @@
+"""The backbones, one record each: what settings, plan, download and loading know of a network. A
+new backbone is one record here. Loads no torch.
+"""
+
+from dataclasses import dataclass
+
+_TORCHVISION = "https://download.pytorch.org/models/"
+_TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet-1k, which has its own terms"
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """A backbone and the file of its weights (docs/method.md sections 3 and 7).
+
+    `network`: what makes the network, as `module:callable` without arguments; its parts have
+    torchvision's names, conv1, bn1, relu, maxpool and those of `layers`. `key_prefix`: how the
+    keys of the weights file begin.
+
+    `filename`, `url`: the weights file and its address; None: it is shipped in apc_bench/networks.
+    `sha256_prefix`: what is published of its sum; None: the first sum seen is recorded beside the
+    file and holds from then on. `size` in bytes is approximate, for messages.
+
+    `gmacs`: 10^9 multiply-accumulates of one 224-pixel image as far as layer3, to order steps and
+    to estimate time.
+    """
+
+    network: str
+    filename: str
+    url: str | None
+    sha256_prefix: str | None
+    size: int
+    licence: str
+    gmacs: float
+    key_prefix: str = ""
+    layers: tuple[str, ...] = ("layer1", "layer2", "layer3", "layer4")
+
+
+def _torchvision(name: str, sha256_prefix: str, *, size: int, gmacs: float) -> BackboneSpec:
+    """A network of torchvision, which names its files after the first digits of their sha256."""
+    filename = f"{name}-{sha256_prefix}.pth"
+    return BackboneSpec(
+        network=f"torchvision.models:{name}",
+        filename=filename,
+        url=_TORCHVISION + filename,
+        sha256_prefix=sha256_prefix,
+        size=size,
+        licence=_TORCHVISION_LICENCE,
+        gmacs=gmacs,
+    )
+
+
+BACKBONES: dict[str, BackboneSpec] = {
+    "resnet18": _torchvision("resnet18", "f37072fd", size=46_800_000, gmacs=1.4),
+    "resnet50": _torchvision("resnet50", "0676ba61", size=102_500_000, gmacs=3.3),
+    "wide_resnet50_2": _torchvision("wide_resnet50_2", "95faca4d", size=138_200_000, gmacs=9.2),
+    "moco_v3_resnet50": BackboneSpec(
+        network="torchvision.models:resnet50",
+        key_prefix="module.base_encoder.",
+        filename="r-50-1000ep.pth.tar",
+        url="https://dl.fbaipublicfiles.com/moco-v3/r-50-1000ep/r-50-1000ep.pth.tar",
+        sha256_prefix=None,
+        # An estimate: two encoders with projectors, the predictor and the optimiser's state.
+        size=410_000_000,
+        licence="CC BY-NC 4.0 (non-commercial)",
+        gmacs=3.3,
+    ),
+    "builtin": BackboneSpec(
+        network="apc_bench.networks.small_resnet:SmallResNet",
+        layers=("layer1", "layer2", "layer3"),
+        filename="builtin.safetensors",
+        url=None,
+        sha256_prefix=None,
+        size=1_400_000,
+        licence="Apache-2.0",
+        gmacs=0.38,
+    ),
+}
