@@ -14,8 +14,10 @@ from rich.markup import escape
 from apc_bench.datasets.catalog import is_mvtec_ad
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.errors import UsageError
-from apc_bench.runner.driver import Execution, default_run, run_sweep
+from apc_bench.runner.driver import default_run, run_sweep
 from apc_bench.runner.estimate import about
+from apc_bench.runner.executors import EXECUTORS
+from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.runner.progress import counted_steps
 from apc_bench.settings.job import sweep_from
@@ -84,15 +86,7 @@ def _execution(fields: Mapping[str, Any]) -> Execution:
             "--scale-up needs --address and --workers: on what cluster, and for how many steps at a"
             " time"
         )
-    for flag, value in (
-        ("--address", execution.address),
-        ("--step-timeout", execution.step_timeout),
-    ):
-        if value is not None and execution.executor == "serial":
-            raise UsageError(
-                f"{flag} needs --executor ray: in one process there is nobody else to do or to end"
-                " a step"
-            )
+    EXECUTORS[execution.executor]().check(execution)
     return execution
 
 

@@ -3,17 +3,18 @@ side; it loads no torch.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
-from apc_bench.plan import EXTRACTOR, TRIAL, Step
-from apc_bench.runner.executors import serial
+from apc_bench.plan import Step
+from apc_bench.runner.executors import EXECUTORS
+from apc_bench.runner.executors.protocol import Execution, Hooks
 from apc_bench.runner.messages import Outcome, SweepContext
-from apc_bench.runner.prepare import Prepared
+from apc_bench.runner.prepare import Prepared, Say
 from apc_bench.runner.progress import Display, counted_steps
 from apc_bench.runner.time_limit import take_note
 from apc_bench.settings.detectors import plugin_of
@@ -22,24 +23,6 @@ from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.provenance import computing_environment, recorded_environment
 from apc_bench.store.run import INFO, Run
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """How and where steps run; none of it changes a number.
-
-    `workers`: steps at a time, None for as many as fit. `gpus_per_…`: share of a GPU, None for a
-    half and a quarter where steps compute on one. `step_timeout` in seconds. `address`: of a Ray
-    cluster, None for this machine alone; `scale_up`: it brings nodes for the `workers`.
-    """
-
-    executor: Literal["ray", "serial"] = "ray"
-    workers: int | None = None
-    gpus_per_finetuning: float | None = None
-    gpus_per_trial: float | None = None
-    step_timeout: float | None = None
-    address: str | None = None
-    scale_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,41 +89,18 @@ def run_sweep(
 
 
 def _execute(
-    steps: list[Step],
-    run: Run,
-    context: SweepContext,
-    execution: Execution,
-    say: Callable[[str], None],
+    steps: list[Step], run: Run, context: SweepContext, execution: Execution, say: Say
 ) -> Iterator[tuple[Step, Outcome]]:
-    perform = functools.partial(_perform, context=context)
     if not steps:
         return iter(())
-    if execution.executor == "serial":
-        return serial.run(steps, perform)
-    from apc_bench.runner.executors import ray
-    from apc_bench.runner.executors.scheduler import Resources
-
-    on_gpu = context.sweep.device == "cuda"
-    shares = {
-        EXTRACTOR: (execution.gpus_per_finetuning, 0.5),
-        TRIAL: (execution.gpus_per_trial, 0.25),
-    }
-    gpus = {
-        kind: asked if asked is not None else usual * on_gpu
-        for kind, (asked, usual) in shares.items()
-    }
-    workers = execution.workers and min(execution.workers, len(steps))
-    resources = Resources(
-        context.sweep.threads, gpus, workers, execution.address, execution.scale_up
-    )
-    return ray.run(
-        steps,
-        perform,
-        resources,
-        lost=functools.partial(_lost, run, context),
-        probe=functools.partial(find_fault, context),
+    perform = functools.partial(_perform, context=context)
+    hooks = Hooks(
         say=say,
+        probe=functools.partial(find_fault, context),
+        lost=functools.partial(_lost, run, context),
     )
+    executor = EXECUTORS[execution.executor]()
+    return executor.run(steps, perform, execution.resources(context.sweep), hooks)
 
 
 def find_fault(context: SweepContext) -> str | None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from apc_bench.plan import Step
-from apc_bench.runner.driver import Execution
+from apc_bench.runner.executors import EXECUTORS
+from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.progress import duration
 from apc_bench.settings.sweep import Sweep
 
@@ -26,16 +27,11 @@ def about(steps: Sequence[Step], sweep: Sweep, execution: Execution) -> str:
     """`roughly 12 min on this machine`, or why there is no estimate."""
     if sweep.device == "cuda":
         return "no estimate of time for a GPU: it depends on the GPU more than on the plan"
-    slots = (
-        1
-        if execution.executor == "serial"
-        else execution.workers or max(1, (os.cpu_count() or 1) // sweep.threads)
-    )
-    share = min(1.0, slots * sweep.threads / (os.cpu_count() or 1))
-    seconds = (
-        2 * sum(step.macs for step in steps) / (matrix_rate() * share * REACHED)
-        + PER_STEP * len(steps) / slots
-    )
+    slots = EXECUTORS[execution.executor]().slots(execution.resources(sweep))
+    cores = os.cpu_count() or 1
+    share = min(1.0, slots * sweep.threads / cores)
+    flops = 2 * sum(step.macs for step in steps)
+    seconds = flops / (matrix_rate() * share * REACHED) + PER_STEP * len(steps) / slots
     return f"roughly {duration(seconds)} on this machine"
 
 

@@ -128,7 +128,8 @@ def ours(training: int, size: int) -> dict[str, float]:
     """
     from rich.console import Console
 
-    from apc_bench.runner.driver import Execution, run_sweep
+    from apc_bench.runner.driver import run_sweep
+    from apc_bench.runner.executors.protocol import Execution
     from apc_bench.runner.prepare import prepare
     from apc_bench.settings.sweep import make_sweep
     from apc_bench.store.cache import Cache

@@ -14,7 +14,8 @@ from bench.figure import Figure
 from rich.console import Console
 
 from apc_bench.plan import EXTRACTOR
-from apc_bench.runner.driver import Execution, run_sweep
+from apc_bench.runner.driver import run_sweep
+from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.settings.sweep import Sweep, make_sweep
 from apc_bench.store import attempts

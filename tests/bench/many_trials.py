@@ -15,7 +15,8 @@ from rich.console import Console
 from apc_bench.datasets.split import Split
 from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS, STAGES
 from apc_bench.plan import EXTRACTOR, Step
-from apc_bench.runner.driver import Execution, run_sweep
+from apc_bench.runner.driver import run_sweep
+from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.messages import Outcome, SweepContext
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.settings.job import sweep_from

@@ -16,7 +16,7 @@ from bench.reports import timed
 
 from apc_bench.plan import TRIAL, Step
 from apc_bench.runner.executors import ray
-from apc_bench.runner.executors.scheduler import Resources
+from apc_bench.runner.executors.protocol import Hooks, Resources
 from apc_bench.runner.messages import Outcome
 from apc_bench.settings.sweep import Method
 
@@ -95,9 +95,8 @@ def through_ray(count: int, seconds: float) -> tuple[float, float]:
         called = time.time()
         work = functools.partial(_work, seconds=seconds, folder=Path(folder))
         resources = Resources(1, {TRIAL: 0.0}, workers=WORKERS)
-        for _ in ray.run(
-            steps, work, resources, lost=lambda step, cause: False, probe=lambda: None, say=print
-        ):
+        hooks = Hooks(say=print, probe=lambda: None, lost=lambda step, cause: False)
+        for _ in ray.run(steps, work, resources, hooks):
             ended = time.time()
         begun = min(float(path.read_text()) for path in Path(folder).iterdir())
     return ended - begun, begun - called

@@ -9,7 +9,7 @@ import ray as ray_package
 
 from apc_bench.plan import TRIAL, Step
 from apc_bench.runner.executors import ray
-from apc_bench.runner.executors.scheduler import Resources
+from apc_bench.runner.executors.protocol import Hooks, Resources
 from apc_bench.runner.messages import Outcome
 from apc_bench.settings.sweep import Method
 
@@ -31,9 +31,8 @@ def main(address: str) -> None:
     ]
     resources = Resources(1, {TRIAL: 0.5}, address=address)
     shown: Any = print
-    for step, outcome in ray.run(
-        steps, work, resources, lost=lambda step, cause: False, probe=lambda: None, say=shown
-    ):
+    hooks = Hooks(say=shown, probe=lambda: None, lost=lambda step, cause: False)
+    for step, outcome in ray.run(steps, work, resources, hooks):
         print(step.category, outcome.ok, outcome.reason, flush=True)
 
 

@@ -15,25 +15,26 @@ class StepQueue:
     def __init__(self, steps: Iterable[Step]) -> None:
         steps = list(steps)
         planned = {step.result_key for step in steps}
-        self.queue = deque(step for step in steps if step.needs not in planned)
-        self.waiting: dict[str, list[Step]] = defaultdict(list)
+        self._ready: deque[Step] = deque()
+        self._waiting: dict[str, list[Step]] = defaultdict(list)
         for step in steps:
-            if step.needs in planned:
-                self.waiting[str(step.needs)].append(step)
+            if step.needs is not None and step.needs in planned:
+                self._waiting[step.needs].append(step)
+            else:
+                self._ready.append(step)
 
     def pop(self) -> Step | None:
         """The next step that may start, or None while all that is left waits."""
-        return self.queue.popleft() if self.queue else None
+        return self._ready.popleft() if self._ready else None
 
     def finish(self, step: Step, outcome: Outcome) -> list[tuple[Step, Outcome]]:
         """The step's outcome, and those of the steps that fall with it. What it made ready goes
         first, while its files are warm.
         """
-        followers = self.waiting.pop(step.result_key, [])
+        followers = self._waiting.pop(step.result_key, [])
         if outcome.ok:
-            self.queue.extendleft(reversed(followers))
+            self._ready.extendleft(reversed(followers))
             return [(step, outcome)]
-        fallen = Outcome(
-            False, 0.0, f"not started: {step.name} failed ({outcome.reason})", recorded=False
-        )
+        reason = f"not started: {step.name} failed ({outcome.reason})"
+        fallen = Outcome(False, 0.0, reason, recorded=False)
         return [(step, outcome), *((follower, fallen) for follower in followers)]

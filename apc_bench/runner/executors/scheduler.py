@@ -1,16 +1,16 @@
-"""The driver's loop: hands out steps as slots become free, tries again what was lost, and stops
-when it is asked to.
+"""The loop of an executor with workers of its own: hands out steps as slots become free, tries
+again what was lost, and stops when it is asked to. Which machines these are, a `Pool` knows.
 """
 
 import dataclasses
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, Protocol
 
 from apc_bench.plan import Step
+from apc_bench.runner.executors.protocol import Resources
 from apc_bench.runner.executors.queue import StepQueue
 from apc_bench.runner.executors.signals import StopSignals
 from apc_bench.runner.messages import Outcome
@@ -21,32 +21,32 @@ ATTEMPTS = 3
 MOVES = 20
 """Nodes lost, and workers before they began the step: none is its fault, but it must end."""
 
-POLL = 0.5
-CALLS_PER_WORKER = 64
-LOOK_EVERY = 10.0
-
-Work = Callable[[Step], Outcome]
-Lost = Callable[[Step, str], Outcome | bool]
-"""Told of every loss of a step's worker, with the cause; an outcome ends the step, else: whether
-the worker had begun it.
-"""
-
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """What the steps of a sweep may use: `cpus` cores each and, by kind of step, `gpus` (fractions
-    are fine).
+class Loss:
+    """A step's worker is gone: by itself, with its node, or ended for the memory that was short."""
 
-    `workers`: steps at a time, None for as many as fit. `address`: of a Ray cluster, None for a
-    private Ray of this machine. `scale_up`: the cluster brings nodes when steps wait for them, so
-    `workers` are asked for whatever fits now.
-    """
+    of: Literal["worker", "node", "memory"]
+    cause: str
 
-    cpus: int
-    gpus: Mapping[str, float]
-    workers: int | None = None
-    address: str | None = None
-    scale_up: bool = False
+
+class Pool(Protocol):
+    """Workers that each do one step at a time; a `task` is a step that was handed to one."""
+
+    def slots(self) -> int:
+        """Steps that fit the machines there are now; at least 1."""
+
+    def submit(self, step: Step, cpus: float, gpus: float) -> Hashable:
+        """Hands a step to a worker with so many cores and GPUs; returns the task."""
+
+    def wait(self, tasks: Sequence[Hashable]) -> Sequence[Hashable]:
+        """Those that have ended, after a moment at most."""
+
+    def result(self, task: Hashable) -> Outcome | Loss:
+        """How a task that has ended did so."""
+
+    def most_cpus(self) -> float:
+        """Cores of the largest machine there is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,154 +65,90 @@ class _Flight:
 
 
 class Scheduler:
-    """Steps through Ray's tasks. `ray` is the connected module. Ray's own retries are off: it would
-    retry without limit what cannot succeed.
-    """
+    """Steps through a pool of workers. `lost` as in protocol.Hooks."""
 
     def __init__(
-        self,
-        ray: Any,
-        ready: StepQueue,
-        work: Work,
-        resources: Resources,
-        stop: StopSignals,
-        lost: Lost,
+        self, pool: Pool, resources: Resources, lost: Callable[[Step, str], Outcome | bool]
     ) -> None:
-        self.ray, self.ready, self.resources, self.stop, self.lost = (
-            ray,
-            ready,
-            resources,
-            stop,
-            lost,
-        )
-        # max_calls keeps a GPU worker alive over many steps: importing torch costs more than most
-        # steps.
-        self.remote = ray.remote(max_retries=0, max_calls=CALLS_PER_WORKER)(_call)
-        self.work = ray.put(work)
-        self.flying: dict[Any, _Flight] = {}
+        self.pool, self.resources, self.lost = pool, resources, lost
+        self.flying: dict[Hashable, _Flight] = {}
         self.again: list[_Flight] = []
         self.last: deque[_Flight] = deque()
-        self.looked, self.slots = -math.inf, 1
 
-    def outcomes(self) -> Iterator[tuple[Step, Outcome]]:
+    def outcomes(self, queue: StepQueue, stop: StopSignals) -> Iterator[tuple[Step, Outcome]]:
         """Each step's outcome as it comes. Raises KeyboardInterrupt at the end of a sweep that was
         asked to stop.
         """
         while True:
-            self._fill()
-            if not self.flying or self.stop.at_once(len(self.flying)):
+            self._fill(queue, stop)
+            if not self.flying or stop.at_once(len(self.flying)):
                 break
-            done, _ = self.ray.wait(list(self.flying), num_returns=1, timeout=POLL)
-            for reference in done:
-                flight = self.flying.pop(reference)
-                outcome = self._outcome(reference, flight)
+            for task in self.pool.wait(list(self.flying)):
+                flight = self.flying.pop(task)
+                outcome = self._outcome(flight, self.pool.result(task))
                 if outcome is not None:
-                    yield from self.ready.finish(flight.step, outcome)
-        if self.stop.asked:
+                    yield from queue.finish(flight.step, outcome)
+        if stop.asked:
             raise KeyboardInterrupt
 
-    def _fill(self) -> None:
-        """Hands out steps up to the slots: more would wait in Ray's queue, and start after a
+    def _fill(self, queue: StepQueue, stop: StopSignals) -> None:
+        """Hands out steps up to the slots: more would wait with the pool, and start after a
         request to stop.
         """
-        while not self.stop.asked and len(self.flying) < self._slots():
-            flight = self._next()
+        while not stop.asked and len(self.flying) < self.pool.slots():
+            flight = self._next(queue)
             if flight is None:
                 return
-            # Ray keeps counters for each name that it ever saw, 10 KB apiece: so the kind, and not
-            # the step's own.
-            options = {"num_cpus": flight.cpus, "num_gpus": flight.gpus, "name": flight.step.kind}
-            reference = self.remote.options(**options).remote(self.work, flight.step)
-            self.flying[reference] = dataclasses.replace(flight, submitted=time.monotonic())
+            task = self.pool.submit(flight.step, flight.cpus, flight.gpus)
+            self.flying[task] = dataclasses.replace(flight, submitted=time.monotonic())
 
-    def _next(self) -> _Flight | None:
+    def _next(self, queue: StepQueue) -> _Flight | None:
         """What was lost once goes first, as the plan wants it; what was lost again goes last, so
         that the suspects hold up nobody else.
         """
         if self.again:
             return self.again.pop()
-        if (step := self.ready.pop()) is not None:
+        step = queue.pop()
+        if step is not None:
             return _Flight(step, self.resources.cpus, self.resources.gpus[step.kind])
         return self.last.popleft() if self.last else None
 
-    def _slots(self) -> int:
-        """Steps that fit the machines there are now; looked up now and then, since a cluster grows
-        and shrinks.
-        """
-        if self.resources.scale_up:
-            return self.resources.workers or 1
-        if time.monotonic() - self.looked > LOOK_EVERY:
-            there = self.ray.cluster_resources()
-            fits = int(there.get("CPU", 0) // self.resources.cpus)
-            least = min(self.resources.gpus.values())
-            if least:
-                fits = min(fits, int(there.get("GPU", 0) / least + 1e-6))
-            self.slots = max(1, min(fits, self.resources.workers or fits))
-            self.looked = time.monotonic()
-        return self.slots
-
-    def _outcome(self, reference: Any, flight: _Flight) -> Outcome | None:
+    def _outcome(self, flight: _Flight, result: Outcome | Loss) -> Outcome | None:
         """How a step ended; None where it is tried again."""
-        errors = self.ray.exceptions
-        try:
-            outcome: Outcome = self.ray.get(reference)
-        except (
-            errors.WorkerCrashedError,
-            errors.NodeDiedError,
-            errors.ObjectLostError,
-            errors.OutOfMemoryError,
-        ) as error:
-            return self._lost(flight, error)
-        if outcome.wants_whole_gpu and 0 < flight.gpus < 1:
+        if isinstance(result, Loss):
+            return self._after_loss(flight, result)
+        if result.wants_whole_gpu and 0 < flight.gpus < 1:
             self.again.append(dataclasses.replace(flight, gpus=1.0))
             return None
-        return outcome
+        return result
 
-    def _lost(self, flight: _Flight, error: Exception) -> Outcome | None:
-        cause = _cause(error)
-        told = self.lost(flight.step, cause)
-        if isinstance(told, Outcome):
-            return told
-        next_ = self._tried_again(flight, error, begun=told)
-        if next_ is not None:
-            (self.last if next_.losses > 1 else self.again).append(next_)
-            return None
-        spent = time.monotonic() - flight.submitted
-        times = flight.losses + flight.moves + flight.starved + 1
-        return Outcome(False, spent, f"its worker was lost {times} times ({cause})", recorded=False)
+    def _after_loss(self, flight: _Flight, loss: Loss) -> Outcome | None:
+        verdict = self.lost(flight.step, loss.cause)
+        if isinstance(verdict, Outcome):
+            return verdict
+        retried = self._retried(flight, loss, begun=verdict)
+        if retried is None:
+            spent = time.monotonic() - flight.submitted
+            times = flight.losses + flight.moves + flight.starved + 1
+            reason = f"its worker was lost {times} times ({loss.cause})"
+            return Outcome(False, spent, reason, recorded=False)
+        if retried.losses > 1:
+            self.last.append(retried)
+        else:
+            self.again.append(retried)
+        return None
 
-    def _tried_again(self, flight: _Flight, error: Exception, *, begun: bool) -> _Flight | None:
-        """How a lost step is tried again; None where it has been often enough."""
-        if isinstance(error, self.ray.exceptions.OutOfMemoryError):
-            return (
-                None
-                if flight.starved
-                else dataclasses.replace(flight, starved=True, cpus=self._roomy(flight.cpus))
-            )
-        if isinstance(error, self.ray.exceptions.WorkerCrashedError) and begun:
-            return (
-                dataclasses.replace(flight, losses=flight.losses + 1)
-                if flight.losses + 1 < ATTEMPTS
-                else None
-            )
-        return (
-            dataclasses.replace(flight, moves=flight.moves + 1)
-            if flight.moves + 1 < MOVES
-            else None
-        )
-
-    def _roomy(self, cpus: float) -> float:
-        """Twice the cores, so that fewer steps share the memory, where a node has them."""
-        most = max(
-            (node["Resources"].get("CPU", 0) for node in self.ray.nodes() if node["Alive"]),
-            default=cpus,
-        )
-        return float(min(2 * cpus, most))
-
-
-def _call(work: Work, step: Step) -> Outcome:
-    return work(step)
-
-
-def _cause(error: Exception) -> str:
-    return type(error).__name__ + ": " + str(error).strip().splitlines()[0][:160]
+    def _retried(self, flight: _Flight, loss: Loss, *, begun: bool) -> _Flight | None:
+        """How a lost step is tried again; None where it has been often enough. For want of memory
+        it gets twice the cores, where a machine has them, so that fewer steps share the memory.
+        """
+        if loss.of == "memory":
+            if flight.starved:
+                return None
+            cpus = min(2 * flight.cpus, self.pool.most_cpus())
+            return dataclasses.replace(flight, starved=True, cpus=cpus)
+        if loss.of == "worker" and begun:
+            losses = flight.losses + 1
+            return dataclasses.replace(flight, losses=losses) if losses < ATTEMPTS else None
+        moves = flight.moves + 1
+        return dataclasses.replace(flight, moves=moves) if moves < MOVES else None

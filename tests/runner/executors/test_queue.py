@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.runner.executors import serial
+from apc_bench.runner.executors.protocol import Hooks, Resources
 from apc_bench.runner.executors.queue import StepQueue
 from apc_bench.runner.messages import Outcome
 from apc_bench.settings.sweep import Method
@@ -12,39 +13,32 @@ from apc_bench.settings.sweep import Method
 DONE, FAILED = Outcome(True, 1.0), Outcome(False, 1.0, "it diverged")
 
 
+HOOKS = Hooks(say=print, probe=lambda: None, lost=lambda step, cause: False)
+
+
 def step(key: str, needs: str | None = None) -> Step:
-    return Step(
-        EXTRACTOR if key.startswith("e") else TRIAL,
-        key,
-        key,
-        "d",
-        "c",
-        key,
-        1,
-        0,
-        needs,
-        Method(),
-        1.0,
-    )
+    kind = EXTRACTOR if key.startswith("e") else TRIAL
+    return Step(kind, key, key, "d", "c", key, 1, 0, needs, Method(), 1.0)
 
 
-def drain(ready: StepQueue) -> list[str]:
-    found = []
-    while (one := ready.pop()) is not None:
-        found.append(one.result_key)
-    return found
+def run_serially(steps, perform):
+    return serial.run(steps, perform, Resources(1, {}), HOOKS)
+
+
+def drain(queue: StepQueue) -> list[str]:
+    return [one.result_key for one in iter(queue.pop, None)]
 
 
 def test_a_trial_waits_for_its_extractor_and_then_goes_first():
-    ready = StepQueue(
+    queue = StepQueue(
         [step("e1"), step("e2"), step("t1", "e1"), step("t2", "e1"), step("t3", "e2"), step("t0")]
     )
-    first = ready.pop()
+    first = queue.pop()
     assert first.result_key == "e1"
-    assert ready.finish(first, DONE) == [(first, DONE)]
-    assert drain(ready) == ["t1", "t2", "e2", "t0"]
-    ready.finish(step("e2"), DONE)
-    assert drain(ready) == ["t3"]
+    assert queue.finish(first, DONE) == [(first, DONE)]
+    assert drain(queue) == ["t1", "t2", "e2", "t0"]
+    queue.finish(step("e2"), DONE)
+    assert drain(queue) == ["t3"]
 
 
 def test_what_is_done_already_is_not_waited_for():
@@ -52,9 +46,9 @@ def test_what_is_done_already_is_not_waited_for():
 
 
 def test_what_needs_a_failed_extractor_fails_unstarted_with_its_reason():
-    ready = StepQueue([step("e1"), step("t1", "e1"), step("t2", "e1"), step("t3")])
-    extractor = ready.pop()
-    own, first, second = ready.finish(extractor, FAILED)
+    queue = StepQueue([step("e1"), step("t1", "e1"), step("t2", "e1"), step("t3")])
+    extractor = queue.pop()
+    own, first, second = queue.finish(extractor, FAILED)
     assert own == (extractor, FAILED)
     assert [fallen.result_key for fallen, _ in (first, second)] == ["t1", "t2"]
     assert all(
@@ -63,14 +57,14 @@ def test_what_needs_a_failed_extractor_fails_unstarted_with_its_reason():
     )
     assert "fine-tune e1" in first[1].reason
     assert "it diverged" in first[1].reason
-    assert drain(ready) == ["t3"]
+    assert drain(queue) == ["t3"]
 
 
 def test_a_failed_trial_takes_nothing_with_it():
-    ready = StepQueue([step("t1"), step("t2")])
-    first = ready.pop()
-    assert ready.finish(first, FAILED) == [(first, FAILED)]
-    assert drain(ready) == ["t2"]
+    queue = StepQueue([step("t1"), step("t2")])
+    first = queue.pop()
+    assert queue.finish(first, FAILED) == [(first, FAILED)]
+    assert drain(queue) == ["t2"]
 
 
 @st.composite
@@ -89,12 +83,12 @@ def test_every_step_ends_exactly_once_and_none_starts_before_what_it_needs(plan)
     steps, failing = plan
     started: list[str] = []
 
-    def work(one: Step) -> Outcome:
+    def perform(one: Step) -> Outcome:
         assert one.needs in (None, "elsewhere", *(key for key in started if key not in failing))
         started.append(one.result_key)
         return FAILED if one.result_key in failing else DONE
 
-    ended = {one.result_key: outcome for one, outcome in serial.run(steps, work)}
+    ended = {one.result_key: outcome for one, outcome in run_serially(steps, perform)}
     assert sorted(ended) == sorted(one.result_key for one in steps)
     assert len(started) == len(set(started))
     for one in steps:
@@ -105,9 +99,12 @@ def test_every_step_ends_exactly_once_and_none_starts_before_what_it_needs(plan)
 
 def test_serial_hands_each_outcome_out_before_the_next_step_starts():
     started = []
-    running = serial.run(
-        [step("t1"), step("t2")], lambda one: (started.append(one.result_key), DONE)[1]
-    )
+
+    def perform(one: Step) -> Outcome:
+        started.append(one.result_key)
+        return DONE
+
+    running = run_serially([step("t1"), step("t2")], perform)
     next(running)
     assert started == ["t1"]
     running.close()
