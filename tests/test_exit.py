@@ -24,3 +24,24 @@ def test_an_interrupt_within_source_text_ends_with_130_and_not_by_the_signal(tmp
     )
     assert done.returncode == 130
     assert done.stderr == "interrupted; run the same command again to go on\n"
+
+
+LOADED_RAY = """
+import atexit, sys
+import click
+import apc_bench.cli as command
+atexit.register(print, "destructors ran")
+sys.modules["ray"] = sys
+command.cli = click.Command("sweep", callback=lambda: 1)
+sys.argv = ["apc-bench"]
+command.main()
+"""
+
+
+def test_a_command_that_used_ray_ends_without_destructors_and_with_its_code(tmp_path):
+    """Threads of Ray's own outlive them and crash."""
+    (tmp_path / "used_ray.py").write_text(LOADED_RAY)
+    command = [sys.executable, "-m", "used_ray"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -17,7 +17,8 @@ from apc_bench.cli.data import data
 from apc_bench.cli.exports import export
 from apc_bench.cli.nightly import gate, history
 from apc_bench.cli.runs import report, status
-from apc_bench.cli.sweeps import submit, sweep
+from apc_bench.cli.submit import submit
+from apc_bench.cli.sweep import sweep
 from apc_bench.errors import ApcError
 
 INTERRUPTED = 130
@@ -58,9 +59,12 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def guarded(run: Callable[[], Any]) -> int:
+def guarded(run: Callable[[], int | None]) -> int:
+    """The exit code of a command, which `run` gives, None for 0; a user's error is shown as one
+    line.
+    """
     try:
-        run()
+        return run() or 0
     except ApcError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
@@ -70,6 +74,3 @@ def guarded(run: Callable[[], Any]) -> int:
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         return 2
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    return 0

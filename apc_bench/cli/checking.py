@@ -1,7 +1,6 @@
 """`data check`: is a dataset fit for a sweep?"""
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -38,7 +37,7 @@ from apc_bench.errors import StorageError, UsageError
 )
 def check(
     root: Path, image_size: int, resize: str, reserve: int, as_json: bool, groups: Path | None
-) -> None:
+) -> int:
     """A health report of the dataset in DIR: every unreadable file, stray mask, leak and lookalike
     at once.
 
@@ -65,4 +64,4 @@ def check(
                 (groups / f"{health.name}.csv").write_text(groups_csv(health), encoding="utf-8")
         except OSError as error:
             raise StorageError(f"cannot write {groups}: {error.strerror or error}") from None
-    sys.exit(2 if failed(categories, whole) else 0)
+    return 2 if failed(categories, whole) else 0

@@ -3,7 +3,6 @@ maps.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def compare(
     metrics: tuple[str, ...] | None,
     pairs: tuple[tuple[str, str], ...],
     form: str | None,
-) -> None:
+) -> int:
     """A minus B: per metric, system and category, with intervals; what one side alone has; and why
     they may differ.
 
@@ -56,7 +55,7 @@ def compare(
         click.echo(json.dumps(as_object(found), indent=2, ensure_ascii=False))
     else:
         click.echo(as_markdown(found) if form == "markdown" else as_text(found))
-    sys.exit(found.exit_code)
+    return found.exit_code
 
 
 @click.command()

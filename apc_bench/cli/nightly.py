@@ -1,7 +1,6 @@
 """`gate` and `history`: what a nightly job asks after its sweep."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def gate(
     pairs: tuple[tuple[str, str], ...],
     as_json: bool,
     junit: Path | None,
-) -> None:
+) -> int:
     """Whether a run is worse than a recorded one, beyond tolerance and noise.
 
     Pairs trials by category and seed, takes the noise of every category from recorded runs, and
@@ -114,7 +113,7 @@ def gate(
     click.echo(
         json.dumps(as_object(found), ensure_ascii=False) if as_json else "\n".join(as_lines(found))
     )
-    sys.exit(found.exit_code)
+    return found.exit_code
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Types of options that several commands share."""
+"""Options that several commands share, and their types."""
 
 from pathlib import Path
 from typing import Any
@@ -67,3 +67,16 @@ class Pairs(click.ParamType[tuple[str, str]]):
 
 
 FOLDER = click.Path(path_type=Path)
+RESIZE = click.Choice(["square", "letterbox", "crop"])
+
+CACHE = click.option(
+    "--cache",
+    "cache_path",
+    type=FOLDER,
+    metavar="DIR",
+    help="Decoded images, features and weights. [default: $APC_BENCH_CACHE or ~/.cache/apc-bench]",
+)
+DATASET = click.option(
+    "--dataset", metavar="NAME", help="What to call the dataset. [default: the folder's name]"
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")

@@ -1,86 +1,241 @@
-"""The `sweep` command behind its flags: from an invocation to lines on the screen and an exit
-code.
-"""
+"""`sweep`: fine-tunes, scores and reports, on this machine or a cluster."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
+import click
 
-from apc_bench.datasets.catalog import is_mvtec_ad
-from apc_bench.datasets.layouts import read_dataset
+from apc_bench.cli.options import CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.errors import UsageError
-from apc_bench.runner.driver import default_run, run_sweep
-from apc_bench.runner.estimate import about
 from apc_bench.runner.executors import EXECUTORS
-from apc_bench.runner.executors.protocol import Execution
-from apc_bench.runner.prepare import Prepared, prepare
-from apc_bench.runner.progress import counted_steps
-from apc_bench.settings.job import sweep_from
-from apc_bench.settings.sweep import Sweep, make_sweep
-from apc_bench.store.cache import Cache, default_folder
-from apc_bench.store.run import Run
+from apc_bench.settings.backbones import BACKBONES
+from apc_bench.wording import enumerated
+
+if TYPE_CHECKING:
+    from apc_bench.runner.driver import Summary
+    from apc_bench.runner.executors.protocol import Execution
+    from apc_bench.runner.prepare import Prepared
+    from apc_bench.settings.sweep import Sweep
+    from apc_bench.store.run import Run
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What the command line said. `like`: a run folder to repeat. `execution`: fields of Execution;
-    `flags`: settings that override the job's, None where not given.
+@click.command()
+@click.option(
+    "--job",
+    metavar="NAME|FILE",
+    help=(
+        "A shipped job (quickstart, paper, photos, nightly, prnet, ablation, …) or a job file"
+        " ending in .yaml."
+    ),
+)
+@click.option(
+    "--like",
+    type=FOLDER,
+    metavar="RUN",
+    help=(
+        "Repeat the run of that folder: its settings, data, weights and seeds, into another --run."
+    ),
+)
+@click.option(
+    "--data",
+    type=FOLDER,
+    metavar="DIR",
+    help="A dataset in MVTec layout. Without it, the job's own (quickstart: synthetic).",
+)
+@DATASET
+@click.option(
+    "--shots",
+    type=Numbers(),
+    metavar="N,N",
+    help="Anomalous training images per category, such as 1,5,10.",
+)
+@click.option(
+    "--seeds", type=Numbers(), metavar="N,N", help="Seeds: each draws other anomalous images."
+)
+@click.option(
+    "--reserve",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Anomalous images taken out of the test set; shots are drawn from them.",
+)
+@click.option("--categories", type=Names(), metavar="A,B", help="Only these categories.")
+@click.option(
+    "--methods", "only", type=Names(), metavar="A,B", help="Only these methods of the job."
+)
+@click.option(
+    "--backbone",
+    metavar="NAME",
+    help=f"For every method: {enumerated(list(BACKBONES), 'or')}.",
+)
+@click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
+@click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
+@click.option(
+    "--resize",
+    type=RESIZE,
+    help="How an image becomes square.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["holdout", "crossfit"]),
+    help=(
+        "Test on a set apart, or (for few photos) on every defect in turn with models that saw the"
+        " others. [default: holdout]"
+    ),
+)
+@click.option(
+    "--folds", type=click.IntRange(2), metavar="N", help="Of --protocol crossfit. [default: 5]"
+)
+@click.option(
+    "--part",
+    metavar="NAME",
+    help="Only test images of this part of groups.csv; shots are drawn from it too.",
+)
+@click.option(
+    "--unseen", metavar="TYPE", help="Draw no shot of this defect type, and test on it alone."
+)
+@click.option(
+    "--features",
+    type=click.Choice(["none", "bank"]),
+    help="Whether the memory banks are written to the run folder.",
+)
+@click.option(
+    "--skip-unreadable",
+    is_flag=True,
+    default=None,
+    help="Leave unreadable images out, and say so under every table.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where to compute. [default: a GPU if there is one]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Threads per step; part of every result's key. [default: 1]",
+)
+@click.option(
+    "--run",
+    "run_path",
+    type=FOLDER,
+    metavar="DIR",
+    help="The run folder. [default: runs/<job>-<dataset>-<digest of the settings>]",
+)
+@CACHE
+@click.option(
+    "--executor",
+    type=click.Choice(list(EXECUTORS)),
+    default="ray",
+    show_default=True,
+    help="Fan out with Ray, or one step after another.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Steps at a time. [default: cores / threads]",
+)
+@click.option(
+    "--gpus-per-finetuning",
+    type=click.FloatRange(0, 1.0),
+    metavar="X",
+    help="Share of a GPU. [default: 0.5 on GPUs]",
+)
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(0, 1.0),
+    metavar="X",
+    help="Share of a GPU. [default: 0.25 on GPUs]",
+)
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    metavar="HOST:PORT|auto",
+    help="A Ray cluster that runs. [default: $RAY_ADDRESS, else this machine alone]",
+)
+@click.option(
+    "--scale-up",
+    is_flag=True,
+    help=(
+        "The cluster brings nodes when steps wait for them: ask for --workers steps whatever fits"
+        " now."
+    ),
+)
+@click.option(
+    "--step-timeout",
+    type=click.FloatRange(1.0),
+    metavar="SECONDS",
+    help="End a step that takes longer, and go on without it.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print the steps and about how long they take; run nothing."
+)
+def sweep(
+    job: str | None,
+    like: Path | None,
+    data: Path | None,
+    run_path: Path | None,
+    cache_path: Path | None,
+    dry_run: bool,
+    **options: Any,
+) -> int:
+    """Fine-tune and score category × method × shots × seed, and report.
+
+    Without --data and --job it runs the quickstart on synthetic images; with --data alone, the
+    paper's methods on that folder. Running the same command again resumes: what is done is not done
+    again.
     """
+    from rich.console import Console
 
-    job: str | None
-    like: Path | None
-    data: Path | None
-    run: Path | None
-    cache: Path | None
-    dry_run: bool
-    execution: Mapping[str, Any]
-    flags: Mapping[str, Any]
+    from apc_bench.runner.driver import default_run, run_sweep
+    from apc_bench.runner.prepare import prepare
+    from apc_bench.runner.progress import plain
+    from apc_bench.store.cache import Cache, default_folder
 
-
-def invoke(given: Invocation) -> int:
-    """Runs the sweep (or tells what it would do) and reports. Returns the exit code."""
-    log, out = Console(stderr=True), Console()
-    execution = _execution(given.execution)
-    given, repeated = _repeating(given)
-    sweep, lines = _settings(given, repeated)
+    console = Console(stderr=True)
+    say = plain(console)
+    execution = _execution(options)
+    repeated = _repeated(like, job)
+    if repeated is not None and data is None:
+        data = _data_of(repeated)
+    settings, lines = _settings(job, data, repeated, options)
     for line in lines:
-        log.print(escape(line), soft_wrap=True)
-    cache = Cache(given.cache or default_folder())
-    prepared = prepare(
-        sweep,
-        given.data,
-        cache,
-        say=lambda line: log.print(escape(line), highlight=False, soft_wrap=True),
-        dry=given.dry_run,
-    )
-    path = given.run or default_run(prepared.sweep, prepared.dataset.name)
+        say(line)
+    cache = Cache(cache_path or default_folder())
+    prepared = prepare(settings, data, cache, say=say, dry=dry_run)
+    path = run_path or default_run(prepared.sweep, prepared.dataset.name)
     _check_lasting(path)
     for line in _differences(repeated, prepared, path) if repeated else ():
-        log.print(escape(line), highlight=False, soft_wrap=True)
-    if given.dry_run:
-        _tell(prepared, path, execution, out)
+        say(line)
+    if dry_run:
+        _tell(prepared, path, execution)
         return 0
-    log.print(escape(f"run folder: {path}"), highlight=False, soft_wrap=True)
-    summary = run_sweep(prepared, path, cache, execution, log)
+    say(f"run folder: {path}")
+    summary = run_sweep(prepared, path, cache, execution, console)
     for step, reason in summary.failed:
-        log.print(escape(f"failed: {step.name}: {reason}"), highlight=False, soft_wrap=True)
-    _report(Run.open(path), prepared, out)
-    log.print(
-        escape(_ending(summary.before, summary.done, len(summary.failed), path)),
-        highlight=False,
-        soft_wrap=True,
-    )
+        say(f"failed: {step.name}: {reason}")
+    _report(path, prepared)
+    say(_ending(summary, path))
     return summary.exit_code
 
 
-def _execution(fields: Mapping[str, Any]) -> Execution:
-    """How to run. Raises UsageError for what only Ray can do."""
-    execution = Execution(**fields)
+def _execution(options: dict[str, Any]) -> Execution:
+    """How to run: takes its fields out of the options, and leaves the settings there. Raises
+    UsageError for what the executor cannot do.
+    """
+    from dataclasses import fields
+
+    from apc_bench.runner.executors.protocol import Execution
+
+    chosen = {field.name: options.pop(field.name) for field in fields(Execution)}
+    if chosen["address"] == "local":
+        chosen["address"] = None
+    execution = Execution(**chosen)
     if execution.scale_up and not (execution.address and execution.workers):
         raise UsageError(
             "--scale-up needs --address and --workers: on what cluster, and for how many steps at a"
@@ -101,26 +256,31 @@ def _check_lasting(path: Path) -> None:
         )
 
 
-def _ending(before: int, done: int, failed: int, path: Path) -> str:
-    if not failed:
-        return f"{done} steps done" + (f", {before} were done before" if before else "")
-    return (
-        f"{done} steps done, {failed} FAILED; `apc-bench status {path}` lists them, and the same"
-        " command tries them again"
-    )
+def _ending(summary: Summary, path: Path) -> str:
+    ended = f"{summary.done} steps done"
+    if summary.failed:
+        return (
+            f"{ended}, {len(summary.failed)} FAILED; `apc-bench status {path}` lists them, and the"
+            " same command tries them again"
+        )
+    return f"{ended}, {summary.before} were done before" if summary.before else ended
 
 
-def _repeating(given: Invocation) -> tuple[Invocation, Run | None]:
-    """The invocation with the dataset of the run that is repeated, and that run; as it is where
-    none is. Raises UsageError, RunError.
-    """
-    if given.like is None:
-        return given, None
-    if given.job is not None:
+def _repeated(like: Path | None, job: str | None) -> Run | None:
+    """The run that is repeated. Raises UsageError where a job is named too, RunError for no run."""
+    from apc_bench.store.run import Run
+
+    if like is None:
+        return None
+    if job is not None:
         raise UsageError("--like RUN repeats that run's own job; leave --job out")
-    run = Run.open(given.like)
+    return Run.open(like)
+
+
+def _data_of(run: Run) -> Path | None:
+    """The folder of a run's dataset; None where that was a synthetic one."""
     synthetic = run.info["settings"].get("synthetic") is not None
-    return replace(given, data=given.data or (None if synthetic else Path(run.info["data"]))), run
+    return None if synthetic else Path(run.info["data"])
 
 
 def _differences(repeated: Run, prepared: Prepared, path: Path) -> list[str]:
@@ -154,64 +314,71 @@ def _differences(repeated: Run, prepared: Prepared, path: Path) -> list[str]:
     ]
 
 
-def _settings(given: Invocation, repeated: Run | None) -> tuple[Sweep, list[str]]:
+def _settings(
+    job: str | None, data: Path | None, repeated: Run | None, flags: Mapping[str, Any]
+) -> tuple[Sweep, list[str]]:
     """The repeated run's; else the job named; else the paper's methods on the folder given, resized
-    to a square unless it is MVTec AD; else the quickstart.
+    to a square unless it is MVTec AD; else the quickstart. And lines to show.
     """
+    from apc_bench.datasets.catalog import is_mvtec_ad
+    from apc_bench.datasets.layouts import read_dataset
+    from apc_bench.settings.job import sweep_from
+    from apc_bench.settings.sweep import make_sweep
+
     if repeated is not None:
-        settings = {
-            **repeated.info["settings"],
-            **{name: value for name, value in given.flags.items() if value is not None},
-        }
+        given = {name: value for name, value in flags.items() if value is not None}
+        settings = {**repeated.info["settings"], **given}
         return make_sweep(settings, source=f"settings of {repeated.path}"), []
-    if given.job or given.data is None:
-        return sweep_from(given.job or "quickstart", given.flags)
-    dataset = read_dataset(given.data, categories=given.flags.get("categories"))
-    flags = dict(given.flags)
-    if flags.get("resize") is None and not is_mvtec_ad(dataset):
+    if job or data is None:
+        return sweep_from(job or "quickstart", flags)
+    dataset = read_dataset(data, categories=flags["categories"])
+    names = tuple(category.name for category in dataset.categories)
+    flags = {**flags, "categories": flags["categories"] or names, "job": "sweep"}
+    if flags["resize"] is None and not is_mvtec_ad(dataset):
         flags["resize"] = "square"
-    flags["categories"] = flags.get("categories") or tuple(
-        category.name for category in dataset.categories
-    )
-    job = "photos" if flags.get("protocol") == "crossfit" else "paper"
-    return sweep_from(job, {**flags, "job": "sweep"})
+    return sweep_from("photos" if flags["protocol"] == "crossfit" else "paper", flags)
 
 
-def _report(run: Run, prepared: Prepared, out: Console) -> None:
-    from apc_bench.report import (
-        crossfit_summaries,
-        read_results,
-        sentences,
-        terminal_table,
-        write_report,
-    )
+def _report(path: Path, prepared: Prepared) -> None:
+    from rich.console import Console
 
-    results = read_results(run)
-    found = crossfit_summaries(results, run)
-    page = write_report(run, data=prepared.dataset.root, results=results, found=found)
-    out.print(terminal_table(results))
-    for line in (line for answer in found for line in sentences(answer)):
-        out.print(line, soft_wrap=True, highlight=False, markup=False)
-    out.print(f"page: {page.resolve()}", soft_wrap=True, highlight=False, markup=False)
+    from apc_bench import report
+    from apc_bench.runner.progress import plain
+    from apc_bench.store.run import Run
+
+    run, console = Run.open(path), Console()
+    say = plain(console)
+    results = report.read_results(run)
+    summaries = report.crossfit_summaries(results, run)
+    page = report.write_report(run, data=prepared.dataset.root, results=results, found=summaries)
+    console.print(report.terminal_table(results))
+    for summary in summaries:
+        for line in report.sentences(summary):
+            say(line)
+    say(f"page: {page.resolve()}")
 
 
-def _tell(prepared: Prepared, path: Path, execution: Execution, out: Console) -> None:
+def _tell(prepared: Prepared, path: Path, execution: Execution) -> None:
     """The steps in the order of the plan, what of them is done, what would be downloaded, and about
     how long it takes.
     """
+    from rich.console import Console
+
+    from apc_bench.runner.estimate import about
+    from apc_bench.runner.progress import counted_steps, plain
+    from apc_bench.store.run import Run
+
+    say, run = plain(Console()), Run(path)
     for line in prepared.missing:
-        out.print(line, soft_wrap=True, highlight=False, markup=False)
-    run = Run(path)
-    done = {step.result_key for step in prepared.steps if run.is_done(step)}
+        say(line)
+    left = []
     for step in prepared.steps:
-        mark = "done " if step.result_key in done else "would"
-        out.print(f"{mark} {step.name}", soft_wrap=True, highlight=False, markup=False)
-    left = [step for step in prepared.steps if step.result_key not in done]
-    out.print(f"run folder: {path}", soft_wrap=True, highlight=False, markup=False)
-    out.print(
+        done = run.is_done(step)
+        say(f"{'done ' if done else 'would'} {step.name}")
+        if not done:
+            left.append(step)
+    say(f"run folder: {path}")
+    say(
         f"{counted_steps(prepared.steps)}; {len(left)} left;"
-        f" {about(left, prepared.sweep, execution)}",
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
+        f" {about(left, prepared.sweep, execution)}"
     )

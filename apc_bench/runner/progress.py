@@ -3,7 +3,8 @@ to stderr only.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,7 @@ class Display:
 
     def __init__(self, steps: Sequence[Step], *, console: Console) -> None:
         self.console = console
+        self.say = plain(console)
         self.total, self.ended, self.failed = len(steps), 0, 0
         self.macs = sum(step.macs for step in steps)
         self.macs_done = 0.0
@@ -47,9 +49,6 @@ class Display:
     ) -> None:
         self.bar.stop()
 
-    def say(self, line: str) -> None:
-        self.console.print(escape(line), highlight=False, soft_wrap=True)
-
     def ended_with(self, step: Step, outcome: Outcome) -> None:
         """Shows one ended step; a failure keeps its line in the terminal too."""
         self.ended += 1
@@ -62,10 +61,8 @@ class Display:
             failed = f", {self.failed} failed" if self.failed else ""
             self.bar.update(self.task, advance=1, description=escape(step.name) + failed, left=left)
         elif outcome.ok:
-            self.say(
-                f"[{self.ended}/{self.total}] {step.name}: {outcome.seconds:.1f}"
-                f" s{', ' + left if left else ''}"
-            )
+            line = f"[{self.ended}/{self.total}] {step.name}: {outcome.seconds:.1f} s"
+            self.say(f"{line}, {left}" if left else line)
 
     def _left(self) -> str:
         """Time left, from the share of the planned work that is done."""
@@ -73,6 +70,11 @@ class Display:
         if self.ended == self.total or share <= 0:
             return ""
         return f"about {duration((time.monotonic() - self.started) * (1 - share) / share)} left"
+
+
+def plain(console: Console) -> Callable[[str], None]:
+    """Prints a line as it is: not wrapped, not coloured, nothing in it read as markup."""
+    return partial(console.print, soft_wrap=True, highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:
