@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test test-cluster bench lint lock clean
+.PHONY: sweep test test-cluster docs reference bench lint lock clean
 
 sweep: $(READY)
 	$(BIN)/apc-bench sweep --job quickstart
@@ -15,6 +15,15 @@ test: $(READY) lint
 
 test-cluster: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile tests/cluster
+
+# The site of docs/, in docs/_site. Strict: a dead link or anchor fails.
+docs: $(READY)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_site
+	@echo "the documentation is built: docs/_site/index.html"
+
+# The pages that are made of the code; a test says when they are stale.
+reference: $(READY)
+	$(BIN)/python scripts/reference.py
 
 bench: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[bench]'
@@ -35,7 +44,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --extra dev --extra cluster --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --extra dev --extra cluster --extra docs --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

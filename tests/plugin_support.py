@@ -1,9 +1,11 @@
-"""The README's detector and reader as an installed package, and a job that uses the detector."""
+"""The example package's detector and reader as an installed package, and a job that uses the
+detector.
+"""
 
 import re
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PLUGIN = Path(__file__).resolve().parents[1] / "examples" / "detector_plugin"
 JOB = """
 image_size: 32
 reserve: 2
@@ -15,11 +17,11 @@ methods:
 
 
 def example() -> tuple[str, str, str]:
-    """The README's detector, entry points and reader."""
-    section = README.read_text().split("## Detectors and readers of your own")[1].split("\n## ")[0]
-    detector, reader = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (toml,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
-    return detector, toml, reader
+    """The example's detector, its entry points and its reader."""
+    project = (PLUGIN / "pyproject.toml").read_text()
+    entries = re.search(r"(\[project\.entry-points.*?)\n\[tool", project, re.DOTALL)
+    assert entries
+    return (PLUGIN / "deviation.py").read_text(), entries[1], (PLUGIN / "labels.py").read_text()
 
 
 def install(

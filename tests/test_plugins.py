@@ -1,4 +1,4 @@
-"""Detectors and readers of other packages: the README's example as an installed package, and what
+"""Detectors and readers of other packages: the example as an installed package, and what
 is said of one that does not fit.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from plugin_support import JOB, example, install
+from plugin_support import JOB, PLUGIN, example, install
 from support import apc_bench, make_category
 
 from apc_bench import plugins
@@ -50,6 +50,22 @@ def swept(tmp_path) -> Callable[..., str]:
         return apc_bench("sweep", "--job", job, "--data", data, *common, *options, code=code).output
 
     return run
+
+
+def test_the_example_is_a_package_that_an_installer_installs(tmp_path):
+    site = tmp_path / "installed"
+    installer = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
+    subprocess.run([*installer, *offline, str(PLUGIN)], check=True, capture_output=True)
+    code = "from apc_bench import plugins; print(*sorted(plugins.offered('apc_bench.detectors')))"
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["deviation"]
 
 
 def metrics(tmp_path: Path) -> pl.DataFrame:

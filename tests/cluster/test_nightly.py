@@ -1,4 +1,4 @@
-"""The ways to run it every night: each as it stands in jobs/nightly and in the README, run at tiny
+"""The ways to run it every night: each as it stands in jobs/nightly and in docs/nightly.md, run at tiny
 scale or read by what reads it.
 """
 
@@ -172,7 +172,9 @@ def test_the_line_of_the_table_runs_a_night(name, tmp_path, stubs, swept):
         "git pull --quiet",
         "make --silent .venv/.ready",
     ]
-    assert block_of((ROOT / "README.md").read_text(), f"](jobs/nightly/{name})") == text
+    assert (
+        block_of((ROOT / "docs" / "nightly.md").read_text(), f"](../jobs/nightly/{name})") == text
+    )
 
 
 def test_slurm_is_asked_for_what_it_knows():
@@ -190,7 +192,10 @@ def test_slurm_is_asked_for_what_it_knows():
 
 def test_the_workflow_is_the_readmes_and_its_commands_run_a_night(tmp_path, stubs, swept):
     text = (NIGHTLY / "github.yaml").read_text()
-    assert block_of((ROOT / "README.md").read_text(), "](jobs/nightly/github.yaml)") == text
+    assert (
+        block_of((ROOT / "docs" / "nightly.md").read_text(), "](../jobs/nightly/github.yaml)")
+        == text
+    )
     steps = yaml.safe_load(text)["jobs"]["nightly"]["steps"]
     commands = [step["run"] for step in steps if "run" in step]
     subprocess.run(
@@ -244,7 +249,9 @@ def test_kuberays_schedule_creates_the_job_of_rayjob_yaml_that_runs_a_night(tmp_
         "every night needs a name of its own"
     )
     assert (
-        block_of((ROOT / "README.md").read_text(), "](jobs/nightly/kuberay.yaml)").strip()
+        block_of(
+            (ROOT / "docs" / "nightly.md").read_text(), "](../jobs/nightly/kuberay.yaml)"
+        ).strip()
         == entrypoint
     )
     assert entrypoint.split()[0] == "/opt/apc-bench/jobs/nightly/nightly.sh"

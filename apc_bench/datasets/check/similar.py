@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 SIDE = 16
 NEAR = 16
 """Bits of SIDE² that two photos of one thing may differ in [ours; measured on the magnetic tiles,
-see README].
+docs/own-parts.md].
 """
 
 _CHUNK = 128
