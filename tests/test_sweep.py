@@ -137,7 +137,7 @@ def test_seeds_shots_and_methods_are_added_to_a_run(place):
     assert "1 were done before" in result.output
     metrics = Run.open(place / "grown").metrics().filter(pl.col("subset") == "test")
     assert len(metrics) == 2 + 1 + 4
-    assert Run.open(place / "grown").info["settings"]["seeds"] == [0, 1]
+    assert Run.open(place / "grown").info.settings["seeds"] == [0, 1]
 
 
 def test_a_run_folder_refuses_other_settings_and_says_which(tiny, place):
@@ -423,7 +423,7 @@ def test_unreadable_images_are_all_named_before_the_start_or_left_out_on_request
     assert not (tmp_path / "run").exists()
     result = apc_bench(*options, "--skip-unreadable")
     assert "left out 2 unreadable file(s)" in result.output
-    assert set(Run.open(tmp_path / "run").info["left_out"]["part"]) == {
+    assert set(Run.open(tmp_path / "run").info.left_out["part"]) == {
         "train/good/000.png",
         "test/dent/001.png",
     }

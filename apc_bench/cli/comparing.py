@@ -151,9 +151,10 @@ def evaluate(
     from apc_bench.external.evaluate import evaluate as evaluate_maps
     from apc_bench.report import read_results, terminal_table
     from apc_bench.store.cache import Cache, default_folder
-    from apc_bench.store.run import INFO, Run
+    from apc_bench.store.info import is_run
+    from apc_bench.store.run import Run
 
-    if (run_path / INFO).is_file():
+    if is_run(run_path):
         settings, folder = settings_of(Run.open(run_path))
         given = [
             option

@@ -74,7 +74,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
         )
     opened = Run.open(run)
     results = read_results(opened)
-    found = root_of(data.resolve()) if data else Path(opened.info["data"])
+    found = root_of(data.resolve()) if data else opened.info.data
     told = crossfit_summaries(results, opened)
     page = write_report(
         opened, data=None if without_images else found, out=out, results=results, found=told

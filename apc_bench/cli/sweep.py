@@ -279,36 +279,30 @@ def _repeated(like: Path | None, job: str | None) -> Run | None:
 
 def _data_of(run: Run) -> Path | None:
     """The folder of a run's dataset; None where that was a synthetic one."""
-    synthetic = run.info["settings"].get("synthetic") is not None
-    return None if synthetic else Path(run.info["data"])
+    info = run.info_with("settings", "data")
+    return None if info.settings.get("synthetic") else info.data
 
 
 def _differences(repeated: Run, prepared: Prepared, path: Path) -> list[str]:
     """What is not as it was when the repeated run was made. Raises UsageError where its own folder
     would be the place of its repetition.
     """
+    from apc_bench.runner.driver import info_of
+
     if path.resolve() == repeated.path.resolve():
         raise UsageError(
             f"{path} is the run that --like repeats, and holds its results already; name another"
             " folder with --run"
         )
-    info = repeated.info
+    info = repeated.info_with("computing", "fingerprints", "weights")
+    diff = info.diff(info_of(prepared))
     changed = [
-        f"{name} was {old!r}, is {prepared.environment.get(name)!r}"
-        for name, old in info["computing"].items()
-        if prepared.environment.get(name) != old
+        f"{name} was {old!r}, is {now!r}"
+        for name, (old, now) in diff.computing.items()
+        if name in info.computing
     ]
-    prints = {planned.category.name: planned.fingerprint for planned in prepared.planned}
-    changed += [
-        f"the content of category '{name}' changed"
-        for name, old in info["fingerprints"].items()
-        if prints.get(name, old) != old
-    ]
-    changed += [
-        f"the weights of '{name}' changed"
-        for name, found in prepared.weights.items()
-        if info["weights"].get(name, {}).get("sha256", found.sha256) != found.sha256
-    ]
+    changed += [f"the content of category '{name}' changed" for name in diff.fingerprints]
+    changed += [f"the weights of '{name}' changed" for name in diff.weights]
     return [f"not as in {repeated.path}, so numbers may differ: {line}" for line in changed] or [
         f"all that decides numbers is as in {repeated.path}"
     ]
@@ -327,7 +321,7 @@ def _settings(
 
     if repeated is not None:
         given = {name: value for name, value in flags.items() if value is not None}
-        settings = {**repeated.info["settings"], **given}
+        settings = {**repeated.info_with("settings").settings, **given}
         return make_sweep(settings, source=f"settings of {repeated.path}"), []
     if job or data is None:
         return sweep_from(job or "quickstart", flags)

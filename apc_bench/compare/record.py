@@ -4,7 +4,8 @@ how its definition differs from ours.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from apc_bench.store.info import RunInfo
 
 Key = tuple[str, int | None]
 """A system: its method's name and its shots."""
@@ -50,7 +51,7 @@ class Side:
     rows: tuple[Row, ...]
     categories: tuple[str, ...] | None
     titles: Mapping[Key, str] = field(default_factory=dict)
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: RunInfo = field(default_factory=RunInfo)
     cautions: Mapping[str, str] = field(default_factory=dict)
     apart: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()

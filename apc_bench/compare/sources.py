@@ -11,7 +11,8 @@ from apc_bench.errors import DamagedFile, UsageError, listed, unknown
 from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
 from apc_bench.results.aggregate import FULL, TEST, Results, System, read_results
 from apc_bench.results.published import PublishedResult, read_published
-from apc_bench.store.run import INFO, Run
+from apc_bench.store.info import INFO, is_run
+from apc_bench.store.run import Run
 
 FILES = ("results.csv", "result.csv", "log.txt", "results.json")
 """What other tools call their table of results: looked for where a folder is given that is no
@@ -37,7 +38,7 @@ def read_side(text: str) -> Side:
 
 
 def _folder(path: Path) -> Side:
-    if (path / INFO).is_file():
+    if is_run(path):
         return side_of_run(read_results(Run.open(path)), path)
     found = [path / name for name in FILES if (path / name).is_file()]
     if not found:

@@ -28,8 +28,9 @@ from apc_bench.runner.prepare import Say, Scan, find_dataset, scan_files, splits
 from apc_bench.settings.sweep import Sweep, make_sweep
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded
+from apc_bench.store.info import RunInfo, is_run
 from apc_bench.store.provenance import computing_environment, recorded_environment
-from apc_bench.store.run import INFO, Run
+from apc_bench.store.run import Run
 
 SCORES = "scores.csv"
 SPLIT = ("dataset", "categories", "seeds", "reserve", "part", "unseen", "protocol", "folds")
@@ -50,14 +51,12 @@ class EvaluationRequest:
     settings: Mapping[str, Any]
 
 
-def settings_of(run: Run) -> tuple[dict[str, Any], Path]:
+def settings_of(run: Run) -> tuple[dict[str, Any], Path | None]:
     """The settings of an existing run that decide split, input and metrics, and the folder of its
-    dataset.
+    dataset. Raises DamagedFile.
     """
-    info = run.info
-    return {name: info["settings"][name] for name in FROM_RUN if name in info["settings"]}, Path(
-        info["data"]
-    )
+    info = run.info_with("settings", "data")
+    return {name: info.settings[name] for name in FROM_RUN if name in info.settings}, info.data
 
 
 def evaluate(
@@ -195,22 +194,23 @@ def _check(
         raise DataError("; ".join(dict.fromkeys(problems)))
 
 
-def _before(request: EvaluationRequest, path: Path, found: Scan) -> dict[str, Any] | None:
+def _before(request: EvaluationRequest, path: Path, found: Scan) -> RunInfo | None:
     """run.json of the folder that is added to; None for a new one. Raises RunError where it cannot
     be added to.
     """
-    if not (path / INFO).is_file():
+    if not is_run(path):
         if path.is_dir() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and no run folder; name another --run")
         return None
-    info = Run.open(path).info
-    known = info.get("fingerprints", {})
+    info = Run.open(path).info_with("settings")
     changed = [
-        name for name, print_ in found.fingerprints.items() if known.get(name, print_) != print_
+        name
+        for name, content in found.fingerprints.items()
+        if info.fingerprints.get(name, content) != content
     ]
     if changed:
         raise RunError(f"{path}: the content of {listed(changed)} is not what that run was made on")
-    method = info["settings"].get("methods", {}).get(request.name)
+    method = info.settings.get("methods", {}).get(request.name)
     if method is not None and method.get("detector") != DETECTOR:
         raise UsageError(
             f"{path} has a method '{request.name}' of its own; call this one otherwise with --name"
@@ -220,28 +220,26 @@ def _before(request: EvaluationRequest, path: Path, found: Scan) -> dict[str, An
 
 def _info(
     request: EvaluationRequest, sweep: Sweep, dataset: Dataset, found: Scan, foreign: ExternalMethod
-) -> dict[str, Any]:
+) -> RunInfo:
     """run.json of a run that holds nothing but this method."""
+    method: dict[str, Any] = {
+        "detector": DETECTOR,
+        "backbone": "unknown",
+        "title": request.title,
+        "weights": None,
+        "settings": {},
+    }
     settings = sweep.model_dump(mode="json")
     settings["shots"] = [request.shots] if request.shots else []
-    settings["methods"] = {
-        request.name: {
-            "detector": DETECTOR,
-            "backbone": "unknown",
-            "title": request.title,
-            "weights": None,
-            "settings": {},
-        }
-    }
-    return {
-        "dataset": dataset.name,
-        "data": str(dataset.root),
-        "settings": settings,
-        "fingerprints": found.fingerprints,
-        "weights": {},
-        "computing": dict(foreign.environment),
-        "environment": recorded_environment(),
-        "left_out": found.left_out,
-        "emptied": found.emptied,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    settings["methods"] = {request.name: method}
+    return RunInfo(
+        dataset=dataset.name,
+        data=dataset.root,
+        settings=settings,
+        fingerprints=found.fingerprints,
+        computing=dict(foreign.environment),
+        environment=recorded_environment(),
+        left_out=found.left_out,
+        emptied=found.emptied,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -45,11 +45,12 @@ def other_machine(tonight: RecordedRun, before: RecordedRun) -> str | None:
     """Why times of two nights do not compare: another device, processor or number of threads. None
     where they do.
     """
-    for where, names in (("environment", SAME_MACHINE), ("computing", ("device", "threads"))):
-        for name in names:
-            new, old = tonight.info.get(where, {}).get(name), before.info.get(where, {}).get(name)
-            if new != old:
-                return f"another machine than the reference's: {name} {new}, was {old}"
+    diff = before.info.diff(tonight.info)
+    changes = {**diff.environment, **diff.computing}
+    for name in (*SAME_MACHINE, "device", "threads"):
+        if name in changes:
+            old, new = changes[name]
+            return f"another machine than the reference's: {name} {new}, was {old}"
     return None
 
 

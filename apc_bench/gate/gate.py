@@ -14,10 +14,13 @@ from apc_bench.gate.published_reference import choose, families
 from apc_bench.gate.verdicts import BLIND, REGRESSION, Asked, Family, Unit
 from apc_bench.results.pairing import Missing, pair_up
 from apc_bench.results.recorded_runs import RecordedRun, read_recorded_run, read_recorded_runs
-from apc_bench.store.run import INFO
+from apc_bench.store.info import is_run
 
 DONE, REGRESSED, UNJUDGED, TOO_FEW_SEEDS = 0, 1, 3, 4
 NIGHTS_MAX = 30
+NO_CAUSE = {"git", "command", "hostname", "platform", "apc_bench"}
+"""Of the recorded environment: what explains no change of a number, or is told as the code."""
+
 """Recorded nights that are read for the noise, the newest."""
 
 
@@ -79,7 +82,7 @@ def run_gate(run: Path, against: str, asked: Asked) -> Gate:
     Raises UsageError, RunError, DamagedFile.
     """
     tonight, path = read_recorded_run(run), Path(against)
-    if (path / INFO).is_file():
+    if is_run(path):
         if path.resolve() == run.resolve():
             raise UsageError(
                 f"{against} is the run that is to be judged; name another with --against"
@@ -197,18 +200,12 @@ def what_differs(tonight: RecordedRun, reference: RecordedRun) -> tuple[str, ...
         if tonight.revision != reference.revision
         else []
     )
-    for where in ("computing", "environment"):
-        new, old = tonight.info.get(where, {}), reference.info.get(where, {})
-        names = sorted({*new, *old} - {"git", "command", "hostname", "platform", "apc_bench"})
+    diff = reference.info.diff(tonight.info)
+    for changes in (diff.computing, diff.environment):
         lines += [
-            f"{name} {old.get(name)} → {new.get(name)}"
-            for name in names
-            if new.get(name) != old.get(name)
+            f"{name} {old} → {new}"
+            for name, (old, new) in sorted(changes.items())
+            if name not in NO_CAUSE
         ]
-    new, old = tonight.info.get("weights", {}), reference.info.get("weights", {})
-    lines += [
-        f"weights of {name}"
-        for name in sorted({*new} & {*old})
-        if new[name].get("sha256") != old[name].get("sha256")
-    ]
+    lines += [f"weights of {name}" for name in sorted(diff.weights)]
     return tuple(lines)

@@ -193,12 +193,9 @@ def between(before: RecordedRun, after: RecordedRun) -> tuple[str, ...]:
 
 
 def _settings(before: RecordedRun, after: RecordedRun) -> Iterable[str]:
-    prints = before.info.get("fingerprints", {}), after.info.get("fingerprints", {})
-    changed = sorted(
-        name for name in prints[1] if prints[0].get(name, prints[1][name]) != prints[1][name]
-    )
+    changed = before.info.diff(after.info).fingerprints
     if changed:
-        yield f"the images of {', '.join(changed)}"
+        yield f"the images of {', '.join(sorted(changed))}"
     old, new = before.results.settings, after.results.settings
     yield from (
         f"{name} {old.get(name)} → {new.get(name)}"

@@ -219,10 +219,10 @@ def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[
     """What a figure does not rest on, besides missing trials: (what, which). `unshown`: files
     behind figures that cannot be read.
     """
-    for category, files in sorted(results.info.get("left_out", {}).items()):
+    for category, files in sorted(results.info.left_out.items()):
         if files:
             yield f"Left out of {category}: cannot be read", ", ".join(files)
-    for category, images in sorted(results.info.get("emptied", {}).items()):
+    for category, images in sorted(results.info.emptied.items()):
         if images:
             yield (
                 f"Masks of {category} that the resize emptied: image level only",
@@ -244,13 +244,13 @@ def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[
 
 def command(results: Results) -> str | None:
     """The exact command of the sweep, quoted for a shell."""
-    words = results.info.get("command") or results.info.get("environment", {}).get("command")
-    return shlex.join([str(word) for word in words]) if words else None
+    words = results.info.command
+    return shlex.join(words) if words else None
 
 
 def provenance(results: Results) -> Iterator[tuple[str, str]]:
     """What run.json records besides the settings and the command, as (where, value)."""
-    for key, value in results.info.items():
+    for key, value in results.info.as_json().items():
         if key not in ("settings", "command", "left_out", "emptied"):
             yield from _flat(key, value)
 

@@ -11,6 +11,7 @@ from typing import Any
 from apc_bench.errors import DamagedFile, RunError
 from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import deviation, mean
+from apc_bench.store.info import RunInfo
 from apc_bench.wording import counted
 
 TEST, FULL = "test", "full"
@@ -92,7 +93,7 @@ class Results:
     categories: tuple[str, ...]
     systems: tuple[System, ...]
     trials: Mapping[tuple[System, str, int], Trial]
-    info: Mapping[str, Any]
+    info: RunInfo
     damaged: tuple[str, ...]
     superseded: int
     _by_seed: dict[tuple[System, str, str, str], dict[int, float]] = field(
@@ -102,8 +103,7 @@ class Results:
     @property
     def settings(self) -> Mapping[str, Any]:
         """The sweep's settings (fields: settings.py, Sweep)."""
-        settings: Mapping[str, Any] = self.info["settings"]
-        return settings
+        return self.info.settings
 
     @property
     def folded(self) -> bool:
@@ -225,7 +225,7 @@ def read_results(run: RunReader) -> Results:
     Raises DamagedFile where run.json holds no settings, RunError where the plan holds no trial.
     """
     info = run.info
-    if not isinstance(info.get("settings"), dict):
+    if "settings" in info.absent:
         raise DamagedFile(f"{run.path / 'run.json'}: no settings")
     plan = [row for row in run.plan().iter_rows(named=True) if row["kind"] == TRIAL]
     if not plan:
@@ -233,7 +233,7 @@ def read_results(run: RunReader) -> Results:
     measured: dict[str, dict[str, dict[str, Any]]] = {}
     for row in run.metrics().iter_rows(named=True):
         measured.setdefault(row["result_key"], {})[row["subset"]] = row
-    systems = _systems(plan, list(info["settings"].get("methods", {})))
+    systems = _systems(plan, list(info.settings.get("methods", {})))
     categories = tuple(sorted({row["category"] for row in plan}))
     planned: dict[tuple[str, int, str, int], list[dict[str, Any]]] = {}
     for row in plan:

@@ -89,8 +89,7 @@ def _unlike(
     if _row(here)["trial_id"] != _row(there)["trial_id"]:
         return f"other settings than in the reference{_setting(tonight, before, new[0].method)}"
     category = new[1]
-    prints = tonight.info.get("fingerprints", {}), before.info.get("fingerprints", {})
-    if prints[0].get(category) != prints[1].get(category):
+    if tonight.info.fingerprints.get(category) != before.info.fingerprints.get(category):
         return "other images than in the reference"
     return None
 

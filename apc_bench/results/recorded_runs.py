@@ -2,14 +2,13 @@
 be used, by name.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from apc_bench.errors import ApcError, UsageError
 from apc_bench.results.aggregate import Results, read_results
-from apc_bench.store.run import INFO, Run
+from apc_bench.store.info import INFO, RunInfo, is_run
+from apc_bench.store.run import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +24,7 @@ class RecordedRun:
     missing: int
 
     @property
-    def info(self) -> Mapping[str, Any]:
+    def info(self) -> RunInfo:
         return self.results.info
 
     @property
@@ -33,11 +32,7 @@ class RecordedRun:
         """`abc1234`, with `+` where files were changed; the version of the package where it was
         installed.
         """
-        environment = self.info.get("environment") or {}
-        git = environment.get("git")
-        if not isinstance(git, dict) or not git.get("commit"):
-            return f"version {environment.get('apc_bench', '?')}"
-        return f"{str(git['commit'])[:7]}{'+' * bool(git.get('dirty'))}"
+        return self.info.revision()
 
     @property
     def title(self) -> str:
@@ -49,9 +44,7 @@ def read_recorded_run(path: Path) -> RecordedRun:
     """One run folder. Raises RunError or DamagedFile where it is none."""
     results = read_results(Run.open(path))
     missing = sum(len(results.missing(system)) for system in results.systems)
-    return RecordedRun(
-        path.name or str(path), path, str(results.info.get("created", "")), results, missing
-    )
+    return RecordedRun(path.name or str(path), path, results.info.created, results, missing)
 
 
 def read_recorded_runs(
@@ -72,11 +65,11 @@ def read_recorded_runs(
         if not path.is_dir() or path.name.startswith("."):
             continue
         try:
-            begun.append((str(Run.open(path).info.get("created", "")), path))
+            begun.append((Run.open(path).info.created, path))
         except ApcError as error:
             problems.append(
                 f"{path.name}: {error}"
-                if (path / INFO).exists()
+                if is_run(path)
                 else f"{path.name}: no run folder (it has no {INFO})"
             )
     if before is not None:

@@ -4,11 +4,13 @@ results of another tool.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from apc_bench.store.info import RunInfo
 
 
 class FailedStep(Protocol):
@@ -41,7 +43,7 @@ class RunReader(Protocol):
     @property
     def damaged(self) -> list[str]: ...
     @property
-    def info(self) -> dict[str, Any]: ...
+    def info(self) -> RunInfo: ...
     def plan(self) -> pl.DataFrame: ...
     def metrics(self) -> pl.DataFrame: ...
     def failures(self) -> Sequence[FailedStep]: ...

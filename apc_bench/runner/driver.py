@@ -21,8 +21,12 @@ from apc_bench.settings.detectors import plugin_of
 from apc_bench.settings.sweep import Sweep, digest
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
+from apc_bench.store.info import RunInfo, is_run
 from apc_bench.store.provenance import computing_environment, recorded_environment
-from apc_bench.store.run import INFO, Run
+from apc_bench.store.run import Run
+
+NEEDED = ("settings", "computing", "fingerprints", "weights", "left_out", "emptied", "created")
+"""What run.json must record for a sweep to go on in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def find_fault(context: SweepContext) -> str | None:
     """What is wrong with this machine for the steps of a sweep: called on every node of a
     cluster.
     """
-    if not (context.run / INFO).is_file():
+    if not is_run(context.run):
         return f"cannot reach the run folder {context.run}"
     if not context.data.is_dir():
         return f"cannot reach the dataset {context.data}"
@@ -201,9 +205,9 @@ def _record_for_worker(run: Run, step: Step, outcome: Outcome) -> None:
 
 def _write_start(run: Run, prepared: Prepared) -> None:
     """Checks that the folder is this sweep's, then adds settings, plan and splits to it."""
-    info, old = _info(prepared), _info_before(run)
+    info, old = info_of(prepared), _info_before(run)
     if old is not None:
-        info = _merge(old, info, run.path)
+        info = old.merge(info, run.path)
     run.clean()
     run.write_plan(prepared.steps)
     run.write_info(info)
@@ -212,36 +216,30 @@ def _write_start(run: Run, prepared: Prepared) -> None:
             run.write_split(split)
 
 
-def _info_before(run: Run) -> dict[str, Any] | None:
+def _info_before(run: Run) -> RunInfo | None:
     """What run.json says; None in a new folder, or where it is damaged, which `run.damaged` tells:
     results are found by their own keys.
 
     Raises RunError for a folder that is no run, or of a newer version.
     """
-    path = run.path / INFO
-    if not path.is_file():
-        if (
-            run.path.is_dir()
-            and any(not entry.name.startswith(".") for entry in run.path.iterdir())
-            and not run.has_plan()
-        ):
+    if not is_run(run.path):
+        if _holds_files(run.path) and not run.has_plan():
             raise RunError(f"{run.path} is not empty and no run folder; name another --run")
         return None
     try:
-        info = Run.open(run.path).info
+        return Run.open(run.path).info_with(*NEEDED)
     except DamagedFile as error:
         run.damaged.append(f"{error}; it is written anew for this command's settings")
         return None
-    needed = ("settings", "computing", "fingerprints", "weights", "left_out", "emptied", "created")
-    missing = [name for name in needed if name not in info]
-    if missing:
-        run.damaged.append(
-            f"{path}: no {missing[0]}; it is written anew for this command's settings"
-        )
-    return None if missing else info
 
 
-def _info(prepared: Prepared) -> dict[str, Any]:
+def _holds_files(folder: Path) -> bool:
+    """Whether there is more in the folder than the lock and other hidden files."""
+    return folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+
+
+def info_of(prepared: Prepared) -> RunInfo:
+    """run.json of a sweep that starts now."""
     weights = {
         name: {
             "sha256": found.sha256,
@@ -253,68 +251,15 @@ def _info(prepared: Prepared) -> dict[str, Any]:
     for name, method in prepared.sweep.chosen.items():
         if method.package:
             weights[name]["package"] = method.package
-    return {
-        "dataset": prepared.dataset.name,
-        "data": str(prepared.dataset.root),
-        "settings": prepared.sweep.model_dump(mode="json"),
-        "fingerprints": {
-            planned.category.name: planned.fingerprint for planned in prepared.planned
-        },
-        "weights": weights,
-        "computing": dict(prepared.environment),
-        "environment": recorded_environment(),
-        "left_out": prepared.left_out,
-        "emptied": prepared.emptied,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _merge(old: dict[str, Any], new: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The folder's info with added seeds, shots, categories and methods. Raises RunError that lists
-    what else differs.
-    """
-    then, now = old["settings"], new["settings"]
-    fixed = [
-        name
-        for name in {**Sweep.model_validate(then).fixed(), **Sweep.model_validate(now).fixed()}
-        if name != "synthetic"
-    ]
-    differing = [
-        f"{name} was {then.get(name)!r}, now {now.get(name)!r}"
-        for name in fixed
-        if then.get(name) != now.get(name)
-    ]
-    differing += [
-        f"{name} was {value!r}, now {new['computing'].get(name)!r}"
-        for name, value in old["computing"].items()
-        if new["computing"].get(name) != value
-    ]
-    for name, method in now["methods"].items():
-        if name in then["methods"] and _identity(then["methods"][name]) != _identity(method):
-            differing.append(f"method '{name}' has other settings")
-    for name, weights in new["weights"].items():
-        if old["weights"].get(name, weights)["sha256"] != weights["sha256"]:
-            differing.append(f"method '{name}' has other weights")
-    for name, print_ in new["fingerprints"].items():
-        if old["fingerprints"].get(name, print_) != print_:
-            differing.append(f"the content of category '{name}' changed")
-    if differing:
-        raise RunError(
-            f"{path} belongs to a sweep with other settings: {'; '.join(dict.fromkeys(differing))};"
-            " name another --run"
-        )
-    merged = {**now, "methods": {**then["methods"], **now["methods"]}}
-    for name in ("seeds", "shots"):
-        merged[name] = sorted({*then[name], *now[name]})
-    known = then["categories"], now["categories"]
-    merged["categories"] = sorted({*known[0], *known[1]}) if all(known) else None
-    merged["only"] = None
-    both = {
-        name: {**old[name], **new[name]}
-        for name in ("fingerprints", "weights", "left_out", "emptied")
-    }
-    return {**new, **both, "settings": merged, "created": old["created"], "resumed": new["created"]}
-
-
-def _identity(method: dict[str, Any]) -> list[Any]:
-    return [method["detector"], method["backbone"], method["settings"]]
+    return RunInfo(
+        dataset=prepared.dataset.name,
+        data=prepared.dataset.root,
+        settings=prepared.sweep.model_dump(mode="json"),
+        fingerprints={planned.category.name: planned.fingerprint for planned in prepared.planned},
+        weights=weights,
+        computing=dict(prepared.environment),
+        environment=recorded_environment(),
+        left_out=prepared.left_out,
+        emptied=prepared.emptied,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

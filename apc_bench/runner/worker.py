@@ -30,7 +30,8 @@ from apc_bench.settings.sweep import digest
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded, memo_array
-from apc_bench.store.run import INFO, Run
+from apc_bench.store.info import is_run
+from apc_bench.store.run import Run
 
 
 def perform(step: Step, context: SweepContext) -> Outcome:
@@ -256,7 +257,7 @@ def _check_reach(context: SweepContext) -> None:
     """On a node without the shared folder a step would do its work into a folder of that node's
     own, where nobody finds it.
     """
-    if not (context.run / INFO).is_file():
+    if not is_run(context.run):
         raise StorageError(
             f"{socket.gethostname()} cannot reach the run folder {context.run}; every node must see"
             " it under this name"

@@ -32,6 +32,7 @@ from apc_bench.store.files import (
     write_json,
     write_table,
 )
+from apc_bench.store.info import INFO, RunInfo, is_run
 from apc_bench.store.lock import held, holding
 from apc_bench.store.schemas import (
     CURVES,
@@ -43,8 +44,6 @@ from apc_bench.store.schemas import (
     TRAINING,
     maps_schema,
 )
-
-INFO = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +90,35 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> "Run":
         """An existing run. Raises RunError where there is none, or one of a newer version."""
-        if not (path / INFO).is_file():
+        if not is_run(path):
             raise RunError(f"{path} is no run folder: it has no {INFO}")
         run = cls(path)
-        schema = run.info.get("schema")
-        if not isinstance(schema, int):
+        info = run.info
+        if "schema" in info.absent:
             raise DamagedFile(f"{path / INFO}: no schema version")
-        if schema > SCHEMA_VERSION:
+        if info.schema > SCHEMA_VERSION:
             raise RunError(
-                f"{path}: written by a newer apc-bench (schema {schema}, this one reads"
+                f"{path}: written by a newer apc-bench (schema {info.schema}, this one reads"
                 f" {SCHEMA_VERSION}); update apc-bench"
             )
         return run
 
     @property
-    def info(self) -> dict[str, Any]:
-        """run.json: settings, fingerprints, weights, environment, data folder, command."""
-        info = read_json(self.path / INFO)
-        if not isinstance(info, dict):
+    def info(self) -> RunInfo:
+        """What run.json records. Raises DamagedFile."""
+        values = read_json(self.path / INFO)
+        if not isinstance(values, dict):
             raise DamagedFile(f"{self.path / INFO}: not a JSON object")
+        return RunInfo.from_json(values)
+
+    def info_with(self, *names: str) -> RunInfo:
+        """What run.json records, which must hold these keys. Raises DamagedFile that names the
+        first that it lacks.
+        """
+        info = self.info
+        for name in names:
+            if name in info.absent:
+                raise DamagedFile(f"{self.path / INFO}: no {name}")
         return info
 
     # Writing
@@ -141,9 +150,9 @@ class Run:
         """Half-written files: of a crash, or of the sweep that is at work."""
         return sorted(path for path in self.path.rglob(f"{TEMPORARY}*") if path.is_file())
 
-    def write_info(self, info: Mapping[str, Any]) -> None:
-        """Writes run.json, under this version's schema number."""
-        write_json(self.path / INFO, {"schema": SCHEMA_VERSION, **info})
+    def write_info(self, info: RunInfo) -> None:
+        """Writes run.json."""
+        write_json(self.path / INFO, info.as_json())
 
     def write_plan(self, steps: Iterable[Step]) -> None:
         """Adds the steps to plan.parquet; what an earlier sweep planned stays. A damaged plan is
@@ -432,7 +441,7 @@ class Run:
 
     def split(self, category: str, seed: int) -> pl.DataFrame:
         """One row per image of a category (schemas.SPLIT). Raises DamagedFile."""
-        dataset = self.info["dataset"]
+        dataset = self.info.dataset
         return _frame(read_table(self._split_path(dataset, category, seed), SPLIT)[0])
 
     @property

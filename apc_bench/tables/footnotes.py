@@ -7,6 +7,7 @@ from typing import Any
 
 from apc_bench.errors import listed
 from apc_bench.results.aggregate import FULL, Results
+from apc_bench.store.info import RunInfo
 from apc_bench.tables.table import Note
 from apc_bench.wording import counted
 
@@ -69,9 +70,7 @@ def data(results: Results) -> Iterable[Note]:
         f"{results.dataset}, {counted(len(results.categories), 'category', 'categories')}:"
         f" {listed(results.categories, 20)}",
     )
-    left_out = {
-        category: files for category, files in results.info.get("left_out", {}).items() if files
-    }
+    left_out = {category: files for category, files in results.info.left_out.items() if files}
     if left_out:
         files = ", ".join(
             f"{category} {len(files)}" for category, files in sorted(left_out.items())
@@ -137,9 +136,7 @@ def masks(results: Results) -> Iterable[Note]:
         "binary first (128 or more of 255; in masks of label ids any id above 0), then resized with"
         " nearest neighbour",
     )
-    emptied = {
-        category: images for category, images in results.info.get("emptied", {}).items() if images
-    }
+    emptied = {category: images for category, images in results.info.emptied.items() if images}
     if emptied:
         counts = ", ".join(
             f"{category} {len(images)}" for category, images in sorted(emptied.items())
@@ -247,8 +244,8 @@ def computed(results: Results) -> Iterable[Note]:
         yield Note("Computed on", text + _versions(results.info))
 
 
-def _versions(info: Mapping[str, Any]) -> str:
-    known = {**info.get("environment", {}), **info.get("computing", {})}
+def _versions(info: RunInfo) -> str:
+    known = {**info.environment, **info.computing}
     names = ("apc_bench", "python", "torch", "torchvision", "numpy")
     return "".join(f"; {name.replace('_', '-')} {known[name]}" for name in names if name in known)
 

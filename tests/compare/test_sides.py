@@ -67,7 +67,7 @@ def test_a_run_is_read_to_the_last_figure(small_run):
     assert (
         side.kind == "run"
         and side.categories == results.categories
-        and side.info["settings"] == results.settings
+        and side.info.settings == results.settings
     )
     found = {
         (*row.system, row.category, row.seed, row.metric, row.subset): row.value

@@ -65,7 +65,7 @@ def test_our_own_maps_come_back_with_the_same_figures(small_run, exported, tmp_p
     results = read_results(Run.open(run))
     assert [system.label for system in results.systems] == ["PatchCore", "APC, 2 shots", "Not ours"]
     assert (
-        info["settings"]["image_size"] == info["settings"]["synthetic"]["size"]
+        info.settings["image_size"] == info.settings["synthetic"]["size"]
     )  # so no resize lies between
     for category in results.categories:
         for subset in ("test", "full"):
@@ -151,7 +151,7 @@ def test_metrics_are_scikit_learns_and_the_run_says_what_it_is(part):
     assert "one set of maps for all seeds" in " ".join(
         own(part / "run", "noise", 0, 0, "part")["notes"]
     )
-    assert run.info["settings"]["methods"]["noise"]["detector"] == "foreign"
+    assert run.info.settings["methods"]["noise"]["detector"] == "foreign"
     run_on(part, "--seeds", "0", code=2)
     run_on(part, "--title", "Noise")  # the same folder again: its own settings
 

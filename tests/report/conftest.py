@@ -21,6 +21,7 @@ from sklearn.metrics import (
 
 from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS, STAGES
 from apc_bench.settings.sweep import Sweep
+from apc_bench.store.info import RunInfo
 from apc_bench.store.run import Failure
 from apc_bench.store.schemas import (
     CURVES,
@@ -48,7 +49,7 @@ class FabricatedRun:
     """The reader's interface over rows in memory; tests change the rows before they report."""
 
     path: Path
-    info: dict[str, Any]
+    run_json: dict[str, Any]
     plan_rows: list[dict[str, Any]] = field(default_factory=list)
     metric_rows: list[dict[str, Any]] = field(default_factory=list)
     score_rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -57,6 +58,10 @@ class FabricatedRun:
     split_rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+
+    @property
+    def info(self) -> RunInfo:
+        return RunInfo.from_json(self.run_json)
 
     def plan(self) -> pl.DataFrame:
         return table(self.plan_rows, PLAN)
@@ -139,7 +144,7 @@ def fabricate(
     sweep = Sweep.model_validate(
         {"dataset": dataset, "methods": methods, "shots": shots, "seeds": seeds, "image_size": 64}
     )
-    info = {
+    run_json = {
         "dataset": dataset,
         "data": "/data/some where",
         "settings": sweep.model_dump(mode="json"),
@@ -158,7 +163,7 @@ def fabricate(
         "emptied": {},
         "created": "2025-01-02T03:04:05+00:00",
     }
-    run = FabricatedRun(path, info)
+    run = FabricatedRun(path, run_json)
     for category in categories:
         run.split_rows[category] = _split(tests)
         for index, (name, method) in enumerate(methods.items()):
@@ -214,7 +219,7 @@ def _add_trial(
     identity = {
         "result_key": key,
         "trial_id": f"id-{key}",
-        "dataset": run.info["dataset"],
+        "dataset": run.info.dataset,
         "category": category,
         "method": name,
         "shots": shots,

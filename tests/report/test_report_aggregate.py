@@ -181,6 +181,6 @@ def test_a_run_without_trials_or_settings_is_named(make_run: Make) -> None:
     run.plan_rows = []
     with pytest.raises(RunError, match="holds no trial"):
         read_results(run)
-    del run.info["settings"]
+    del run.run_json["settings"]
     with pytest.raises(DamagedFile, match=r"run\.json: no settings"):
         read_results(run)

@@ -146,7 +146,7 @@ def test_names_do_no_harm(make_run: Make, tmp_path: Path) -> None:
         "apc": {"detector": "apc", "backbone": "builtin", "title": "../../APC & co"},
     }
     run = small(make_run, categories=(f"../{NASTY}", "größe mit raum"), methods=methods, seeds=(0,))
-    run.info["environment"]["command"] = ["apc-bench", "sweep", "--run", f"{NASTY} it's"]
+    run.run_json["environment"]["command"] = ["apc-bench", "sweep", "--run", f"{NASTY} it's"]
     run.drop("apc", f"../{NASTY}", 1, 0, f"{NASTY}\nsecond line")
     out = tmp_path / "deep" / "report"
     page = write_report(run, data=None, out=out)
@@ -293,7 +293,7 @@ def write_run(fabricated: Any, path: Path) -> Run:
                 )
                 for row in samples
             )
-            run.write_split(Split(fabricated.info["dataset"], category, seed, 10, rows))
+            run.write_split(Split(fabricated.info.dataset, category, seed, 10, rows))
     for key in fabricated.score_rows:
         names, maps = fabricated.anomaly_maps[key]
         rows, columns = maps.shape[1:]

@@ -134,7 +134,7 @@ def test_images_and_masks_are_shown_as_the_detector_saw_them(
     from apc_bench.datasets.images import read_image, read_mask
 
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
-    run.info["settings"]["resize"] = "crop"
+    run.run_json["settings"]["resize"] = "crop"
     folder = with_images(run)
     figure = gallery_figure(read_results(run), run, "weave", data=folder)
     assert figure is not None

@@ -125,8 +125,8 @@ def test_one_seed_shows_no_spread(make_run: Make) -> None:
 @pytest.mark.parametrize("metrics", [tables.poster, tables.all_metrics])
 def test_definitions_stand_under_the_table(make_run: Make, metrics: Callable[..., Table]) -> None:
     run = make_run(detail=False)
-    run.info["emptied"] = {"weave": ["test/crack/000.png"]}
-    run.info["left_out"] = {
+    run.run_json["emptied"] = {"weave": ["test/crack/000.png"]}
+    run.run_json["left_out"] = {
         "granite": {"test/good/1.png": "empty file", "test/good/2.png": "empty file"}
     }
     for row in run.metric_rows:

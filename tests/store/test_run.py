@@ -21,6 +21,7 @@ from apc_bench.errors import ApcError, DamagedFile, RunError, TakenOver
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.settings.sweep import Method
 from apc_bench.store import attempts
+from apc_bench.store.info import RunInfo
 from apc_bench.store.run import Run, TrialResult
 from apc_bench.store.schemas import (
     CURVES,
@@ -119,7 +120,7 @@ def result_of(step: Step) -> TrialResult:
 def finished(tmp_path_factory) -> Path:
     """A run folder with one extractor and four trials, as a sweep leaves it."""
     run = Run(tmp_path_factory.mktemp("run"))
-    run.write_info({"dataset": "d"})
+    run.write_info(RunInfo(dataset="d"))
     run.write_plan([TUNING, *TRIALS])
     curves = pa.Table.from_pylist([{"step": 1, "loss": 0.5}], TRAINING)
     run.write_extractor(TUNING, b"weights", curves, {"seconds": "1.5", "notes": ""})
