@@ -1,5 +1,7 @@
-"""Greedy k-centre selection: which patch vectors the memory bank keeps (docs/method.md section
-2).
+"""Greedy k-centre selection: which patch vectors the memory bank keeps.
+
+PatchCore's (Roth et al., CVPR 2022, algorithm 1), approximated as in patchcore-inspection
+(docs/method.md section 2).
 """
 
 from collections.abc import Callable, Iterator
@@ -36,20 +38,15 @@ def greedy_coreset(
     block: int = 512,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Vectors (n, d) -> int64 indices (min(count, n),) on the CPU, in the order of selection, each
-    at most once.
+    """Vectors (n, d) of any float type and device -> int64 indices (min(count, n),) on the CPU, in
+    the order of selection, each at most once.
 
-    The approximate greedy coreset of patchcore-inspection: on a random projection to
-    `projection_dim` dimensions (skipped where the vectors have no more than that), every point
-    starts with its mean Euclidean distance to `starting_points` random points; then the farthest
-    point is picked again and again, and every point keeps its distance to the nearest pick where
-    that is smaller. Ties go to the lowest index. `block` changes the speed alone. `progress(picked,
-    total)` is called after each block.
-
-    The order is the plain loop's. Distances to the picks only fall, so a stale one is an upper
-    bound: of the points with the largest bounds only are the distances brought up to date, with one
-    matrix product for many picks, and among the `block` farthest of these the loop goes on with
-    their exact pairwise distances for as long as no other point can be farther.
+    On a random projection to `projection_dim` dimensions (skipped where the vectors have no more
+    than that), every point starts with its mean Euclidean distance to `starting_points` random
+    points; then the farthest point is picked again and again, and every point keeps its distance to
+    the nearest pick where that is smaller. Ties go to the lowest index. The order is this plain
+    loop's, found faster (`_Selection`); `block` changes the speed alone. `progress(picked, total)`
+    is called after each block.
 
     Precision: the points are centred; products run in the features' own precision (half precision
     in float32) and are done again, more exactly, where cancellation would show (`_to_nearest`);
@@ -60,25 +57,17 @@ def greedy_coreset(
     non-finite features.
     """
     if features.ndim != 2 or not len(features) or min(count, starting_points, block) < 1:
-        given = (
-            f"features {tuple(features.shape)}, count {count}, starting_points {starting_points},"
-            f" block {block}"
-        )
         raise ValueError(
             "a coreset needs vectors (n, d) and at least one pick, starting point and row per"
-            f" block, got {given}"
+            f" block, got features {tuple(features.shape)}, count {count}, starting_points"
+            f" {starting_points}, block {block}"
         )
     with torch.no_grad(), full_precision(features.device):
-        points = _centred(
-            features if projection_dim is None else projection(features, projection_dim, seed=seed)
-        )
-        bounds = _mean_distance(
-            points, start_indices(len(points), starting_points, seed=seed)
-        ).square()
-        if not bool(bounds.isfinite().all()):
-            raise ValueError("features hold values that are not finite")
-        bounds[_repeated(points)] = 0
-        selection = _Selection(points, bounds, min(count, len(points)))
+        if projection_dim is not None:
+            features = projection(features, projection_dim, seed=seed)
+        points = _centred(features)
+        starts = start_indices(len(points), starting_points, seed=seed)
+        selection = _Selection(points, _first_bounds(points, starts), min(count, len(points)))
         while selection.picked < selection.total:
             selection.extend(block)
             if progress is not None:
@@ -87,7 +76,8 @@ def greedy_coreset(
 
 
 def projection(features: Tensor, dim: int, *, seed: int) -> Tensor:
-    """Vectors (n, d) times a Gaussian matrix (d, dim) / sqrt(dim); as they are where d <= dim.
+    """Vectors (n, d) times a Gaussian matrix (d, dim) / sqrt(dim) -> (n, dim) on their device, half
+    precision in float32; the vectors as they are where d <= dim.
 
     The matrix is drawn on the CPU from `seed`, so it is the same on every device.
     """
@@ -104,8 +94,8 @@ def projection(features: Tensor, dim: int, *, seed: int) -> Tensor:
 
 
 def start_indices(total: int, count: int, *, seed: int) -> Tensor:
-    """`count` distinct random indices below `total` (all, if there are fewer), from `seed`
-    alone.
+    """`count` distinct random indices below `total` (all, if there are fewer), int64 on the CPU,
+    from `seed` alone.
     """
     return torch.randperm(total, generator=Generator().manual_seed(seed))[:count]
 
@@ -113,6 +103,11 @@ def start_indices(total: int, count: int, *, seed: int) -> Tensor:
 class _Selection:
     """The picks so far, and of each point an upper bound of its squared distance to them; a picked
     point has -1.
+
+    Distances to the picks only fall, so a stale one is an upper bound: of the points with the
+    largest bounds only are the distances brought up to date, with one matrix product for many
+    picks, and among the `block` farthest of these the loop goes on with their exact pairwise
+    distances for as long as no other point can be farther.
     """
 
     def __init__(self, points: Tensor, bounds: Tensor, total: int) -> None:
@@ -141,10 +136,12 @@ class _Selection:
         self._pick(chosen[picks])
 
     def _floor(self, candidates: int) -> float:
+        """The smallest of the `candidates` largest bounds."""
         largest = torch.topk(self.bounds, min(candidates, len(self.bounds)), sorted=False).values
         return max(float(largest.min()), 0.0)
 
     def _pick(self, indices: Tensor) -> None:
+        """Take the points, in this order, as many as are still wanted."""
         indices = indices[: self.total - self.picked]
         place = slice(self.picked, self.picked + len(indices))
         self.indices[place] = indices
@@ -205,11 +202,15 @@ def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
 
 
 def _more_exactly(points: Tensor, centres: Tensor) -> Tensor:
+    """As `_to_nearest` in float64; by differences where that is not enough."""
     if points.dtype != torch.float64:
         return _to_nearest(points.double(), centres.double())
-    return (
-        torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").amin(1).square()
-    )
+    return _exact_distances(points, centres).amin(1).square()
+
+
+def _exact_distances(points: Tensor, others: Tensor) -> Tensor:
+    """Euclidean distances (n, m) from differences, not from products."""
+    return torch.cdist(points, others, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _pairwise(points: Tensor) -> Tensor:
@@ -219,8 +220,7 @@ def _pairwise(points: Tensor) -> Tensor:
     squared = torch.addmm(norms, points, points.T, alpha=-2).add_(norms[:, None])
     weak = (squared < CANCELLATION[torch.float64] * norms[:, None]).fill_diagonal_(False)
     if bool(weak.any()):
-        exact = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
-        squared = torch.where(weak, exact, squared)
+        squared = torch.where(weak, _exact_distances(points, points).square(), squared)
     return squared
 
 
@@ -229,10 +229,18 @@ def _centred(points: Tensor) -> Tensor:
     for values on a grid.
     """
     sample = points[:: -(-len(points) // 1024)].to(_working(points.dtype))
-    middle = sample.sort(0).values[
-        (len(sample) - 1) // 2
-    ]  # median() is refused where a GPU is to be deterministic
+    # median() is refused where a GPU is to be deterministic.
+    middle = sample.sort(0).values[(len(sample) - 1) // 2]
     return points.to(sample.dtype) - middle
+
+
+def _first_bounds(points: Tensor, starts: Tensor) -> Tensor:
+    """The squared mean distance (n,) of each point to the starting points; 0 for a repeated one."""
+    bounds = _mean_distance(points, starts).square()
+    if not bool(bounds.isfinite().all()):
+        raise ValueError("features hold values that are not finite")
+    bounds[_repeated(points)] = 0
+    return bounds
 
 
 def _repeated(points: Tensor) -> Tensor:
@@ -242,18 +250,17 @@ def _repeated(points: Tensor) -> Tensor:
     Products of equal rows may differ in the last bit, so a tie of equal points must not be left to
     them.
     """
-    weights = torch.rand(
-        points.shape[1], generator=Generator().manual_seed(0), dtype=torch.float64
-    ).to(points.device)
-    sums, order = torch.sort(
-        torch.cat([(points[rows] * weights).sum(1) for rows in _chunks(len(points))]), stable=True
-    )
-    neighbours = torch.nonzero(sums[1:] == sums[:-1])[:, 0]
+    generator = Generator().manual_seed(0)
+    weights = torch.rand(points.shape[1], generator=generator, dtype=torch.float64)
+    weights = weights.to(points.device)
+    sums = [(points[rows] * weights).sum(1) for rows in _chunks(len(points))]
+    ascending, order = torch.sort(torch.cat(sums), stable=True)
+    neighbours = torch.nonzero(ascending[1:] == ascending[:-1])[:, 0]
     later, earlier = order[neighbours + 1], order[neighbours]
-    equal = [
-        (points[later[pairs]] == points[earlier[pairs]]).all(1) for pairs in _chunks(len(later))
-    ]
-    return later[torch.cat(equal)] if equal else later
+    equal = torch.empty(len(later), dtype=torch.bool, device=points.device)
+    for pairs in _chunks(len(later)):
+        equal[pairs] = (points[later[pairs]] == points[earlier[pairs]]).all(1)
+    return later[equal]
 
 
 def _mean_distance(points: Tensor, starts: Tensor) -> Tensor:
@@ -271,4 +278,5 @@ def _chunks(rows: int) -> Iterator[slice]:
 
 
 def _working(dtype: torch.dtype) -> torch.dtype:
+    """The precision that vectors of a type are computed in: float32 for half precision."""
     return dtype if dtype in CANCELLATION else torch.float32

@@ -10,11 +10,14 @@ from torch import Tensor
 from apc_bench.bank.precision import full_precision
 from apc_bench.bank.search import Index
 
+ORIGIN = {"image": torch.int32, "row": torch.int16, "column": torch.int16, "group": torch.int32}
+"""Where a vector of the bank was seen."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
     """Per query the nearest bank vectors, nearest first: squared L2 distance (q, k) float32, and
-    index in the bank (q, k) int64.
+    index in the bank (q, k) int64, on the bank's device.
     """
 
     distance: Tensor
@@ -23,8 +26,10 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryBank:
-    """Vectors (m, d) float32 and, for each, the training image (int32), the position in its patch
-    grid (int16) and the group (int32).
+    """Vectors (m, d) float32 and, for each, the training image (m,) int32, the position in its
+    patch grid, row and column (m,) int16, and the group (m,) int32.
+
+    Raises ValueError for other shapes or types, no vector, and values that are not finite.
     """
 
     vectors: Tensor
@@ -35,33 +40,26 @@ class MemoryBank:
     index: Index = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        wanted = {
-            "image": torch.int32,
-            "row": torch.int16,
-            "column": torch.int16,
-            "group": torch.int32,
-        }
         if self.vectors.ndim != 2 or not len(self.vectors) or self.vectors.dtype != torch.float32:
             raise ValueError(
                 f"a memory bank needs vectors (m, d) in float32, got {tuple(self.vectors.shape)} in"
                 f" {self.vectors.dtype}"
             )
-        for name, dtype in wanted.items():
+        for name, dtype in ORIGIN.items():
             value: Tensor = getattr(self, name)
             if value.shape != (len(self),) or value.dtype != dtype:
                 raise ValueError(
                     f"{name} must be {dtype} of shape ({len(self)},), got {value.dtype} of shape"
                     f" {tuple(value.shape)}"
                 )
-
         object.__setattr__(self, "index", Index(self.vectors))
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def nearest(self, queries: Tensor, *, exclude_group: int | None = None, k: int = 1) -> Nearest:
-        """The k nearest bank vectors of each query (q, d), on the bank's device; without those of
-        `exclude_group`, if given.
+        """The k nearest bank vectors of each query (q, d) float, on the bank's device; without
+        those of `exclude_group`, if given.
 
         Exact (bank/search.py): all vectors that can be among the nearest are compared by the sum of
         squared differences in float64, and ties go to the lowest index. So a distance does not
@@ -96,8 +94,8 @@ def reweight(
     neighbours: int = 9,
     exclude_group: int | None = None,
 ) -> Tensor:
-    """Image scores (n,) re-weighted by how usual the bank is around the nearest normal patch
-    (PatchCore, equation 7).
+    """Image scores (n,) float32 -> the same, re-weighted by how usual the bank is around the
+    nearest normal patch (Roth et al., CVPR 2022, equation 7).
 
     `patches` (n, d) are the images' worst patches, m_test; `nearest` (n,) int64 their nearest bank
     vectors, m*. As in anomalib: N_b(m*) are the `neighbours` bank vectors nearest to m*, itself
@@ -105,14 +103,16 @@ def reweight(
     of exp(|m_test - m|). With fewer than two neighbours, or a bank of one vector, there is nothing
     to weigh by and the scores come back as they are.
     """
-    left = len(bank) if exclude_group is None else int((bank.group != exclude_group).sum())
+    left = len(bank)
+    if exclude_group is not None:
+        left = int((bank.group != exclude_group).sum())
     neighbours = min(neighbours, left)
     if neighbours < 2 or not len(scores):
         return scores
     support = bank.nearest(bank.vectors[nearest], exclude_group=exclude_group, k=neighbours).index
-    to_support = torch.linalg.vector_norm(
-        patches[:, None].double() - bank.vectors[support].double(), dim=2
-    )
-    to_nearest = torch.linalg.vector_norm(patches.double() - bank.vectors[nearest].double(), dim=1)
+    exact = patches.double()
+    from_support = exact[:, None] - bank.vectors[support].double()
+    to_support = torch.linalg.vector_norm(from_support, dim=2)
+    to_nearest = torch.linalg.vector_norm(exact - bank.vectors[nearest].double(), dim=1)
     weight = 1 - torch.exp(to_nearest - torch.logsumexp(to_support, dim=1))
     return weight.to(scores.dtype) * scores

@@ -16,8 +16,8 @@ from apc_bench.bank.precision import full_precision
 def patch_features(
     maps: Sequence[Tensor], *, neighbourhood: int, pretrain_dim: int, target_dim: int
 ) -> Tensor:
-    """Feature maps (n, c_i, h_i, w_i), finest grid first -> patch vectors (n, h_0·w_0, target_dim),
-    float32, positions row by row.
+    """Feature maps (n, c_i, h_i, w_i) of one device, finest grid first -> patch vectors (n,
+    h_0·w_0, target_dim) float32 there, positions row by row.
 
     docs/method.md section 2, after patchcore-inspection: each map's k×k neighbourhoods (zero
     padding) are flattened to c_i·k·k values, brought to the first map's grid by bilinear
@@ -35,11 +35,12 @@ def patch_features(
     columns = pretrain_dim // merge
     features = maps[0].new_empty((images, height, width, len(maps) * columns), dtype=torch.float32)
     for i, fmap in enumerate(maps):
-        features[..., i * columns : (i + 1) * columns] = _pooled(
-            fmap, neighbourhood, pretrain_dim, merge, (height, width)
-        )
+        pooled = _pooled(fmap, neighbourhood, pretrain_dim, merge, (height, width))
+        features[..., i * columns : (i + 1) * columns] = pooled
     vectors = features.flatten(1, 2)
-    return vectors if vectors.shape[2] == target_dim else F.adaptive_avg_pool1d(vectors, target_dim)
+    if vectors.shape[2] == target_dim:
+        return vectors
+    return F.adaptive_avg_pool1d(vectors, target_dim)
 
 
 def _check(maps: Sequence[Tensor], neighbourhood: int) -> None:

@@ -37,8 +37,8 @@ ranks it again.
 
 
 class Ranker(Protocol):
-    """Values that order bank vectors nearly as their distances do. `beyond`: a value that only
-    vectors that are left out exceed.
+    """Values that order bank vectors nearly as their distances do, in 32 bits. `beyond`: a value
+    that only vectors that are left out exceed.
     """
 
     beyond: float
@@ -47,7 +47,9 @@ class Ranker(Protocol):
         """Queries (q, d) float32 made ready."""
 
     def rank(self, block: "QueryBlock", part: slice, left_out: Tensor, room: Tensor) -> Tensor:
-        """Values (q, rows of the part), in `room` (q, rows of the part) of 32 bits."""
+        """Values (q, p) of the bank's p vectors of `part`, of which `left_out` (p,) bool rank last;
+        written into `room` (q, p) float32, or its bits.
+        """
 
     def limit(self, block: "QueryBlock", distance: Tensor) -> Tensor:
         """The largest value (q,) that a vector within `distance` (q,) float64 of its query can
@@ -57,13 +59,25 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryBlock:
-    """Queries as a ranking multiplies them (q, d), their squared lengths (q,) and how far off the
+    """Queries as a ranker multiplies them (q, d), their squared lengths (q,) and how far off the
     ranking may be (q,), both float64.
     """
 
     factors: Tensor
     squares: Tensor
     slack: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """What is looked for: the k nearest of queries (q, d) float32 among the vectors that are not
+    `left_out` (m,) bool; and room (q · part,) float32 for the products.
+    """
+
+    queries: Tensor
+    left_out: Tensor
+    k: int
+    room: Tensor
 
 
 class Index:
@@ -74,14 +88,14 @@ class Index:
     def __init__(self, vectors: Tensor) -> None:
         _check_finite(vectors)
         self.vectors = vectors
-        product = FloatRanker(vectors)
-        self.rankings: tuple[Ranker, ...] = (
-            (IntegerRanker(vectors), product) if _fast_integers(vectors.device) else (product,)
-        )
+        exact = FloatRanker(vectors)
+        self.rankers: tuple[Ranker, ...] = (exact,)
+        if _fast_integers(vectors.device):
+            self.rankers = (IntegerRanker(vectors), exact)
 
     def nearest(self, queries: Tensor, left_out: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k nearest of the vectors that are not `left_out` (m,) bool, of each query (q, d):
-        squared distances (q, k) float64, and indices.
+        """The k nearest of the vectors that are not `left_out` (m,) bool, of each query (q, d), all
+        on the index's device: squared L2 distances (q, k) float64, and indices (q, k) int64.
 
         Ties go to the lowest index, so the result depends on nothing but the numbers. Raises
         ValueError for values that are not finite.
@@ -91,59 +105,48 @@ class Index:
         width = min(len(self.vectors), BANK_ROWS)
         rows = max(1, min(len(queries), PRODUCT_BYTES[self.vectors.device.type] // (4 * width)))
         room = torch.empty(rows * width, device=self.vectors.device)
-        parts = (queries[start : start + rows] for start in range(0, max(len(queries), 1), rows))
-        found = [self._search(part, left_out, k, room) for part in parts]
-        return torch.cat([distance for distance, _ in found]), torch.cat(
-            [index for _, index in found]
-        )
+        distances, indices = [], []
+        for start in range(0, max(len(queries), 1), rows):
+            block = queries[start : start + rows]
+            distance, index = self._search(_Search(block, left_out, k, room))
+            distances.append(distance)
+            indices.append(index)
+        return torch.cat(distances), torch.cat(indices)
 
-    def _search(
-        self, queries: Tensor, left_out: Tensor, k: int, room: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """A block's search by the first ranking that is fine enough; the last one always is."""
-        *coarse, fine = self.rankings
-        for ranking in coarse:
-            if (
-                found := self._by(ranking, queries, left_out, k, room, at_most=CANDIDATES + k)
-            ) is not None:
+    def _search(self, search: _Search) -> tuple[Tensor, Tensor]:
+        """A block's search by the first ranker that is fine enough; the last one always is."""
+        *coarse, fine = self.rankers
+        for ranker in coarse:
+            found = self._ranked_by(ranker, search, at_most=CANDIDATES + search.k)
+            if found is not None:
                 return found
-        found = self._by(fine, queries, left_out, k, room, at_most=len(self.vectors))
+        found = self._ranked_by(fine, search, at_most=len(self.vectors))
         assert found is not None
         return found
 
-    def _by(
-        self,
-        ranking: Ranker,
-        queries: Tensor,
-        left_out: Tensor,
-        k: int,
-        room: Tensor,
-        *,
-        at_most: int,
+    def _ranked_by(
+        self, ranker: Ranker, search: _Search, *, at_most: int
     ) -> tuple[Tensor, Tensor] | None:
-        """The search by one ranking; None where it leaves queries more than `at_most` candidates on
+        """The search by one ranker; None where it leaves queries more than `at_most` candidates on
         average.
         """
-        reach = torch.full((len(queries),), torch.inf, dtype=torch.float64, device=queries.device)
-        distance = torch.full(
-            (len(queries), k), torch.inf, dtype=torch.float64, device=queries.device
-        )
-        index = torch.full((len(queries), k), -1, device=queries.device)
-        block = ranking.prepare(queries)
+        queries, k = search.queries, search.k
+        count, device = len(queries), queries.device
+        reach = torch.full((count,), torch.inf, dtype=torch.float64, device=device)
+        distance = torch.full((count, k), torch.inf, dtype=torch.float64, device=device)
+        index = torch.full((count, k), -1, device=device)
+        block = ranker.prepare(queries)
         for start in range(0, len(self.vectors), BANK_ROWS):
             part = slice(start, min(start + BANK_ROWS, len(self.vectors)))
             size = part.stop - start
-            values = ranking.rank(
-                block, part, left_out[part], room[: len(queries) * size].view(-1, size)
-            )
+            room = search.room[: count * size].view(-1, size)
+            values = ranker.rank(block, part, search.left_out[part], room)
             if size >= k:
-                reach = torch.minimum(
-                    reach, _reached(ranking, values, queries, self.vectors[part], k)
-                )
-            query, column = torch.nonzero(
-                values <= ranking.limit(block, reach)[:, None], as_tuple=True
-            )
-            if len(query) > at_most * len(queries):
+                near = _reached(ranker, values, queries, self.vectors[part], k)
+                reach = torch.minimum(reach, near)
+            limit = ranker.limit(block, reach)[:, None]
+            query, column = torch.nonzero(values <= limit, as_tuple=True)
+            if len(query) > at_most * count:
                 return None
             squared = _squared_distances(queries, query, self.vectors, column + start)
             distance, index = _merged(distance, index, query, squared, column + start)
@@ -165,23 +168,19 @@ class FloatRanker:
         factor leaves room for any order of summation.
         """
         lengths = torch.linalg.vector_norm(queries, dim=1).double()
-        rounding = (
-            4
-            * queries.shape[1] ** 0.5
-            * torch.finfo(torch.float32).eps
-            * (lengths + self.longest).square()
-        )
+        share = 4 * queries.shape[1] ** 0.5 * torch.finfo(torch.float32).eps
+        rounding = share * (lengths + self.longest).square()
         return QueryBlock(queries, lengths.square(), rounding)
 
     def rank(self, block: QueryBlock, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
+        """As `Ranker.rank`; those left out rank as infinite."""
         norms = self.norms[part].masked_fill(left_out, torch.inf)
         return torch.addmm(norms, block.factors, self.vectors[part].T, alpha=-2, out=room)
 
     def limit(self, block: QueryBlock, distance: Tensor) -> Tensor:
-        limit: Tensor = (
-            (distance.square() - block.squares + block.slack).clamp(max=self.beyond).float()
-        )
-        return limit
+        """As `Ranker.limit`, float32."""
+        value = distance.square() - block.squares + block.slack
+        return value.clamp(max=self.beyond).float()
 
 
 class IntegerRanker:
@@ -205,9 +204,11 @@ class IntegerRanker:
         self.codes, self.norms, self.moved = bank.factors, bank.squares.int(), bank.slack.max()
 
     def prepare(self, queries: Tensor) -> QueryBlock:
+        """What rounding moved them is the slack."""
         centred = queries - self.centre
         codes = (centred / self.step).round_().clamp_(-127, 127)
-        lost = 1e-6 * torch.linalg.vector_norm(centred, dim=1)  # more than float32 loses on the way
+        # More than float32 loses on the way.
+        lost = 1e-6 * torch.linalg.vector_norm(centred, dim=1)
         moved = torch.linalg.vector_norm(centred.sub_(codes, alpha=self.step), dim=1) + lost
         # Sums of 256 such squares are exact in float32.
         parts = [
@@ -217,17 +218,16 @@ class IntegerRanker:
         return QueryBlock(codes.to(torch.int8), squares, moved.double())
 
     def rank(self, block: QueryBlock, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
+        """As `Ranker.rank`, in int32."""
         products = torch._int_mm(block.factors, self.codes[part].T, out=room.view(torch.int32))
-        return torch.sub(
-            self.norms[part].masked_fill(left_out, 2**30), products, alpha=2, out=products
-        )
+        norms = self.norms[part].masked_fill(left_out, 2**30)
+        return torch.sub(norms, products, alpha=2, out=products)
 
     def limit(self, block: QueryBlock, distance: Tensor) -> Tensor:
+        """As `Ranker.limit`, int32."""
         reach = (distance + block.slack + self.moved) / self.step
-        limit: Tensor = (
-            (reach.square() * (1 + 1e-5) - block.squares + 1).clamp(max=self.beyond).ceil().int()
-        )
-        return limit
+        value = reach.square() * (1 + 1e-5) - block.squares + 1
+        return value.clamp(max=self.beyond).ceil().int()
 
 
 def _check_finite(vectors: Tensor) -> None:
@@ -249,24 +249,22 @@ def _fast_integers(device: torch.device) -> bool:
     return bool((torch._int_mm(largest, largest) == 64 * 127 * 127).all())
 
 
-def _reached(ranking: Ranker, values: Tensor, queries: Tensor, vectors: Tensor, k: int) -> Tensor:
+def _reached(ranker: Ranker, values: Tensor, queries: Tensor, vectors: Tensor, k: int) -> Tensor:
     """A distance (q,) within which each query has k vectors: that of the farthest of the k that
     rank first.
     """
     first = values.min(1, keepdim=True) if k == 1 else values.topk(k, largest=False)
     query = torch.arange(len(queries), device=queries.device).repeat_interleave(k)
     squared = _squared_distances(queries, query, vectors, first.indices.flatten()).view(-1, k)
-    return squared.sqrt().where(first.values < ranking.beyond, torch.inf).amax(1)
+    return squared.sqrt().where(first.values < ranker.beyond, torch.inf).amax(1)
 
 
 def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: Tensor) -> Tensor:
     """Sums of squared differences of pairs (queries[query[i]], vectors[vector[i]]) in float64."""
     squared = torch.empty(len(query), dtype=torch.float64, device=query.device)
     at_once = PAIRS[query.device.type]
-    first, second = (
-        torch.empty(min(len(query), at_once), queries.shape[1], device=query.device)
-        for _ in range(2)
-    )
+    first = torch.empty(min(len(query), at_once), queries.shape[1], device=query.device)
+    second = torch.empty_like(first)
     exact = first.double()
     for start in range(0, len(query), at_once):
         pair = slice(start, start + at_once)

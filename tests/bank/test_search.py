@@ -58,9 +58,9 @@ def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks
         )  # however coarse, int8 must not hand over to float32
         if blocks:
             patch.setattr(search, "BANK_ROWS", 11)
-        for ranking in (IntegerRanker(vectors), FloatRanker(vectors)):
+        for ranker in (IntegerRanker(vectors), FloatRanker(vectors)):
             index = Index(vectors)
-            index.rankings = (ranking,)
+            index.rankers = (ranker,)
             distance, found = index.nearest(queries, left_out, k)
             torch.testing.assert_close(distance, expected.values[:, :k], rtol=1e-12, atol=0)
             torch.testing.assert_close(brute.gather(1, found), distance, rtol=1e-12, atol=0)
@@ -73,7 +73,7 @@ def test_int8_hands_over_where_it_is_too_coarse(monkeypatch):
     vectors[0] = 1e6  # one step of int8 is now larger than all other distances
     queries = torch.randn(20, 32)
     index = Index(vectors)
-    index.rankings = (IntegerRanker(vectors), FloatRanker(vectors))
+    index.rankers = (IntegerRanker(vectors), FloatRanker(vectors))
     used = []
     monkeypatch.setattr(
         FloatRanker,
