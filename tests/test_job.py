@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from apc_bench.errors import UsageError
+from apc_bench.settings.detectors import DETECTORS, Losses
 from apc_bench.settings.job import load_job, override, shipped_jobs, sweep_from
+from apc_bench.settings.sweep import Method, Sweep, SyntheticData
 
 TWO = (
     "methods: {a: {backbone: resnet50}, b: {detector: apc, backbone: resnet18}, c: {backbone:"
@@ -177,3 +179,11 @@ def test_ids_and_run_folders_know_a_renamed_setting_by_its_first_name(tmp_path):
         assert values["rate"] == 0.0625
         assert "learning_rate" not in values
     assert type(sweep).model_validate(sweep.model_dump(mode="json")) == sweep
+
+
+def test_every_setting_is_described_in_one_line():
+    models = (Sweep, Method, SyntheticData, Losses, *DETECTORS.values())
+    for model in models:
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+            assert "\n" not in field.description, f"{model.__name__}.{name}"

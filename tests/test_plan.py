@@ -33,7 +33,7 @@ def category(name: str, folder: str = "somewhere") -> Category:
 def planned(sweep, one: Category, fingerprint: str = "f") -> Planned:
     hashes = {sample.image: sample.image for sample in one.samples}
     splits = {
-        seed: make_split(one, hashes, dataset="mvtec_ad", seed=seed, reserve=sweep.reserve)
+        seed: make_split(one, hashes, sweep.evaluation, dataset="mvtec_ad", seed=seed)
         for seed in sweep.seeds
     }
     return Planned(one, fingerprint, splits)

@@ -13,6 +13,7 @@ from apc_bench.cli.options import CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.errors import UsageError
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.settings.backbones import BACKBONES
+from apc_bench.settings.protocols import PROTOCOLS
 from apc_bench.wording import enumerated
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["holdout", "crossfit"]),
+    type=click.Choice(list(PROTOCOLS)),
     help=(
         "Test on a set apart, or (for few photos) on every defect in turn with models that saw the"
         " others. [default: holdout]"

@@ -1,17 +1,19 @@
 """Who trains and who is tested: reserve, draws, hold-out and the leak check (docs/method.md section
 5). Pure functions of names and seeds.
 
-Random choices are orders by a hash of (dataset, category, seed, what is chosen), so that they
-depend neither on the order of a folder's listing nor on a library's generator.
+Random choices are orders by a hash (order.py) of dataset, category, seed and what is chosen. Each
+protocol (settings/protocols.py) has its way of drawing in DRAWS.
 """
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.order import random_order
 from apc_bench.errors import DataError, listed, unknown
+from apc_bench.settings.protocols import CrossFit, EvaluationProtocol, Holdout
 
 HELD_OUT_MIN = 20
 HELD_OUT_SHARE = 0.1
@@ -46,11 +48,9 @@ class Split:
     rows: tuple[Assigned, ...]
 
     def drawn(self, shots: int | None) -> list[int]:
-        """Rows of the first `shots` images of the reserve, in the order of the draw."""
-        order = sorted(
-            (row.draw, index) for index, row in enumerate(self.rows) if row.draw is not None
-        )
-        return [index for _, index in order[:shots]]
+        """Rows of the first `shots` images of the reserve, in the order of the draw; None: all."""
+        by_draw = {row.draw: index for index, row in enumerate(self.rows) if row.draw is not None}
+        return [by_draw[draw] for draw in sorted(by_draw)[:shots]]
 
     def where(self, split: str) -> list[int]:
         """Rows of `train`, `reserved` or `test`."""
@@ -60,69 +60,52 @@ class Split:
 def make_split(
     category: Category,
     hashes: Mapping[str, str],
+    protocol: EvaluationProtocol,
     *,
     dataset: str,
     seed: int,
-    reserve: int,
-    unseen: str | None = None,
-    folds: int | None = None,
 ) -> Split:
-    """Draws the reserve and the hold-out. `hashes`: image -> sha256.
+    """Draws the images that shots are a prefix of, and the hold-out. `hashes`: image -> sha256.
 
-    The reserve: `reserve` anomalous images, at most one of a group, floor(reserve / types) of each
-    defect type and the rest at random; its order runs over the types in turn, so that a prefix is
-    spread over them too. The groups of drawn images leave the test set. Where the dataset brings
-    anomalous training images, they alone are the pool, and the test set is its own for all shots.
-    `unseen`: a defect type that nothing is drawn from; then the other types leave the test set, so
-    that it alone is tested. `folds`: cross-fitting instead of a reserve. The groups of anomalous
-    images are dealt to that many folds, type by type; fold seed mod folds of assignment seed div
-    folds is tested, one image of each other group is drawn. Raises DataError when there are too few
-    groups of anomalous images, when no anomalous or no normal test image would be left, or when no
-    normal training image is there (all of them unreadable, say).
+    The groups of drawn images leave the test set, and so do the defect types that the protocol does
+    not test. Where the dataset brings anomalous training images, they alone are the pool of draws,
+    and the test set is its own for all shots.
+
+    Raises DataError when there are too few groups of anomalous images, when no anomalous or no
+    normal test image would be left, or when no normal training image is there (all of them
+    unreadable, say).
     """
-    if not any(sample.training and not sample.anomalous for sample in category.samples):
+    if not any(_teaches_normality(sample) for sample in category.samples):
         raise DataError(f"category '{category.name}': no normal training image is left")
-    key = (dataset, category.name, str(seed))
-    if folds is None:
-        draws = _draw(_without(category, unseen) if unseen else category, key, reserve)
-    else:
-        draws = _draw_others(
-            category,
-            key,
-            _dealt(category, (dataset, category.name, str(seed // folds)), folds)[seed % folds],
-        )
+    draws = DRAWS[protocol.name](protocol, category, dataset, seed)
     position = {sample.image: index for index, sample in enumerate(draws)}
-    gone = {sample.group for sample in draws}
-    held_out = _hold_out(category, key)
-    rows = []
-    for sample in category.samples:
-        elsewhere = sample.anomalous and (
-            sample.training or unseen not in (None, sample.defect_type)
+    drawn_groups = {sample.group for sample in draws}
+    held_out = _hold_out(category, dataset, seed)
+
+    def part_of(sample: Sample) -> str:
+        if _teaches_normality(sample):
+            return "train"
+        if sample.group in drawn_groups:
+            return "reserved"
+        untested = sample.training or not protocol.tests(sample.defect_type)
+        return "reserved" if sample.anomalous and untested else "test"
+
+    rows = tuple(
+        Assigned(
+            sample,
+            hashes[sample.image],
+            part_of(sample),
+            position.get(sample.image),
+            sample.image in held_out,
         )
-        learned = sample.training and not sample.anomalous
-        part = "train" if learned else "reserved" if sample.group in gone or elsewhere else "test"
-        rows.append(
-            Assigned(
-                sample,
-                hashes[sample.image],
-                part,
-                position.get(sample.image),
-                sample.image in held_out,
-            )
-        )
+        for sample in category.samples
+    )
+    split = Split(dataset, category.name, seed, protocol.reserve, rows)
+    tested = Counter(rows[index].sample.anomalous for index in split.where("test"))
     for anomalous, kind in ((True, "anomalous"), (False, "normal")):
-        if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
-            raise DataError(
-                f"category '{category.name}': fold {seed % folds} of {folds} has no {kind} test"
-                " image; photograph more parts"
-                if folds
-                else (
-                    f"category '{category.name}': a reserve of {reserve} would leave no {kind} test"
-                    " image; lower --reserve (--protocol crossfit is for those who have no photos"
-                    " to spare)"
-                )
-            )
-    split = Split(dataset, category.name, seed, reserve, tuple(rows))
+        if not tested[anomalous]:
+            reason = protocol.no_test_image(kind, seed)
+            raise DataError(f"category '{category.name}': {reason}")
     check_leaks(split)
     return split
 
@@ -153,47 +136,77 @@ def check_leaks(split: Split) -> None:
                 )
 
 
-def _order(key: Sequence[str], purpose: str, names: Sequence[str]) -> list[str]:
-    """The names in a random order that depends on key, purpose and each name alone."""
-    return sorted(
-        names, key=lambda name: hashlib.sha256("\x1f".join((*key, purpose, name)).encode()).digest()
+def draw_reserve(protocol: Holdout, category: Category, dataset: str, seed: int) -> list[Sample]:
+    """Hold-out: `reserve` anomalous images, at most one of a group, floor(reserve / types) of each
+    defect type and the rest at random, in an order that runs over the types in turn, so that a
+    prefix is spread over them too. Raises DataError for an unseen type that is not there, or where
+    the groups do not suffice.
+    """
+    pool = category if protocol.unseen is None else _without(category, protocol.unseen)
+    return _draw(pool, _key(category, dataset, seed), protocol.reserve)
+
+
+def draw_other_folds(
+    protocol: CrossFit, category: Category, dataset: str, seed: int
+) -> list[Sample]:
+    """Cross-fitting: one image of each anomalous group that is not of the seed's fold, in the order
+    of a draw. Raises DataError where there are fewer groups than folds.
+    """
+    assignment, fold = divmod(seed, protocol.folds)
+    folds = _dealt(category, _key(category, dataset, assignment), protocol.folds)
+    others = tuple(sample for sample in category.samples if sample.group not in folds[fold])
+    groups = {sample.group for sample in others if sample.anomalous}
+    return _draw(
+        replace(category, samples=others), _key(category, dataset, seed), reserve=len(groups)
     )
 
 
-def _draw(category: Category, key: Sequence[str], reserve: int) -> list[Sample]:
-    """The reserve in the order of the draw."""
-    pools: dict[str, list[Sample]] = {}
+Draw = Callable[[Any, Category, str, int], list[Sample]]
+DRAWS: Mapping[str, Draw] = {Holdout.name: draw_reserve, CrossFit.name: draw_other_folds}
+"""A protocol's name -> its draw (protocol, category, dataset, seed), in the order of the shots."""
+
+
+def _key(category: Category, dataset: str, seed: int) -> tuple[str, str, str]:
+    return dataset, category.name, str(seed)
+
+
+def _draw(category: Category, key: tuple[str, ...], reserve: int) -> list[Sample]:
+    """`reserve` anomalous images of as many groups, spread over the defect types."""
     by_image = {sample.image: sample for sample in pool_of(category)}
-    types = _order(key, "types", sorted({sample.defect_type for sample in by_image.values()}))
-    for kind in types:
-        images = [image for image, sample in by_image.items() if sample.defect_type == kind]
-        pools[kind] = [by_image[image] for image in _order(key, "draw", images)]
+    images_of: dict[str, list[str]] = defaultdict(list)
+    for image, sample in by_image.items():
+        images_of[sample.defect_type].append(image)
     taken: list[Sample] = []
     used: set[str] = set()
 
-    def take(pool: list[Sample]) -> None:
-        free = next((sample for sample in pool if sample.group not in used), None)
+    def take(images: list[str]) -> None:
+        """The first image of a group that is not used yet."""
+        free = next((image for image in images if by_image[image].group not in used), None)
         if free is not None and len(taken) < reserve:
-            taken.append(free)
-            used.add(free.group)
+            taken.append(by_image[free])
+            used.add(by_image[free].group)
 
-    for _ in range(reserve // max(1, len(types))):
-        for kind in types:
-            take(pools[kind])
-    rest = [by_image[image] for image in _order(key, "rest", list(by_image))]
+    pools = [
+        random_order(images_of[kind], *key, "draw")
+        for kind in random_order(images_of, *key, "types")
+    ]
+    for _ in range(reserve // max(1, len(pools))):
+        for pool in pools:
+            take(pool)
+    rest = random_order(by_image, *key, "rest")
     for _ in range(reserve - len(taken)):
         take(rest)
     if len(taken) < reserve:
+        numbers = listed(f"{kind} {len(images)}" for kind, images in sorted(images_of.items()))
         raise DataError(
             f"category '{category.name}': a reserve of {reserve} needs {reserve} groups of"
-            f" anomalous images, there are {len(taken)} (images:"
-            f" {listed(f'{kind} {len(pool)}' for kind, pool in sorted(pools.items()))}); lower"
-            " --reserve, or pass --protocol crossfit where there are no photos to spare"
+            f" anomalous images, there are {len(taken)} (images: {numbers}); lower --reserve, or"
+            " pass --protocol crossfit where there are no photos to spare"
         )
     return taken
 
 
-def _dealt(category: Category, key: Sequence[str], folds: int) -> list[set[str]]:
+def _dealt(category: Category, key: tuple[str, ...], folds: int) -> list[set[str]]:
     """Groups of anomalous images, dealt to the folds one by one, all of a defect type before the
     next: so each type is spread over the folds.
     """
@@ -202,32 +215,27 @@ def _dealt(category: Category, key: Sequence[str], folds: int) -> list[set[str]]
             f"category '{category.name}' has a test set of its own and anomalous training images;"
             " pass --protocol holdout"
         )
-    kinds = {
-        sample.group: sample.defect_type
-        for sample in reversed(category.samples)
-        if sample.anomalous
-    }
-    if len(kinds) < folds:
-        hint = f"pass --folds {len(kinds)}" if len(kinds) > 1 else "photograph more defects"
+    type_of: dict[str, str] = {}
+    for sample in category.samples:
+        if sample.anomalous:
+            type_of.setdefault(sample.group, sample.defect_type)
+    if len(type_of) < folds:
+        hint = f"pass --folds {len(type_of)}" if len(type_of) > 1 else "photograph more defects"
         raise DataError(
             f"category '{category.name}': {folds} folds need {folds} groups of anomalous images,"
-            f" there are {len(kinds)}; {hint}"
+            f" there are {len(type_of)}; {hint}"
         )
-    deck = [
-        group
-        for kind in sorted(set(kinds.values()))
-        for group in _order(key, "folds", [g for g in kinds if kinds[g] == kind])
-    ]
+    groups_of: dict[str, list[str]] = defaultdict(list)
+    for group, kind in type_of.items():
+        groups_of[kind].append(group)
+    deck: list[str] = []
+    for kind in sorted(groups_of):
+        deck += random_order(groups_of[kind], *key, "folds")
     return [set(deck[fold::folds]) for fold in range(folds)]
 
 
-def _draw_others(category: Category, key: Sequence[str], tested: set[str]) -> list[Sample]:
-    """An anomalous image of every group that is not tested, in the order of a draw."""
-    others = replace(
-        category, samples=tuple(sample for sample in category.samples if sample.group not in tested)
-    )
-    groups = {sample.group for sample in others.samples if sample.anomalous}
-    return _draw(others, key, len(groups))
+def _teaches_normality(sample: Sample) -> bool:
+    return sample.training and not sample.anomalous
 
 
 def pool_of(category: Category) -> list[Sample]:
@@ -242,7 +250,7 @@ def _without(category: Category, unseen: str) -> Category:
     """The category without a defect type. Raises DataError where there is no such type, or no
     other.
     """
-    types = sorted({sample.defect_type for sample in category.samples if sample.anomalous})
+    types = {sample.defect_type for sample in category.samples if sample.anomalous}
     if unseen not in types:
         raise DataError(f"category '{category.name}': {unknown('defect type', unseen, types)}")
     if len(types) == 1:
@@ -255,18 +263,17 @@ def _without(category: Category, unseen: str) -> Category:
     )
 
 
-def _hold_out(category: Category, key: Sequence[str]) -> set[str]:
-    """Normal training images that fine-tuned detectors keep for calibration: whole groups, max(20,
-    10 %) images but at most half of them.
+def _hold_out(category: Category, dataset: str, seed: int) -> set[str]:
+    """Normal training images that fine-tuned detectors keep for calibration: whole groups,
+    HELD_OUT_MIN images or HELD_OUT_SHARE of them, but at most half.
     """
     groups: dict[str, list[str]] = defaultdict(list)
-    for sample in category.samples:
-        if sample.training and not sample.anomalous:
-            groups[sample.group].append(sample.image)
+    for sample in filter(_teaches_normality, category.samples):
+        groups[sample.group].append(sample.image)
     total = sum(len(images) for images in groups.values())
     wanted = min(max(HELD_OUT_MIN, round(HELD_OUT_SHARE * total)), total // 2)
     held: set[str] = set()
-    for group in _order(key, "hold-out", list(groups)):
+    for group in random_order(groups, *_key(category, dataset, seed), "hold-out"):
         if len(held) < wanted and len(held) + len(groups[group]) <= total // 2:
             held.update(groups[group])
     return held

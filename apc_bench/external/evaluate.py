@@ -25,6 +25,7 @@ from apc_bench.external.maps import (
 from apc_bench.external.trials import DETECTOR, ExternalMethod, results
 from apc_bench.plan import Planned
 from apc_bench.runner.prepare import Say, Scan, find_dataset, scan_files, splits_of
+from apc_bench.settings.protocols import SPLIT_SETTINGS
 from apc_bench.settings.sweep import Sweep, make_sweep
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded
@@ -33,7 +34,7 @@ from apc_bench.store.provenance import computing_environment, recorded_environme
 from apc_bench.store.run import Run
 
 SCORES = "scores.csv"
-SPLIT = ("dataset", "categories", "seeds", "reserve", "part", "unseen", "protocol", "folds")
+SPLIT = ("dataset", "categories", "seeds", *SPLIT_SETTINGS)
 FROM_RUN = (*SPLIT, "image_size", "resize", "false_alarms", "skip_unreadable")
 
 

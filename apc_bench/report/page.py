@@ -205,12 +205,11 @@ def summary(results: Results) -> str:
             f" {'is' if missing == 1 else 'are'} missing"
         )
     )
-    seeds = ("fold", "folds") if results.folded else ("seed", "seeds")
     size = f"{results.settings['image_size']} px, {results.settings['resize']}"
     return (
         f"{enumerated(methods)} on {counted(len(results.categories), 'category', 'categories')} of"
         f" {results.dataset} at {size}{shots},"
-        f" {counted(len(results.seeds), *seeds)}:"
+        f" {counted(len(results.seeds), *results.protocol.seed_words)}:"
         f" {done}."
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from apc_bench.errors import DamagedFile, RunError
 from apc_bench.results.run_reader import RunReader
+from apc_bench.settings.protocols import CrossFit, EvaluationProtocol, protocol_of
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.store.info import RunInfo
 from apc_bench.wording import counted
@@ -106,9 +107,14 @@ class Results:
         return self.info.settings
 
     @property
+    def protocol(self) -> EvaluationProtocol:
+        """The protocol that the run was evaluated under."""
+        return protocol_of(self.settings)
+
+    @property
     def folded(self) -> bool:
         """Whether the run was cross-fitted: then its seeds are folds."""
-        return self.settings.get("protocol") == "crossfit"
+        return isinstance(self.protocol, CrossFit)
 
     @property
     def baseline(self) -> System | None:

@@ -5,7 +5,6 @@ environment resolved. All that can be wrong is wrong here.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -126,34 +125,27 @@ def splits_of(
     """The category's split under each seed, by the sweep's protocol. Raises DataError where the
     images do not suffice.
     """
-    how = partial(
-        make_split,
-        dataset=dataset,
-        reserve=sweep.reserve,
-        unseen=sweep.unseen,
-        folds=sweep.crossfit,
-    )
-    return {seed: how(category, hashes, seed=seed) for seed in sweep.seeds}
+    protocol = sweep.evaluation
+    return {
+        seed: make_split(category, hashes, protocol, dataset=dataset, seed=seed)
+        for seed in sweep.seeds
+    }
 
 
 def _with_shots(sweep: Sweep, planned: Sequence[Planned]) -> Sweep:
-    """Cross-fitting: as many shots as the smallest fold's complement gives, where none were asked
-    for. Raises UsageError for more than that.
+    """The sweep with the shots that its protocol gives where the images are fewest. Raises
+    UsageError for more than that.
     """
-    if not sweep.crossfit:
-        return sweep
-    most, category = min(
+    drawn = [
         (len(split.drawn(None)), one.category.name)
         for one in planned
         for split in one.splits.values()
-    )
-    if sweep.shots and max(sweep.shots) > most:
-        hint = f"pass --shots {most} or leave it out"
-        raise UsageError(
-            f"shots {max(sweep.shots)}: with {sweep.folds} folds category '{category}' has {most}"
-            f" to learn from in each; {hint}"
-        )
-    return sweep if sweep.shots else sweep.model_copy(update={"shots": (most,)})
+    ]
+    try:
+        shots = sweep.evaluation.shots(sweep.shots, *min(drawn))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return sweep.model_copy(update={"shots": shots})
 
 
 def _synthetic(settings: SyntheticData, cache: Cache, *, say: Say) -> Path:

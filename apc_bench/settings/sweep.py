@@ -30,6 +30,15 @@ from apc_bench.settings.detectors import (
     plugin_of,
     settings_class,
 )
+from apc_bench.settings.protocols import (
+    FOLDS,
+    FOLDS_MAX,
+    PROTOCOLS,
+    RESERVE,
+    EvaluationProtocol,
+    Holdout,
+    protocol_of,
+)
 from apc_bench.wording import enumerated
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -37,17 +46,35 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 a run.
 """
 
+FIXED = {
+    "dataset",
+    "synthetic",
+    "reserve",
+    "image_size",
+    "resize",
+    "false_alarms",
+    "features",
+    "skip_unreadable",
+    "threads",
+    "device",
+    "precision",
+}
+"""Settings that every trial of a run folder shares, beside those of the split."""
+
 
 class Method(Frozen):
-    """One system of a sweep: a detector, its backbone and weights, its settings. `weights`: a local
-    file instead of the backbone's own.
-    """
+    """One system of a sweep: a detector, its backbone and weights, its settings."""
 
     detector: str = "patchcore"
+    """A detector of ours (patchcore, apc, apc+, prnet), or of an installed package."""
     backbone: str = "resnet50"
+    """The network whose features are read."""
     weights: Path | None = None
+    """A local file of weights, instead of the backbone's own."""
     title: str | None = None
+    """What tables call it; null: its name."""
     settings: SerializeAsAny[DetectorSettings] = Field(default=None, validate_default=True)
+    """The detector's settings."""
 
     @field_validator("detector")
     @classmethod
@@ -62,17 +89,17 @@ class Method(Frozen):
     @classmethod
     def _settings_of_the_detector(cls, settings: Any, others: ValidationInfo) -> Any:
         if "detector" not in others.data:
-            return (
-                PatchCoreSettings()
-            )  # nothing can be said of the settings of a detector that is refused already
-        kind = settings_class(others.data["detector"])
-        if isinstance(settings, DetectorSettings) and type(settings) is not kind:
+            # Nothing can be said of the settings of a detector that is refused already.
+            return PatchCoreSettings()
+        own_class = settings_class(others.data["detector"])
+        if isinstance(settings, dict | None):
+            return own_class.model_validate(settings or {})
+        if isinstance(settings, DetectorSettings) and type(settings) is not own_class:
             raise ValueError(
-                f"are those of another detector ({type(settings).__name__}, needed {kind.__name__})"
+                f"are those of another detector ({type(settings).__name__}, needed"
+                f" {own_class.__name__})"
             )
-        return (
-            kind.model_validate(settings or {}) if isinstance(settings, dict | None) else settings
-        )
+        return settings
 
     @field_validator("backbone")
     @classmethod
@@ -95,8 +122,8 @@ class Method(Frozen):
     @property
     def package(self) -> str | None:
         """`name version` of the package that its detector comes from; None for one of our own."""
-        found = plugin_of(self.detector)
-        return found.package if found else None
+        plugin = plugin_of(self.detector)
+        return plugin.package if plugin else None
 
     def identity(self) -> dict[str, Any]:
         """What makes two methods the same: all but the title and where the weights lie."""
@@ -108,72 +135,92 @@ class Method(Frozen):
 
 
 class SyntheticData(Frozen):
-    """The dataset that is made on the spot (datasets/synthetic.py)."""
+    """The dataset that is made on the spot (datasets/synthetic)."""
 
     categories: tuple[str, ...] | None = None
+    """Which of its kinds of parts are made; null: all."""
     size: int = Field(128, ge=16, le=1024)
+    """Side of the pictures in pixels."""
     train: int = Field(48, ge=2)
+    """Normal training pictures of a category."""
     good: int = Field(24, ge=1)
+    """Normal test pictures of a category."""
     per_type: int = Field(12, ge=1)
+    """Test pictures of each defect type."""
     seed: int = Field(0, ge=0)
+    """The same seed gives the same bytes."""
 
 
 class Sweep(Frozen):
     """A sweep: categories × methods × shots × seeds on one dataset, at one input size, under the
     protocol of docs/method.md section 5.
 
-    `part`: only test images of that part of groups.csv (a dataset's dev and final, say), which
-    draws come from too. `unseen`: a defect type that no shot is drawn from, and the only one that
-    is tested. `protocol`: 'holdout' tests what is not in the reserve; 'crossfit' tests every
-    anomalous group once in `folds` folds, on models that saw the others': seed s stands for fold s
-    mod folds of assignment s div folds, and without `shots` each fold learns from as many images as
-    all of them can give. `only`: the methods that run, of those that are defined; the run folder is
-    the same whichever are chosen. The largest seed and reserve are those that the run folder's
-    columns hold (store/schemas.py).
+    The largest seed and reserve are those that the run folder's columns hold (store/schemas.py).
     """
 
     job: str = Field("sweep", pattern=NAME)
+    """What the sweep is called."""
     dataset: str | None = Field(None, pattern=NAME)
+    """What the dataset is called; null: as its folder."""
     synthetic: SyntheticData | None = None
+    """The dataset that is made on the spot where no folder is given."""
     categories: tuple[str, ...] | None = None
+    """Only these categories; null: all."""
     methods: dict[str, Method]
+    """The systems by name."""
     only: tuple[str, ...] | None = None
+    """The methods that run, null for all; the run folder is the same whichever are chosen."""
     part: str | None = None
+    """Test on this part of groups.csv (dev or final, say) alone, and draw from it."""
     unseen: str | None = Field(None, pattern=NAME)
-    protocol: Literal["holdout", "crossfit"] = "holdout"
-    folds: int = Field(5, ge=2, le=1000)
+    """A defect type that no shot is drawn from, and the only one that is tested."""
+    protocol: str = Holdout.name
+    """holdout tests what is not in the reserve; crossfit tests every defect once, in folds."""
+    folds: int = Field(FOLDS, ge=2, le=FOLDS_MAX)
+    """Folds of crossfit."""
     shots: tuple[Annotated[int, Field(ge=1)], ...] = (1, 5, 10)
+    """Anomalous training images of a category; under crossfit, without: as many as there are."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0, 1, 2)
-    reserve: int = Field(10, ge=1, lt=2**15)
+    """Each draws other anomalous images; under crossfit each is a fold."""
+    reserve: int = Field(RESERVE, ge=1, lt=2**15)
+    """Anomalous images of a category that are taken out of the test set to draw shots from."""
     image_size: int = Field(224, ge=16, le=4096)
+    """Side of the square input in pixels."""
     resize: Literal["square", "letterbox", "crop"] = "square"
+    """How an image becomes square: both sides, the longer side, or the centre of the shorter."""
     false_alarms: Share = 0.05
+    """Share of normal images that a calibrated threshold may raise an alarm for."""
     features: Literal["none", "bank"] = "none"
+    """Whether memory banks are written to the run folder."""
     skip_unreadable: bool = False
+    """Whether unreadable images are left out, instead of refused."""
     threads: int = Field(1, ge=1, le=256)
+    """Threads of a step; they decide bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where steps compute."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of trainings and features; auto: bfloat16 on a GPU."""
 
     @model_validator(mode="before")
     @classmethod
-    def _as_folds_need(cls, values: Any) -> Any:
-        """Every fold once, and as many shots as there are, unless said otherwise."""
-        if (
-            isinstance(values, dict)
-            and values.get("protocol") == "crossfit"
-            and isinstance(folds := values.get("folds", 5), int)
-        ):
-            return {"shots": (), "seeds": tuple(range(min(folds, 1000))), **values}
-        return values
+    def _defaults_of_the_protocol(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not _is_protocol(values.get("protocol")):
+            return values
+        return {**PROTOCOLS[values["protocol"]].defaults(values), **values}
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _known_protocol(cls, name: Any) -> Any:
+        if not _is_protocol(name):
+            known = " or ".join(repr(protocol) for protocol in PROTOCOLS)
+            raise ValueError(f"Input should be {known} (got {_SHORT.repr(name)})")
+        return name
 
     @field_validator("shots", "seeds")
     @classmethod
     def _each_once(cls, numbers: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
-        if (
-            not numbers
-            and others.field_name == "shots"
-            and others.data.get("protocol") == "crossfit"
-        ):
+        protocol = PROTOCOLS.get(others.data.get("protocol", ""), Holdout)
+        if not numbers and others.field_name == "shots" and not protocol.shots_needed:
             return numbers
         if not numbers or len(set(numbers)) != len(numbers):
             raise ValueError(f"must hold at least one number, each once (got {list(numbers)})")
@@ -199,38 +246,14 @@ class Sweep(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _shots_within_the_reserve(self) -> Self:
-        if self.protocol == "holdout" and max(self.shots) > self.reserve:
-            raise ValueError(
-                f"shots {max(self.shots)} are above the reserve of {self.reserve}: raise --reserve"
-                f" to {max(self.shots)}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _whole_assignments(self) -> Self:
-        if self.protocol == "crossfit":
-            if self.reserve != type(self).model_fields["reserve"].default:
-                raise ValueError(
-                    "protocol crossfit sets no reserve apart: leave 'reserve' out, or use protocol"
-                    " holdout"
-                )
-            if self.unseen is not None:
-                raise ValueError(
-                    "protocol crossfit tests every defect type; 'unseen' needs protocol holdout"
-                )
-            if self.seeds != tuple(range(len(self.seeds))) or len(self.seeds) % self.folds:
-                more = f"0,1,...,{2 * self.folds - 1} for two assignments"
-                raise ValueError(
-                    f"with {self.folds} folds seeds are folds: leave them out, or give {more} (got"
-                    f" {list(self.seeds)})"
-                )
+    def _fits_the_protocol(self) -> Self:
+        self.evaluation.check(dict(self))
         return self
 
     @property
-    def crossfit(self) -> int | None:
-        """The number of folds of the cross-fitting protocol; None under hold-out."""
-        return self.folds if self.protocol == "crossfit" else None
+    def evaluation(self) -> EvaluationProtocol:
+        """The protocol as a value, with its own settings."""
+        return protocol_of(dict(self))
 
     @property
     def chosen(self) -> dict[str, Method]:
@@ -245,31 +268,18 @@ class Sweep(Frozen):
         """The settings that every trial of a run folder shares; seeds, shots, categories and
         methods may be added to it.
         """
-        names = (
-            "dataset",
-            "synthetic",
-            "reserve",
-            "image_size",
-            "resize",
-            "false_alarms",
-            "features",
-            "skip_unreadable",
-            "threads",
-            "device",
-            "precision",
-        )
-        return self.model_dump(mode="json", include={*names}) | self.split_identity()
+        return self.model_dump(mode="json", include=FIXED) | self.split_identity()
 
     def split_identity(self) -> dict[str, Any]:
         """What makes the split another than the usual one, by name; nothing for the usual one, so
         that its ids stay what they were.
         """
-        given = {
-            name: getattr(self, name)
-            for name in ("part", "unseen")
-            if getattr(self, name) is not None
-        }
-        return given | ({"protocol": self.protocol, "folds": self.folds} if self.crossfit else {})
+        part = {} if self.part is None else {"part": self.part}
+        return part | self.evaluation.identity()
+
+
+def _is_protocol(name: Any) -> bool:
+    return isinstance(name, str) and name in PROTOCOLS
 
 
 def digest(value: Any, length: int = 16) -> str:
@@ -293,20 +303,24 @@ def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:
 
 
 _SHORT = reprlib.Repr()
-_SHORT.maxlevel = 2  # an input of nested aliases would be written out beyond any size
+# An input of nested aliases would be written out beyond any size.
+_SHORT.maxlevel = 2
 
 
 def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+    """The first fault in one line, and how many more there are."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    location = first["loc"]
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = unknown("setting", str(first["loc"][-1]), _settings_beside(first["loc"], values))
-        where = ".".join(str(part) for part in first["loc"][:-1])
+        message = unknown("setting", str(location[-1]), _settings_beside(location, values))
+        location = location[:-1]
     elif first["type"] not in ("value_error", "missing"):
         message = f"{message} (got {_SHORT.repr(first['input'])})"
+    if location:
+        message = f"{'.'.join(map(str, location))}: {message}"
     more = error.error_count() - 1
-    return (f"{where}: " if where else "") + message + (f" (and {more} more)" if more else "")
+    return f"{message} (and {more} more)" if more else message
 
 
 def _settings_beside(location: tuple[int | str, ...], values: Mapping[str, Any]) -> Iterable[str]:
@@ -315,7 +329,8 @@ def _settings_beside(location: tuple[int | str, ...], values: Mapping[str, Any])
         case ("methods", _, "settings", "losses", _):
             return Losses.model_fields
         case ("methods", name, "settings", _):
-            return settings_class(values["methods"][name].get("detector", "patchcore")).model_fields
+            detector = values["methods"][name].get("detector", "patchcore")
+            return settings_class(detector).model_fields
         case ("methods", _, _):
             return Method.model_fields
         case ("synthetic", _):

@@ -84,37 +84,9 @@ def test_set(results: Results) -> Iterable[Note]:
             "Part",
             f"only test images that groups.csv puts in part '{part}'; draws come from it too",
         )
-    if results.folded:
-        yield _crossfit(results)
-        return
-    reserve = results.settings["reserve"]
-    common = (
-        f"common: all test images but the reserve ({reserve} anomalous images a category, drawn"
-        " once per seed, at most one of a group) and its groups; the same for every system and"
-        " number of shots"
-    )
-    if unseen := results.settings.get("unseen"):
-        yield Note(
-            "Unseen defect type",
-            f"no shot is of '{unseen}', and of the anomalous test images it alone is tested",
-        )
-    full = "; full: with the reserve, for frozen extractors only, to stand beside the literature"
-    yield Note(
-        "Test set",
-        common + (full if any(results.rows(system, FULL) for system in results.systems) else ""),
-    )
-
-
-def _crossfit(results: Results) -> Note:
-    folds = results.settings["folds"]
-    again = len(results.seeds) // folds
-    times = f", dealt anew {again} times" if again > 1 else ""
-    return Note(
-        "Cross-fitting",
-        f"a seed is a fold here: of {folds} folds of the groups of anomalous images{times}, each is"
-        " tested with the normal test images, on models that saw the others; ± is the spread over"
-        " folds",
-    )
+    full = any(results.rows(system, FULL) for system in results.systems)
+    for heading, text in results.protocol.footnotes(len(results.seeds), full=full):
+        yield Note(heading, text)
 
 
 def shots(results: Results) -> Iterable[Note]:

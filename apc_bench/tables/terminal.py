@@ -30,7 +30,7 @@ def _spread(results: Results) -> str:
     means = "mean over categories" if len(results.categories) > 1 else "mean"
     if len(results.seeds) == 1:
         return f"{means}, one seed"
-    return f"{means} ± sd over {len(results.seeds)} {'folds' if results.folded else 'seeds'}"
+    return f"{means} ± sd over {len(results.seeds)} {results.protocol.seed_words[1]}"
 
 
 def terminal(table: Table, *, columns: Sequence[str], block: str, caption: str) -> TerminalTable:

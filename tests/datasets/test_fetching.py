@@ -18,6 +18,7 @@ from apc_bench.datasets.counts import Expected
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.split import make_split
 from apc_bench.download import file_sha256
+from apc_bench.settings.protocols import Holdout
 
 JOB = """
 image_size: 32
@@ -109,7 +110,7 @@ def test_visas_training_anomalies_are_the_pool_and_its_test_set_is_whole_for_all
     hashes = {sample.image: sample.image for sample in category.samples}
     tests = set()
     for seed, reserve in ((0, 1), (1, 3)):
-        split = make_split(category, hashes, dataset="visa", seed=seed, reserve=reserve)
+        split = make_split(category, hashes, Holdout(reserve), dataset="visa", seed=seed)
         drawn = [split.rows[row].sample.image for row in split.drawn(None)]
         assert len(drawn) == reserve
         assert all(image.startswith("train/anomaly/") for image in drawn)

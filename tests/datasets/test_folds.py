@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from apc_bench.datasets.split import Split, make_split
 from apc_bench.errors import DataError
+from apc_bench.settings.protocols import CrossFit
 
 
 def fold_of(category, seed: int, folds: int) -> Split:
-    return make_split(category, hashes(category), dataset="d", seed=seed, reserve=10, folds=folds)
+    return make_split(category, hashes(category), CrossFit(folds=folds), dataset="d", seed=seed)
 
 
 @settings(max_examples=150, deadline=None)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from apc_bench.datasets.layouts import Category, read_dataset
 from apc_bench.datasets.split import check_leaks, make_split
 from apc_bench.errors import DataError
+from apc_bench.settings.protocols import Holdout
 
 
 def split_of(category: Category, seed: int, reserve: int):
-    return make_split(category, hashes(category), dataset="d", seed=seed, reserve=reserve)
+    return make_split(category, hashes(category), Holdout(reserve), dataset="d", seed=seed)
 
 
 @settings(max_examples=150, deadline=None)
@@ -159,9 +160,9 @@ def test_one_category_and_its_name_decide_the_draw_whatever_else_is_swept():
     here = split_of(category, 0, 5).drawn(5)
     assert here == split_of(replace(category, folder=Path("elsewhere")), 0, 5).drawn(5)
     assert here != split_of(replace(category, name="other"), 0, 5).drawn(5)
-    assert here != make_split(category, hashes(category), dataset="other", seed=0, reserve=5).drawn(
-        5
-    )
+    assert here != make_split(
+        category, hashes(category), Holdout(5), dataset="other", seed=0
+    ).drawn(5)
 
 
 def test_normal_test_images_leave_with_the_group_of_a_drawn_one():
@@ -228,7 +229,7 @@ def test_two_pictures_of_one_file_in_reserve_and_test_set_are_a_leak():
             r" \(test\)"
         ),
     ):
-        make_split(category, same, dataset="d", seed=0, reserve=1)
+        make_split(category, same, Holdout(1), dataset="d", seed=0)
 
 
 def test_draws_on_the_magnetic_tiles_keep_exposures_of_one_tile_together(magnetic_tiles):

@@ -19,6 +19,7 @@ from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import ApcError, DamagedFile, RunError, TakenOver
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
+from apc_bench.settings.protocols import Holdout
 from apc_bench.settings.sweep import Method
 from apc_bench.store import attempts
 from apc_bench.store.info import RunInfo
@@ -331,9 +332,9 @@ def test_the_split_is_stored_with_hashes_groups_and_the_draw(run):
     split = make_split(
         category,
         {sample.image: sample.image[::-1] for sample in samples},
+        Holdout(reserve=1),
         dataset="d",
         seed=3,
-        reserve=1,
     )
     run.write_split(split)
     frame = run.split("01", 3)
