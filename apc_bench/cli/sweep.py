@@ -68,17 +68,11 @@ if TYPE_CHECKING:
     "--methods", "only", type=Names(), metavar="A,B", help="Only these methods of the job."
 )
 @click.option(
-    "--backbone",
-    metavar="NAME",
-    help=f"For every method: {enumerated(list(BACKBONES), 'or')}.",
+    "--backbone", metavar="NAME", help=f"For every method: {enumerated(list(BACKBONES), 'or')}."
 )
 @click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
 @click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
-@click.option(
-    "--resize",
-    type=RESIZE,
-    help="How an image becomes square.",
-)
+@click.option("--resize", type=RESIZE, help="How an image becomes square.")
 @click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),

@@ -15,7 +15,7 @@ from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.external.maps import Scores, read_maps
 from apc_bench.plan import TRIAL, Planned, Step, place
-from apc_bench.runner.tabulate import Measured, tabulate
+from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.settings.detectors import DETECTORS
 from apc_bench.settings.sweep import Method, Sweep, digest
 from apc_bench.store.run import TrialResult
@@ -133,7 +133,7 @@ def results(
     """The step and its tables. `folder`: of the category's maps. Raises DataError."""
     started = time.perf_counter()
     category = planned.category.name
-    tested = _images(decoded, split, ExternalMethod.rows(split, foreign.shots))
+    tested = images_of(split, decoded, ExternalMethod.rows(split, foreign.shots))
     sizes = [(int(height), int(width)) for height, width in decoded.placement[tested.rows, :2]]
     geometry = Geometry(foreign.sweep.image_size, foreign.sweep.resize)
     maps, largest, content = read_maps(folder, tested.names, sizes, geometry)
@@ -145,9 +145,9 @@ def results(
             name: value for (place, name), value in scores.calibration.items() if place == category
         }
     )
-    calibration = _images(
-        decoded,
+    calibration = images_of(
         split,
+        decoded,
         [row for row in split.where("train") if split.rows[row].sample.image in known],
     )
     step = foreign.step(planned, split.seed, digest([content, values, sorted(known.items())]))
@@ -161,27 +161,14 @@ def results(
         scored=_scored(maps, values),
         calibration_images=calibration,
         calibration=_scored(maps[:0], [known[name] for name in calibration.names]),
-        training=_images(decoded, split, split.where("train")),
+        training=images_of(split, decoded, split.where("train")),
         notes=(AS_GIVEN, *[MAX_OF_MAP] * (scores is None), *[ONE_SET] * foreign.one_set),
-        seconds={},
-        seconds_finetune=None,
         environment=foreign.environment,
-        started=started,
-        peak_memory_mib=None,
-        peak_gpu_memory_mib=None,
+        costs=Costs(started),
         half=False,
     )
     result = tabulate(measured)
     return step, replace(result, metrics=_without_cost(result.metrics))
-
-
-def _images(decoded: Decoded, split: Split, rows: list[int]) -> Images:
-    samples = [split.rows[row].sample for row in rows]
-    names, groups = (
-        tuple(sample.image for sample in samples),
-        tuple(sample.group for sample in samples),
-    )
-    return Images(decoded.images, np.array(rows, np.int64), names, groups)
 
 
 def _scored(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apc_bench.plan import Step
 from apc_bench.settings.sweep import Sweep
 
 
@@ -50,3 +51,8 @@ class Outcome:
     fatal: bool = False
     recorded: bool = True
     wants_whole_gpu: bool = False
+
+
+def attempted(step: Step) -> dict[str, str]:
+    """What each line of the attempts log says of its step (store/attempts.py)."""
+    return {"result_key": step.result_key, "kind": step.kind, "step": step.name}

@@ -3,8 +3,8 @@ features (store/schemas.py).
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from apc_bench import RESULT_VERSION
 from apc_bench.datasets.images import Decoded
-from apc_bench.datasets.layouts import Sample
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Fitted, Images, Scored
 from apc_bench.metrics.evaluation import (
@@ -33,11 +32,24 @@ from apc_bench.store.schemas import CURVES, METRICS_TABLE, SCORES, features_sche
 FLOAT16_LARGEST = 60000.0
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a trial took so far. `started`: on the clock time.perf_counter; `seconds`: by stage;
+    peaks in MiB. None is not known, or there was none.
+    """
+
+    started: float
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds_finetune: float | None = None
+    peak_memory_mib: float | None = None
+    peak_gpu_memory_mib: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Measured:
     """All that a trial has measured, before it becomes tables. `tested`: test set and reserve, with
-    `scored` in the same order. `half`: maps are stored as float16; those made elsewhere keep their
-    bits.
+    `scored` in the same order; `calibration_images` and `calibration` likewise. `half`: maps are
+    stored as float16; those made elsewhere keep their bits.
     """
 
     step: Step
@@ -51,31 +63,38 @@ class Measured:
     calibration: Scored
     training: Images
     notes: tuple[str, ...]
-    seconds: Mapping[str, float]
-    seconds_finetune: float | None
     environment: Mapping[str, str]
-    started: float
-    peak_memory_mib: float | None
-    peak_gpu_memory_mib: float | None
+    costs: Costs
     half: bool = True
+
+
+def images_of(split: Split, decoded: Decoded, rows: Sequence[int]) -> Images:
+    """The images of some rows of a split, by reference."""
+    samples = [split.rows[row].sample for row in rows]
+    names = tuple(sample.image for sample in samples)
+    groups = tuple(sample.group for sample in samples)
+    return Images(decoded.images, np.array(rows, np.int64), names, groups)
 
 
 def tabulate(measured: Measured) -> TrialResult:
     """The trial's tables. Pixel metrics come from the maps as they are stored, so that anyone can
     recompute them.
     """
-    maps, scale = to_float16(measured.scored.maps) if measured.half else (measured.scored.maps, 1.0)
+    maps: NDArray[Any] = measured.scored.maps
+    scale = 1.0
+    if measured.half:
+        maps, scale = to_float16(measured.scored.maps)
     started = time.perf_counter()
     evaluated = _evaluate(measured, maps.astype(np.float32) / scale)
-    spent = {
-        **measured.seconds,
-        "metrics": time.perf_counter() - started,
-        "total": time.perf_counter() - measured.started,
+    now = time.perf_counter()
+    seconds = {
+        **measured.costs.seconds,
+        "metrics": now - started,
+        "total": now - measured.costs.started,
     }
-    grid = maps.shape[1:]
-    flat = pa.FixedSizeListArray.from_arrays(pa.array(maps.reshape(-1)), grid[0] * grid[1])
-    marks = {
-        "grid": f"{grid[0]}x{grid[1]}",
+    height, width = maps.shape[1:]
+    metadata = {
+        "grid": f"{height}x{width}",
         "scale": repr(scale),
         "unit": measured.fitted.unit,
         "sigma": repr(measured.fitted.sigma),
@@ -84,29 +103,32 @@ def tabulate(measured: Measured) -> TrialResult:
     return TrialResult(
         scores=_scores(measured),
         maps=pa.Table.from_arrays(
-            [pa.array(measured.tested.names), flat],
-            schema=maps_schema((grid[0], grid[1]), half=measured.half),
+            [pa.array(measured.tested.names), _lists(maps.reshape(-1, height * width))],
+            schema=maps_schema((height, width), half=measured.half),
         ),
-        map_marks=marks,
+        map_marks=metadata,
         curves=pa.Table.from_pylist(evaluated[TEST].curves, CURVES),
-        metrics=_metrics(measured, evaluated, spent),
+        metrics=_metrics(measured, evaluated, seconds),
         features=_features(measured) if measured.sweep.features != "none" else None,
     )
 
 
+def _lists(rows: NDArray[Any]) -> pa.FixedSizeListArray:
+    """(n, width) -> n lists of fixed size."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+
+
 def to_float16(maps: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]:
     """Maps as float16, times a power of two where they would overflow or lose their small values:
-    (stored, scale), stored = maps × scale.
+    (stored, scale), stored = maps × scale. Raises ValueError where they are not finite.
     """
     largest = float(np.abs(maps).max(initial=0.0))
     if not np.isfinite(largest):
         raise ValueError("an anomaly map holds values that are not finite")
-    scale = (
-        1.0
-        if largest == 0 or 1.0 <= largest <= FLOAT16_LARGEST
-        else 2.0 ** np.floor(np.log2(FLOAT16_LARGEST / largest))
-    )
-    return (maps * np.float32(scale)).astype(np.float16), float(scale)
+    scale = 1.0
+    if largest != 0 and not 1.0 <= largest <= FLOAT16_LARGEST:
+        scale = float(2.0 ** np.floor(np.log2(FLOAT16_LARGEST / largest)))
+    return (maps * np.float32(scale)).astype(np.float16), scale
 
 
 def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evaluated]:
@@ -142,33 +164,26 @@ def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evalua
 
 
 def _scores(measured: Measured) -> pa.Table:
+    """One row an image: of the test set and the reserve, then of the calibration."""
     drawn = set(measured.split.drawn(measured.step.shots))
-    seconds = measured.seconds.get("search", float("nan")) / max(
-        1, len(measured.tested) + len(measured.calibration_images)
-    )
+    images = len(measured.tested) + len(measured.calibration_images)
+    seconds = measured.costs.seconds.get("search", float("nan")) / max(1, images)
     rows = []
-    for images, scored, calibration in (
-        (measured.tested, measured.scored, False),
-        (measured.calibration_images, measured.calibration, True),
-    ):
-        for position, row in enumerate(images.rows):
-            entry = measured.split.rows[row]
-            split = "calibration" if calibration else "drawn" if row in drawn else entry.split
-            rows.append(
-                {
-                    **_score_row(measured, entry.sample, int(row), scored, position),
-                    "split": split,
-                    "seconds": seconds,
-                }
-            )
+    for position, row in enumerate(measured.tested.rows):
+        split = "drawn" if row in drawn else measured.split.rows[row].split
+        entry = _score_row(measured, int(row), measured.scored, position)
+        rows.append({**entry, "split": split, "seconds": seconds})
+    for position, row in enumerate(measured.calibration_images.rows):
+        entry = _score_row(measured, int(row), measured.calibration, position)
+        rows.append({**entry, "split": "calibration", "seconds": seconds})
     return pa.Table.from_pylist(rows, SCORES)
 
 
-def _score_row(
-    measured: Measured, sample: Sample, row: int, scored: Scored, position: int
-) -> dict[str, Any]:
-    placement = measured.decoded.placement[row]
+def _score_row(measured: Measured, row: int, scored: Scored, position: int) -> dict[str, Any]:
+    """What is known of the image in `row` of the split, which stands at `position` in `scored`."""
+    sample = measured.split.rows[row].sample
     names = ("height", "width", "resized_height", "resized_width", "top", "left")
+    placement = zip(names, measured.decoded.placement[row], strict=True)
     return {
         "image": sample.image,
         "group": sample.group,
@@ -179,7 +194,7 @@ def _score_row(
         "worst_column": int(scored.worst[position, 1]),
         **_nearest(measured, scored, position),
         "mask_state": str(measured.decoded.mask_state[row]),
-        **{name: int(value) for name, value in zip(names, placement, strict=True)},
+        **{name: int(value) for name, value in placement},
     }
 
 
@@ -200,7 +215,9 @@ def _nearest(measured: Measured, scored: Scored, position: int) -> dict[str, Any
 def _metrics(
     measured: Measured, evaluated: Mapping[str, Evaluated], seconds: Mapping[str, float]
 ) -> pa.Table:
-    step, sweep, bank = measured.step, measured.sweep, measured.fitted.bank
+    """One row a subset: what the trial is and took, beside the subset's counts and metrics."""
+    step, sweep, costs = measured.step, measured.sweep, measured.costs
+    bank = measured.fitted.bank
     common = {
         "result_key": step.result_key,
         "trial_id": step.trial_id,
@@ -214,25 +231,20 @@ def _metrics(
         "training_images": len(measured.training),
         "bank_vectors": len(bank.vectors) if bank is not None else None,
         **{f"seconds_{stage}": value for stage, value in seconds.items()},
-        "seconds_finetune": measured.seconds_finetune,
-        "peak_memory_mib": measured.peak_memory_mib,
-        "peak_gpu_memory_mib": measured.peak_gpu_memory_mib,
+        "seconds_finetune": costs.seconds_finetune,
+        "peak_memory_mib": costs.peak_memory_mib,
+        "peak_gpu_memory_mib": costs.peak_gpu_memory_mib,
         "device": measured.environment["device"],
         "threads": sweep.threads,
         "precision": sweep.precision,
         "result_version": RESULT_VERSION,
         "notes": list(measured.notes),
     }
-    rows = [
-        {
-            **common,
-            "subset": name,
-            **result.counts,
-            **result.values,
-            "undefined": list(result.undefined.items()),
-        }
-        for name, result in evaluated.items()
-    ]
+    rows = []
+    for name, result in evaluated.items():
+        undefined = list(result.undefined.items())
+        own = {"subset": name, **result.counts, **result.values, "undefined": undefined}
+        rows.append({**common, **own})
     return pa.Table.from_pylist(rows, METRICS_TABLE)
 
 
@@ -242,18 +254,12 @@ def _features(measured: Measured) -> pa.Table | None:
     if bank is None:
         return None
     vectors = bank.vectors.cpu().numpy()
-    schema = features_schema(vectors.shape[1])
     names = [measured.training.names[int(image)] for image in bank.image]
     columns = [
         pa.array(names),
         pa.array(bank.row.numpy()),
         pa.array(bank.column.numpy()),
         pa.array(["train"] * len(names)),
+        _lists(vectors),
     ]
-    return pa.Table.from_arrays(
-        [
-            *columns,
-            pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
-        ],
-        schema=schema,
-    )
+    return pa.Table.from_arrays(columns, schema=features_schema(vectors.shape[1]))

@@ -9,6 +9,7 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.split import Assigned, Split, check_leaks
-from apc_bench.detectors.protocol import Detector, Fitted, Images, Training
+from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
-from apc_bench.runner.messages import Outcome, SweepContext
-from apc_bench.runner.tabulate import Measured, tabulate
+from apc_bench.runner.messages import Outcome, SweepContext, attempted
+from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.runner.time_limit import time_limit
 from apc_bench.settings.sweep import digest
 from apc_bench.store import attempts
@@ -40,56 +41,58 @@ def perform(step: Step, context: SweepContext) -> Outcome:
     """
     started = time.perf_counter()
     run = Run(context.run, context.holding)
-    known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
-    reason = trace = None
-    fatal = starved = False
-    event = attempts.FAILED
-    try:
-        _check_reach(context)
-        attempts.record(run.attempts_folder, attempts.START, **known)
-        _set_determinism(context, step)
-        with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
-            (fit_extractor if step.kind == EXTRACTOR else score_trial)(step, context, run)
-    except StorageError as error:
-        reason, fatal = str(error), True
-    except TakenOver as error:
-        reason, event = str(error), attempts.LOST
-    except ApcError as error:
-        reason = str(error)
-    except torch.OutOfMemoryError as error:
-        reason, starved = (
-            (
-                f"out of GPU memory ({str(error).splitlines()[0][:160]}); a smaller image size or"
-                " batch needs less"
-            ),
-            True,
-        )
-    except Exception as error:  # the seam: a bug in one step must not end the others
-        reason, trace = f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc()
+    event, outcome = _attempt(step, context, run)
     _release_memory(context)
-    seconds = time.perf_counter() - started
+    outcome = replace(outcome, seconds=time.perf_counter() - started)
     try:
         attempts.record(
             run.attempts_folder,
-            event if reason else attempts.DONE,
-            **known,
-            seconds=seconds,
-            reason=reason,
-            traceback=trace,
+            event,
+            **attempted(step),
+            seconds=outcome.seconds,
+            reason=outcome.reason,
+            traceback=outcome.traceback,
         )
     except StorageError as error:
-        return Outcome(False, seconds, str(error), fatal=True, recorded=False)
-    return Outcome(reason is None, seconds, reason, trace, fatal, wants_whole_gpu=starved)
+        return Outcome(False, outcome.seconds, str(error), fatal=True, recorded=False)
+    return outcome
+
+
+def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]:
+    """Does the step: the event that ends it in the attempts log, and its outcome."""
+    do = fit_extractor if step.kind == EXTRACTOR else score_trial
+    try:
+        _check_reach(context)
+        attempts.record(run.attempts_folder, attempts.START, **attempted(step))
+        _set_determinism(context, step)
+        with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
+            do(step, context, run)
+    except TakenOver as error:
+        return attempts.LOST, Outcome(False, 0.0, str(error))
+    except ApcError as error:
+        fatal = isinstance(error, StorageError)
+        return attempts.FAILED, Outcome(False, 0.0, str(error), fatal=fatal)
+    except torch.OutOfMemoryError as error:
+        reason = (
+            f"out of GPU memory ({str(error).splitlines()[0][:160]}); a smaller image size or batch"
+            " needs less"
+        )
+        return attempts.FAILED, Outcome(False, 0.0, reason, wants_whole_gpu=True)
+    except Exception as error:  # the seam: a bug in one step must not end the others
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return attempts.FAILED, Outcome(False, 0.0, reason, traceback.format_exc())
+    return attempts.DONE, Outcome(True, 0.0)
 
 
 def fit_extractor(step: Step, context: SweepContext, run: Run) -> None:
     """Fine-tunes and stores the extractor with its training curves."""
-    data = _Data(step, context, run)
-    detector = data.detector()
+    inputs = _Inputs(step, context, run)
+    detector = inputs.detector()
     started = time.perf_counter()
-    trained = detector.train(data.training())
-    marks = {"seconds": repr(time.perf_counter() - started), "notes": "\n".join(trained.notes)}
-    run.write_extractor(step, trained.weights, trained.curves, marks)
+    trained = detector.train(inputs.training())
+    seconds = time.perf_counter() - started
+    metadata = {"seconds": repr(seconds), "notes": "\n".join(trained.notes)}
+    run.write_extractor(step, trained.weights, trained.curves, metadata)
 
 
 def score_trial(step: Step, context: SweepContext, run: Run) -> None:
@@ -98,50 +101,60 @@ def score_trial(step: Step, context: SweepContext, run: Run) -> None:
     """
     _reset_peak_memory()
     started = time.perf_counter()
-    data = _Data(step, context, run)
-    decode = time.perf_counter() - started
+    inputs = _Inputs(step, context, run)
+    decoded_at = time.perf_counter()
     extractor: Path | None = None
-    marks: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = {}
     if step.needs:
-        extractor, marks, _ = run.extractor(step.needs)
-    detector = data.detector()
-    fitted: Fitted = detector.fit(data.training(), extractor)
-    searching = time.perf_counter()
-    tested = data.images([*data.split.where("test"), *data.split.where("reserved")])
+        extractor, metadata, _ = run.extractor(step.needs)
+    fitted = inputs.detector().fit(inputs.training(), extractor)
+    fitted_at = time.perf_counter()
+    tested = inputs.images([*inputs.split.where("test"), *inputs.split.where("reserved")])
     scored = fitted.score(tested)
     calibration_images, calibration = fitted.calibrate()
-    now = time.perf_counter()
-    notes = [*fitted.notes, *(marks.get("notes") or "").split("\n")]
+    seconds = {
+        "decode": decoded_at - started,
+        "features": fitted.timings.features,
+        "bank": fitted.timings.bank,
+        "search": time.perf_counter() - fitted_at,
+    }
+    notes = [*fitted.notes, *metadata.get("notes", "").split("\n")]
     measured = Measured(
         step=step,
         sweep=context.sweep,
-        split=data.split,
-        decoded=data.decoded,
+        split=inputs.split,
+        decoded=inputs.decoded,
         fitted=fitted,
         tested=tested,
         scored=scored,
         calibration_images=calibration_images,
         calibration=calibration,
-        training=data.training().normal,
+        training=inputs.training().normal,
         notes=tuple(dict.fromkeys(note for note in notes if note)),
-        seconds={
-            "decode": decode,
-            "features": fitted.timings.features,
-            "bank": fitted.timings.bank,
-            "search": now - searching,
-        },
-        seconds_finetune=float(marks["seconds"]) if "seconds" in marks else None,
         environment=context.environment,
-        started=started,
-        peak_memory_mib=_peak_memory_mib(),
-        peak_gpu_memory_mib=(
-            torch.cuda.max_memory_allocated() / 2**20 if context.sweep.device == "cuda" else None
-        ),
+        costs=_costs(started, seconds, metadata, context),
     )
     run.write_trial(step, tabulate(measured))
 
 
-class _Data:
+def _costs(
+    started: float,
+    seconds: Mapping[str, float],
+    metadata: Mapping[str, str],
+    context: SweepContext,
+) -> Costs:
+    """A trial's, and of the extractor whose metadata these are its fine-tuning's."""
+    on_gpu = context.sweep.device == "cuda"
+    return Costs(
+        started=started,
+        seconds=seconds,
+        seconds_finetune=float(metadata["seconds"]) if "seconds" in metadata else None,
+        peak_memory_mib=_peak_memory_mib(),
+        peak_gpu_memory_mib=torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
+    )
+
+
+class _Inputs:
     """A step's inputs: the stored split, checked for leaks, and the decoded images."""
 
     def __init__(self, step: Step, context: SweepContext, run: Run) -> None:
@@ -171,29 +184,26 @@ class _Data:
         return detector_class(method.detector)(method, weights.path, weights.sha256)
 
     def images(self, rows: list[int]) -> Images:
-        samples = [self.split.rows[row].sample for row in rows]
-        names, groups = (
-            tuple(sample.image for sample in samples),
-            tuple(sample.group for sample in samples),
-        )
-        return Images(self.decoded.images, np.array(rows, np.int64), names, groups)
+        """The images of some rows of the split."""
+        return images_of(self.split, self.decoded, rows)
 
     def training(self) -> Training:
         """What the detector may learn from. Only a fine-tuned one holds images out: a frozen one
         calibrates image against image.
         """
-        tuned = self.step.settings.settings.fine_tuned
-        train = self.split.where("train")
-        held_out = [row for row in train if tuned and self.split.rows[row].held_out]
-        drawn = self.split.drawn(self.step.shots)
-        state = self.decoded.mask_state[drawn]
         sweep = self.context.sweep
+        tuned = self.step.settings.settings.fine_tuned
+        normal, held_out = self.split.where("train"), []
+        if tuned:
+            held_out = [row for row in normal if self.split.rows[row].held_out]
+            normal = [row for row in normal if not self.split.rows[row].held_out]
+        drawn = self.split.drawn(self.step.shots)
         return Training(
-            normal=self.images([row for row in train if row not in set(held_out)]),
+            normal=self.images(normal),
             calibration=self.images(held_out) if tuned else None,
             anomalous=self.images(drawn),
             masks=self.decoded.masks[drawn],
-            masked=state == "present",
+            masked=self.decoded.mask_state[drawn] == "present",
             seed=seed_of(self.step),
             device=sweep.device,
             mixed_precision=sweep.precision == "bfloat16",
@@ -226,9 +236,8 @@ def seed_of(step: Step) -> int:
     """The seed of all random numbers of a step: the same for every method, so that methods are
     compared on the same draws.
     """
-    return int.from_bytes(
-        hashlib.sha256(f"{step.dataset}\x1f{step.category}\x1f{step.seed}".encode()).digest()[:7]
-    )
+    name = f"{step.dataset}\x1f{step.category}\x1f{step.seed}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
 
 
 def _set_determinism(context: SweepContext, step: Step) -> None:
@@ -282,11 +291,12 @@ def _reset_peak_memory() -> None:
 
 
 def _peak_memory_mib() -> float | None:
+    """This process's high-water mark; None where the kernel does not say."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
-    return next(
-        (int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")),
-        None,
-    )
+    for line in status.splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return None
