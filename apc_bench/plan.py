@@ -4,6 +4,7 @@ what the run folder already has.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from apc_bench.datasets.layouts import Category
@@ -72,103 +73,66 @@ def make_plan(
     (store/provenance.py). A frozen detector has one trial per category and seed for all shot
     counts. Methods that differ only in their memory bank share one fine-tuning.
     """
+    planner = _Planner(sweep, dataset, weights, environment)
     steps: dict[str, Step] = {}
     for planned in categories:
         for name, method in sweep.chosen.items():
             for shots in sweep.shots if method.settings.fine_tuned else (0,):
                 for seed in sweep.seeds:
-                    for step in _steps(
-                        sweep,
-                        dataset,
-                        planned,
-                        name,
-                        method,
-                        shots,
-                        seed,
-                        weights[name],
-                        environment,
-                    ):
+                    for step in planner.steps(planned, name, shots, seed):
                         steps.setdefault(step.result_key, step)
-    return tuple(
-        sorted(
-            steps.values(),
-            key=lambda step: (
-                step.kind != EXTRACTOR,
-                -step.macs,
-                step.category,
-                step.method,
-                step.shots,
-                step.seed,
-            ),
-        )
-    )
+    return tuple(sorted(steps.values(), key=_rank))
 
 
-def _steps(
-    sweep: Sweep,
-    dataset: str,
-    planned: Planned,
-    name: str,
-    method: Method,
-    shots: int,
-    seed: int,
-    weights: str,
-    environment: Mapping[str, str],
-) -> list[Step]:
-    category = planned.category.name
-    what = place(sweep, dataset, category, shots, seed)
-    computed = {
-        "fingerprint": planned.fingerprint,
-        "weights": weights,
-        "environment": dict(environment),
-    }
-    computed |= {"package": method.package} if method.package else {}
-    steps, needs = [], None
-    if method.settings.fine_tuned:
-        training = method.settings.training()
-        identity = {
-            **what,
-            "detector": method.detector,
-            "backbone": method.backbone,
-            "training": training,
+def _rank(step: Step) -> tuple[Any, ...]:
+    """Sorts fine-tunings before trials and large steps before small ones."""
+    name = (step.category, step.method, step.shots, step.seed)
+    return (step.kind != EXTRACTOR, -step.macs, *name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """What all steps of a plan share; fields as in `make_plan`."""
+
+    sweep: Sweep
+    dataset: str
+    weights: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    def steps(self, planned: Planned, name: str, shots: int, seed: int) -> list[Step]:
+        """The trial of a method, after its fine-tuning where it has one."""
+        sweep, method, category = self.sweep, self.sweep.chosen[name], planned.category.name
+        computed = {
+            "fingerprint": planned.fingerprint,
+            "weights": self.weights[name],
+            "environment": dict(self.environment),
         }
-        needs = digest({"kind": EXTRACTOR, **identity, **computed})
-        macs = finetune_macs(sweep, method)
-        steps.append(
-            Step(
-                EXTRACTOR,
-                digest(identity),
-                needs,
-                dataset,
-                category,
-                name,
-                shots,
-                seed,
-                None,
-                method,
-                macs,
-            )
+        if method.package:
+            computed["package"] = method.package
+        where = place(sweep, self.dataset, category, shots, seed)
+        step = partial(
+            Step,
+            dataset=self.dataset,
+            category=category,
+            method=name,
+            shots=shots,
+            seed=seed,
+            settings=method,
         )
-    identity = {**what, "method": name, **method.identity(), "false_alarms": sweep.false_alarms}
-    key = digest(
-        {"kind": TRIAL, **identity, **computed, "extractor": needs, "features": sweep.features}
-    )
-    steps.append(
-        Step(
-            TRIAL,
-            digest(identity),
-            key,
-            dataset,
-            category,
-            name,
-            shots,
-            seed,
-            needs,
-            method,
-            trial_macs(sweep, method, planned),
-        )
-    )
-    return steps
+        steps, needs = [], None
+        if method.settings.fine_tuned:
+            learned = {"detector": method.detector, "backbone": method.backbone}
+            identity = {**where, **learned, "training": method.settings.training()}
+            needs = digest({"kind": EXTRACTOR, **identity, **computed})
+            macs = finetune_macs(sweep, method)
+            steps.append(step(EXTRACTOR, digest(identity), needs, needs=None, macs=macs))
+        identity = {**where, "method": name, **method.identity()}
+        identity["false_alarms"] = sweep.false_alarms
+        made_of = {**computed, "extractor": needs, "features": sweep.features}
+        key = digest({"kind": TRIAL, **identity, **made_of})
+        macs = trial_macs(sweep, method, planned)
+        steps.append(step(TRIAL, digest(identity), key, needs=needs, macs=macs))
+        return steps
 
 
 def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> dict[str, Any]:
@@ -189,11 +153,10 @@ def finetune_macs(sweep: Sweep, method: Method) -> float:
     """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder,
     which weighs about as much again.
     """
-    settings: Any = method.settings
-    images = getattr(settings, "batch", 16) * getattr(
-        settings, "steps", 300
-    )  # another package's settings may name them otherwise
-    return 3.0 * 2 * _forward(sweep, method) * float(images)
+    # Another package's settings may name them otherwise.
+    batch: float = getattr(method.settings, "batch", 16)
+    steps: float = getattr(method.settings, "steps", 300)
+    return 3.0 * 2 * _forward(sweep, method) * batch * steps
 
 
 def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
@@ -213,6 +176,7 @@ def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
 
 
 def _forward(sweep: Sweep, method: Method) -> float:
+    """Multiply-accumulates of one image's features."""
     return BACKBONES[method.backbone].gmacs * 1e9 * (sweep.image_size / 224) ** 2
 
 
@@ -220,19 +184,11 @@ def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping
     """A category by content: every sample's name, content, mask content, defect type and group,
     what was left out, and who trains where no path says it.
     """
-    rows = [
-        [
-            sample.image,
-            hashes[sample.image],
-            hashes[sample.mask] if sample.mask else None,
-            sample.defect_type,
-            sample.group,
-        ]
-        for sample in category.samples
-    ]
-    training = [
-        sample.image
-        for sample in category.samples
-        if sample.training and not sample.image.startswith("train/")
-    ]
-    return digest([rows, sorted(left_out), *([training] if training else [])])
+    rows, training = [], []
+    for sample in category.samples:
+        mask = hashes[sample.mask] if sample.mask else None
+        rows.append([sample.image, hashes[sample.image], mask, sample.defect_type, sample.group])
+        if sample.training and not sample.image.startswith("train/"):
+            training.append(sample.image)
+    content: list[Any] = [rows, sorted(left_out)]
+    return digest([*content, training] if training else content)

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.layouts import Category, Dataset, of_part, read_dataset
 from apc_bench.datasets.split import Split, make_split
 from apc_bench.download import file_sha256
@@ -61,24 +61,22 @@ def prepare(
     )
     weights, missing = _find_weights(sweep, cache, say=say, dry=dry)
     scan = scan_files(sweep, dataset, cache, say=say, dry=dry)
-    planned = tuple(
-        Planned(
-            category,
-            scan.fingerprints[category.name],
-            splits_of(sweep, dataset.name, category, scan.hashes[category.name]),
-        )
-        for category in scan.categories
-    )
+    planned = []
+    for category in scan.categories:
+        splits = splits_of(sweep, dataset.name, category, scan.hashes[category.name])
+        planned.append(Planned(category, scan.fingerprints[category.name], splits))
     sweep = _with_shots(sweep, planned)
-    steps = make_plan(
-        sweep,
-        dataset.name,
-        planned,
-        {name: found.sha256 for name, found in weights.items()},
-        environment,
-    )
+    hashes = {name: of_method.sha256 for name, of_method in weights.items()}
     return Prepared(
-        sweep, dataset, steps, planned, weights, environment, scan.left_out, scan.emptied, missing
+        sweep=sweep,
+        dataset=dataset,
+        steps=make_plan(sweep, dataset.name, planned, hashes, environment),
+        planned=tuple(planned),
+        weights=weights,
+        environment=environment,
+        left_out=scan.left_out,
+        emptied=scan.emptied,
+        missing=missing,
     )
 
 
@@ -103,20 +101,18 @@ def find_dataset(
         )
     if sweep.part is not None:
         dataset = of_part(dataset, sweep.part)
-    device = sweep.device if sweep.device != "auto" else "cuda" if gpu_names() else "cpu"
-    precision = (
-        sweep.precision
-        if sweep.precision != "auto"
-        else "bfloat16"
-        if device == "cuda"
-        else "float32"
-    )
-    return (
-        sweep.model_copy(
-            update={"dataset": dataset.name, "device": device, "precision": precision}
-        ),
-        dataset,
-    )
+    return _resolved(sweep, dataset.name), dataset
+
+
+def _resolved(sweep: Sweep, dataset: str) -> Sweep:
+    """The sweep with its dataset's name, and with device and precision where they were `auto`."""
+    device, precision = sweep.device, sweep.precision
+    if device == "auto":
+        device = "cuda" if gpu_names() else "cpu"
+    if precision == "auto":
+        precision = "bfloat16" if device == "cuda" else "float32"
+    update = {"dataset": dataset, "device": device, "precision": precision}
+    return sweep.model_copy(update=update)
 
 
 def splits_of(
@@ -168,20 +164,21 @@ def _synthetic(settings: SyntheticData, cache: Cache, *, say: Say) -> Path:
 def _find_weights(
     sweep: Sweep, cache: Cache, *, say: Say, dry: bool
 ) -> tuple[dict[str, Weights], tuple[str, ...]]:
-    found: dict[str, Weights] = {}
+    """The weights of each method, and what would be downloaded."""
+    weights: dict[str, Weights] = {}
     missing: dict[str, None] = {}
     for name, method in sweep.chosen.items():
         note = describe(method.backbone, file=method.weights, cache=cache.folder)
         if note and dry:
             missing[note] = None
-            found[name] = Weights(Path(), NOT_HERE, NOT_HERE)
+            weights[name] = Weights(Path(), NOT_HERE, NOT_HERE)
             continue
         if note:
             say(note)
-        found[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
+        weights[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
         if method.weights is not None:
-            _check_weights(method, found[name])
-    return found, tuple(missing)
+            _check_weights(method, weights[name])
+    return weights, tuple(missing)
 
 
 def _check_weights(method: Method, weights: Weights) -> None:
@@ -207,45 +204,56 @@ class Scan:
     left_out: dict[str, dict[str, str]] = field(default_factory=dict)
     emptied: dict[str, list[str]] = field(default_factory=dict)
 
+    def add(self, category: Category, hashes: dict[str, str], left_out: dict[str, str]) -> None:
+        """Takes a category in, without the images that are left out."""
+        name = category.name
+        self.categories.append(category)
+        self.hashes[name] = hashes
+        self.fingerprints[name] = fingerprint(category, hashes, left_out)
+        if left_out:
+            self.left_out[name] = left_out
+
 
 def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: bool) -> Scan:
     """Hashes every file, and decodes every category into the cache: what cannot be read is found
-    before the first step.
+    before the first step. `dry`: decodes nothing. Raises DataError.
     """
     scan, unreadable = Scan(), []
     geometry = Geometry(sweep.image_size, sweep.resize)
     for category in dataset.categories:
         hashes = _hashes(category, cache)
-        bad: dict[str, str] = {}
-        print_ = fingerprint(category, hashes, bad)
+        left_out: dict[str, str] = {}
         if not dry:
             try:
-                found = decoded(cache, category, print_, geometry)
+                images = decoded(cache, category, fingerprint(category, hashes, {}), geometry)
             except UnreadableFiles as error:
                 if not sweep.skip_unreadable:
                     unreadable.append(error)
                     continue
-                bad = error.reasons
-                say(
-                    f"category '{category.name}': left out {len(bad)} unreadable file(s):"
-                    f" {listed(bad)}"
-                )
-                category = replace(
-                    category,
-                    samples=tuple(sample for sample in category.samples if sample.image not in bad),
-                )
-                print_ = fingerprint(category, hashes, bad)
-                found = decoded(cache, category, print_, geometry)
-            rows = zip(category.samples, found.mask_state, strict=True)
-            if emptied := [sample.image for sample, state in rows if state == "emptied"]:
+                left_out = error.reasons
+                files = f"{len(left_out)} unreadable file(s): {listed(left_out)}"
+                say(f"category '{category.name}': left out {files}")
+                category = _without(category, left_out)
+                print_ = fingerprint(category, hashes, left_out)
+                images = decoded(cache, category, print_, geometry)
+            emptied = _emptied(category, images)
+            if emptied:
                 scan.emptied[category.name] = emptied
-        scan.categories.append(category)
-        scan.hashes[category.name], scan.fingerprints[category.name] = hashes, print_
-        if bad:
-            scan.left_out[category.name] = bad
+        scan.add(category, hashes, left_out)
     if unreadable:
         raise DataError("; ".join(str(error) for error in unreadable))
     return scan
+
+
+def _without(category: Category, left_out: Mapping[str, str]) -> Category:
+    usable = tuple(sample for sample in category.samples if sample.image not in left_out)
+    return replace(category, samples=usable)
+
+
+def _emptied(category: Category, images: Decoded) -> list[str]:
+    """The images whose mask the resize emptied."""
+    states = zip(category.samples, images.mask_state, strict=True)
+    return [sample.image for sample, state in states if state == "emptied"]
 
 
 def _hashes(category: Category, cache: Cache) -> dict[str, str]:
@@ -258,10 +266,9 @@ def _hashes(category: Category, cache: Cache) -> dict[str, str]:
     try:
         by_path = cache.hashes(paths.values(), threads=threads)
     except OSError:
+        openable = [path for path in paths.values() if _opens(path)]
         try:
-            by_path = cache.hashes(
-                [path for path in paths.values() if _opens(path)], threads=threads
-            )
+            by_path = cache.hashes(openable, threads=threads)
         except OSError as error:
             raise DataError(
                 f"category '{category.name}': cannot read {error.filename}: {error.strerror}"
