@@ -130,9 +130,6 @@ def _figure(figure: PublishedResult) -> list[Row]:
         for category, pair in figure.per_category.items()
         for metric, value in zip(IMAGE_AND_PIXEL, pair, strict=True)
     ]
-    means: dict[str, float | None] = {metric: getattr(figure, metric) for metric in METRICS}
     return rows + [
-        Row(*place, None, None, metric, value / 100, FULL)
-        for metric, value in means.items()
-        if value is not None
+        Row(*place, None, None, metric, value / 100, FULL) for metric, value in figure.means.items()
     ]

@@ -17,7 +17,7 @@ from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
 from apc_bench.report.parallel import Drawing
 from apc_bench.results.aggregate import Results, System
 from apc_bench.results.run_reader import RunReader
-from apc_bench.tables.gains import compared, gain, limit
+from apc_bench.tables.gains import gain, largest_gain
 from apc_bench.tables.number_format import signed
 
 WORSE, EVEN, BETTER = "#E69F00", "#FFFFFF", "#56B4E9"
@@ -39,7 +39,7 @@ def _heat(results: Results, run: RunReader) -> Figure | None:
 
 def heat_figure(results: Results) -> Figure | None:
     """Rows are categories, columns systems; None without a baseline or a second system."""
-    systems = compared(results)
+    systems = results.others
     if not systems:
         return None
     labels = [textwrap.fill(system.label, 20) for system in systems]
@@ -68,7 +68,7 @@ def _draw(
         for column, system in enumerate(systems):
             found = gain(results, system, category, metric)
             points[row, column] = np.nan if found is None else found.points
-    largest = limit(results, systems, metric)
+    largest = largest_gain(results, metric)
     axis.imshow(
         points, cmap=SCALE, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest"
     )

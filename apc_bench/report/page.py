@@ -23,9 +23,10 @@ from apc_bench.report.gain_heatmap import BETTER, WORSE
 from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
 from apc_bench.report.trial_links import Behind
 from apc_bench.results.aggregate import Results
+from apc_bench.results.crossfit import CrossFitSummary
 from apc_bench.results.folders import reports_folder
-from apc_bench.tables.crossfit_summary import CrossFitSummary, sentences
-from apc_bench.tables.gains import findings
+from apc_bench.tables.crossfit_summary import sentences
+from apc_bench.tables.gains import gain_summaries
 from apc_bench.tables.number_format import signed
 from apc_bench.tables.table import Table
 from apc_bench.wording import counted, enumerated
@@ -171,7 +172,7 @@ def _findings(
     """(system and metric, [(helps, hurts or no clear change, [(category, gain, address of its
     trial)])]).
     """
-    for found in findings(results):
+    for found in gain_summaries(results):
         parts = (("helps", found.helps), ("hurts", found.hurts), ("no clear change", found.unclear))
         said = [
             (

@@ -18,8 +18,8 @@ from apc_bench.report.plots import curves_drawings, shots_drawings
 from apc_bench.report.ranks import ranks_drawing
 from apc_bench.report.shots_curve import few_drawings
 from apc_bench.results.aggregate import Results, read_results
+from apc_bench.results.crossfit import CrossFitSummary, crossfit_summaries
 from apc_bench.results.run_reader import RunReader
-from apc_bench.tables.crossfit_summary import CrossFitSummary, crossfit_summaries
 from apc_bench.tables.report_tables import report_tables, write_tables
 
 MARK = ".apc-bench-report"

@@ -128,6 +128,12 @@ class Results:
         )
 
     @property
+    def others(self) -> tuple[System, ...]:
+        """Every system but the baseline; none without one."""
+        baseline = self.baseline
+        return tuple(system for system in self.systems if baseline and system != baseline)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(sorted({seed for system in self.systems for seed in system.seeds}))
 

@@ -1,10 +1,13 @@
 """Published figures, and when they may stand beside a run's (docs/method.md section 6)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from apc_bench.metrics.catalogue import METRICS
 from apc_bench.results.aggregate import Results
 from apc_bench.results.folders import reports_folder
 from apc_bench.settings.detectors import Frozen
@@ -12,20 +15,22 @@ from apc_bench.settings.detectors import Frozen
 
 class PublishedResult(Frozen):
     """One published result in percent. `shots`: anomalous training images per category, 0 for
-    normal images only, None where unknown.
+    normal images only, None where unknown. `means`: of the metrics that the source has, which stand
+    beside the other keys in a file; `per_category`: image and pixel AUROC.
     """
 
     system: str
     source: str
     shots: int | None
-    image_auroc: float | None = None
-    image_f1_max: float | None = None
-    image_ap: float | None = None
-    pixel_auroc: float | None = None
-    pixel_f1_max: float | None = None
-    pixel_ap: float | None = None
-    au_pro: float | None = None
+    means: dict[str, float] = Field(default_factory=dict)
     per_category: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, keys: Mapping[str, Any]) -> dict[str, Any]:
+        others = {name: value for name, value in keys.items() if name not in METRICS}
+        means = {name: keys[name] for name in METRICS if keys.get(name) is not None}
+        return {"means": means, **others}
 
 
 class PublishedTable(Frozen):
@@ -49,7 +54,7 @@ def read_published(folder: Path | None = None) -> tuple[PublishedTable, ...]:
 
 
 def comparable(
-    published: tuple[PublishedTable, ...], results: Results
+    published: Sequence[PublishedTable], results: Results
 ) -> tuple[tuple[PublishedResult, str], ...]:
     """The figures that may stand beside a run's, each with its source: same dataset, all its
     categories, same shots, nothing missing.
@@ -67,7 +72,7 @@ def comparable(
     )
 
 
-def why_none(published: tuple[PublishedTable, ...], results: Results) -> str | None:
+def why_none(published: Sequence[PublishedTable], results: Results) -> str | None:
     """Why no published figure stands in a table of a dataset for which there are some; None for
     other datasets.
     """

@@ -1,98 +1,44 @@
-"""Tables of one thing varied: the number of anomalous samples, and the settings of a method."""
+"""Methods of one detector side by side, with the settings in which they differ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.results.aggregate import Results, System
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.cells import label_cell, mean_column, percent_cell, text_column
-from apc_bench.tables.table import Cell, Column, Note, Row, Table
-from apc_bench.wording import counted
-
-_NOTES = (
-    about.values,
-    about.data,
-    about.test_set,
-    about.shots,
-    about.image_input,
-    about.masks,
-    about.f1,
-    about.pixel_level,
+from apc_bench.tables.cells import (
+    SYSTEM_COLUMNS,
+    label_cell,
+    mean_column,
+    percent_cell,
+    system_cells,
+    text_column,
 )
-_END = (about.completeness, about.computed)
+from apc_bench.tables.number_format import NONE
+from apc_bench.tables.table import Note, Row, Table
 
-
-def by_shots(results: Results) -> Table | None:
-    """The mean of each fine-tuned method beside the baseline, a column for each number of shots;
-    None where nothing is fine-tuned.
-    """
-    methods = list(dict.fromkeys(system.method for system in results.systems if not system.frozen))
-    if not methods:
-        return None
-    columns = [
-        text_column("Metric"),
-        text_column("System"),
-    ]
-    columns += [
-        mean_column(_heading(results, shots), f"shots_{shots}") for shots in (0, *results.shots)
-    ]
-    rows = [_shots_row(results, method, metric) for metric in POSTER for method in methods]
-    zero = "the baseline, which sees none" if results.baseline else "no baseline in this run"
-    notes = (Note("Column 0", zero), *about.notes(results, (*_NOTES, *_END)))
-    return Table(
-        "shots", "By number of anomalous training images", tuple(columns), tuple(rows), notes
-    )
-
-
-def _heading(results: Results, shots: int) -> str:
-    if shots:
-        return counted(shots, "shot")
-    return f"0 ({results.baseline.title})" if results.baseline else "0"
-
-
-def _shots_row(results: Results, method: str, metric: str) -> Row:
-    systems = [system for system in results.systems if system.method == method]
-    by_number: dict[int, System] = {system.shots: system for system in systems}
-    if results.baseline:
-        by_number[0] = results.baseline
-    means = results.means(by_number.values(), metric).by_system
-    values = [
-        means[by_number[shots]] if shots in by_number else None for shots in (0, *results.shots)
-    ]
-    cells = [percent_cell(value, of=len(results.categories)) for value in values]
-    return Row(
-        (label_cell(CATALOGUE[metric].heading), label_cell(systems[0].title), *cells), metric
-    )
+_COLUMNS = (
+    text_column("Detector"),
+    *SYSTEM_COLUMNS,
+    text_column("Settings"),
+    *(mean_column(CATALOGUE[metric].heading, metric) for metric in POSTER),
+)
 
 
 def ablation(results: Results) -> Table | None:
-    """Methods of one detector side by side, with the settings in which they differ; None where
-    every detector has one method.
-    """
-    methods: Mapping[str, Mapping[str, Any]] = results.settings.get("methods", {})
-    groups = [
-        group for group in _by_detector(results) if len({system.method for system in group}) > 1
-    ]
-    if not groups:
+    """A row a system, by detector; None where every detector has one method."""
+    rows = []
+    for group in _by_detector(results):
+        if len({system.method for system in group}) > 1:
+            rows += _rows(results, group)
+    if not rows:
         return None
-    columns = [
-        text_column("Detector"),
-        text_column("System"),
-        Column("Shots", ("shots",)),
-    ]
-    columns += [text_column("Settings")]
-    columns += [mean_column(CATALOGUE[metric].heading, metric) for metric in POSTER]
-    rows = [row for group in groups for row in _ablation_rows(results, group, methods)]
-    notes = (
-        Note(
-            "Settings",
-            "those in which the methods of one detector differ; settings that they share stand"
-            " under Provenance",
-        ),
-        *about.notes(results, (*_NOTES, *_END)),
+    settings = (
+        "those in which the methods of one detector differ; settings that they share stand under"
+        " Provenance"
     )
-    return Table("ablation", "Methods by their settings", tuple(columns), tuple(rows), notes)
+    notes = (Note("Settings", settings), *about.notes(results, about.OF_VARIANTS))
+    return Table("ablation", "Methods by their settings", _COLUMNS, tuple(rows), notes)
 
 
 def _by_detector(results: Results) -> list[list[System]]:
@@ -102,51 +48,44 @@ def _by_detector(results: Results) -> list[list[System]]:
     return list(groups.values())
 
 
-def _ablation_rows(
-    results: Results, group: Sequence[System], methods: Mapping[str, Mapping[str, Any]]
-) -> list[Row]:
-    flat = {system.method: dict(_flat("", methods.get(system.method, {}))) for system in group}
-    names = dict.fromkeys(
-        name for settings in flat.values() for name in settings if name != "title"
-    )
-    differing = [
-        name for name in names if len({str(settings.get(name)) for settings in flat.values()}) > 1
-    ]
-    compared = {metric: results.means(group, metric).by_system for metric in POSTER}
+def _rows(results: Results, group: Sequence[System]) -> list[Row]:
+    differing = _differing(results, group)
+    means = [results.means(group, metric).by_system for metric in POSTER]
     rows = []
     for system in group:
-        said = ", ".join(
-            f"{name.removeprefix('settings.')} {_said(flat[system.method].get(name))}"
-            for name in differing
-        )
-        cells = [
-            label_cell(system.detector),
-            label_cell(system.title),
-            Cell(system.shots_text, (system.shots,)),
-            label_cell(said or "–"),
-        ]
-        cells += [
-            percent_cell(compared[metric][system], of=len(results.categories)) for metric in POSTER
-        ]
-        rows.append(Row(tuple(cells), system.detector))
+        title, shots = system_cells(system)
+        head = (label_cell(system.detector), title, shots, label_cell(differing[system.method]))
+        figures = [percent_cell(of_one[system], of=len(results.categories)) for of_one in means]
+        rows.append(Row((*head, *figures), system.detector))
     return rows
 
 
-def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return [
-            pair
-            for key, inner in value.items()
-            for pair in _flat(f"{name}.{key}" if name else key, inner)
-        ]
-    return [(name, value)]
+def _differing(results: Results, group: Sequence[System]) -> dict[str, str]:
+    """Method -> its values of the settings in which the methods of the group differ."""
+    methods = results.settings.get("methods", {})
+    by_method = {system.method: dict(_flat(methods.get(system.method, {}))) for system in group}
+    names = dict.fromkeys(name for settings in by_method.values() for name in settings)
+    texts: dict[str, list[str]] = {method: [] for method in by_method}
+    for name in names:
+        values = {method: settings.get(name) for method, settings in by_method.items()}
+        if name != "title" and len({str(value) for value in values.values()}) > 1:
+            for method, value in values.items():
+                texts[method].append(f"{name.removeprefix('settings.')} {_value(value)}")
+    return {method: ", ".join(pairs) or NONE for method, pairs in texts.items()}
 
 
-def _said(value: Any) -> str:
-    return (
-        "–"
-        if value is None
-        else "+".join(map(str, value))
-        if isinstance(value, list | tuple)
-        else str(value)
-    )
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as (`a.b`, value)."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, list | tuple):
+        return "+".join(map(str, value))
+    return str(value)

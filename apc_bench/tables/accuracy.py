@@ -1,337 +1,133 @@
-"""The tables on accuracy: the poster's, the wider one, the calibrated threshold, and per
-category.
-"""
+"""The tables on accuracy: the poster's, and the wider one with every whole-curve metric."""
 
 from collections.abc import Mapping, Sequence
 
-from apc_bench.metrics.catalogue import AT_THRESHOLD, AUROCS, CATALOGUE, METRICS, POSTER
-from apc_bench.results.aggregate import FULL, TEST, Mean, Results, System, SystemMeans
+from apc_bench.metrics.catalogue import CATALOGUE, METRICS, POSTER
+from apc_bench.results.aggregate import FULL, TEST, Results, System, SystemMeans
 from apc_bench.results.published import PublishedResult, PublishedTable, comparable, why_none
-from apc_bench.statistics.differences import deviation, mean
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.cells import (
+    COUNT_COLUMNS,
     SYSTEM_COLUMNS,
     best_of,
+    count_cells,
     empty_cell,
     label_cell,
     mean_column,
-    number_cell,
     percent_cell,
     system_cells,
     text_column,
 )
-from apc_bench.tables.number_format import percent
-from apc_bench.tables.table import Cell, Column, Note, Row, Table
+from apc_bench.tables.number_format import NONE
+from apc_bench.tables.table import Cell, Note, Row, Table
 
 COMMON = "common"
-
-_IDENTITY = (
-    *SYSTEM_COLUMNS,
-    Column("Test set", ("test_set",), numeric=False),
-)
-_COMMON = (
-    about.values,
-    about.bold,
-    about.data,
-    about.test_set,
-    about.shots,
-    about.image_input,
-    about.masks,
-    about.f1,
-    about.pixel_level,
-)
-_END = (about.completeness, about.remarks, about.computed)
+"""The block of systems on the test set that all of them share."""
 
 
-def poster(results: Results, published: tuple[PublishedTable, ...]) -> Table:
+def poster(results: Results, published: Sequence[PublishedTable]) -> Table:
     """The table of the APC poster: image and pixel AUROC and F1-max of every system, in percent."""
-    return _overview(results, published, "poster", "Image and pixel AUROC and F1", POSTER, ())
+    title = "Image and pixel AUROC and F1"
+    return _overview("poster", title, POSTER, results, published)
 
 
-def all_metrics(results: Results, published: tuple[PublishedTable, ...]) -> Table:
+def all_metrics(results: Results, published: Sequence[PublishedTable]) -> Table:
     """The poster's table with AP and AU-PRO."""
-    return _overview(results, published, "all_metrics", "All metrics", METRICS, (about.au_pro,))
+    return _overview("all_metrics", "All metrics", METRICS, results, published)
 
 
 def _overview(
-    results: Results,
-    published: tuple[PublishedTable, ...],
     name: str,
     title: str,
     metrics: Sequence[str],
-    topics: tuple[about.Topic, ...],
+    results: Results,
+    published: Sequence[PublishedTable],
 ) -> Table:
+    """A row a system on the common test set, again with the reserve where it is frozen, and the
+    published figures that compare.
+    """
     columns = (
-        *_IDENTITY,
+        *SYSTEM_COLUMNS,
+        text_column("Test set", "test_set"),
         *(mean_column(CATALOGUE[metric].heading, metric) for metric in metrics),
-        Column("Categories × seeds", ("categories", "seeds")),
-        Column("Missing", ("missing_trials", "trials")),
+        *COUNT_COLUMNS,
     )
-    full = [system for system in results.systems if results.rows(system, FULL)]
-    rows = _block(results, results.systems, metrics, TEST, COMMON) + _block(
-        results, full, metrics, FULL, "full"
-    )
+    rows = _block(results, results.systems, metrics, TEST)
+    with_reserve = [system for system in results.systems if results.rows(system, FULL)]
+    rows += _block(results, with_reserve, metrics, FULL)
     figures = comparable(published, results)
-    sources = {
-        source: f"[{number}]"
-        for number, source in enumerate(dict.fromkeys(source for _, source in figures), 1)
-    }
-    rows += [
-        _published_row(figure, sources[source], results, metrics) for figure, source in figures
-    ]
+    marks: dict[str, str] = {}
+    for figure, source in figures:
+        mark = marks.setdefault(source, f"[{len(marks) + 1}]")
+        rows.append(_published_row(figure, mark, results, metrics))
+    further = [metric for metric in metrics if metric not in POSTER]
     notes = (
-        about.notes(results, (*_COMMON, *topics))
-        + _sources(sources, why_none(published, results))
-        + about.notes(results, _END)
+        *about.notes(results, (*about.OF_SYSTEMS, about.definitions(further))),
+        *_sources(marks, why_none(published, results)),
+        *about.notes(results, about.STATE),
     )
     return Table(name, title, columns, tuple(rows), notes)
 
 
 def _block(
-    results: Results, systems: Sequence[System], metrics: Sequence[str], subset: str, block: str
+    results: Results, systems: Sequence[System], metrics: Sequence[str], subset: str
 ) -> list[Row]:
-    compared = {metric: results.means(systems, metric, subset) for metric in metrics}
-    best = {
-        metric: _best(systems, compared[metric]) if subset == TEST else set() for metric in metrics
-    }
+    """The rows of one test set; the best are marked on the common one."""
+    block = COMMON if subset == TEST else "full"
+    means = {metric: results.means(systems, metric, subset) for metric in metrics}
+    best = {metric: best_systems(means[metric]) for metric in metrics if subset == TEST}
     rows = []
-    for index, system in enumerate(systems):
-        cells = [
+    for system in systems:
+        figures = [
             percent_cell(
-                compared[metric].by_system[system],
+                means[metric].by_system[system],
                 of=len(results.categories),
-                best=index in best[metric],
+                best=system in best.get(metric, ()),
             )
             for metric in metrics
         ]
-        rows.append(
-            Row(
-                (*system_cells(system), label_cell(block), *cells, *_counts(results, system)), block
-            )
-        )
+        head = (*system_cells(system), label_cell(block))
+        rows.append(Row((*head, *figures, *count_cells(results, system)), block))
     return rows
 
 
-def _best(systems: Sequence[System], comparison: SystemMeans) -> set[int]:
-    return (
-        best_of([comparison.by_system[system] for system in systems])
-        if comparison.shared
-        else set()
-    )
-
-
-def _counts(results: Results, system: System) -> tuple[Cell, Cell]:
-    categories, seeds = len(results.categories), len(system.seeds)
-    missing, trials = len(results.missing(system)), categories * seeds
-    return Cell(f"{categories} × {seeds}", (categories, seeds)), Cell(
-        f"{missing} of {trials}" if missing else "0", (missing, trials)
-    )
+def best_systems(means: SystemMeans) -> list[System]:
+    """Those with the largest mean as it is shown; none where means do not compare."""
+    if not means.shared:
+        return []
+    systems = list(means.by_system)
+    return [systems[place] for place in best_of(list(means.by_system.values()))]
 
 
 def _published_row(
     figure: PublishedResult, mark: str, results: Results, metrics: Sequence[str]
 ) -> Row:
-    cells = [
+    count = len(results.categories)
+    head = (
         label_cell(f"{figure.system} {mark}"),
-        Cell(str(figure.shots or "–"), (figure.shots,)),
+        Cell(str(figure.shots or NONE), (figure.shots,)),
         label_cell("published"),
-    ]
-    for metric in metrics:
-        value: float | None = getattr(figure, metric)
-        cells.append(
-            Cell(
-                "–" if value is None else f"{value:.2f}",
-                (value, None, 0 if value is None else len(results.categories)),
-            )
-        )
-    return Row(
-        (
-            *cells,
-            Cell(str(len(results.categories)), (len(results.categories), None)),
-            empty_cell(2),
-        ),
-        "published",
     )
+    figures = [_printed_cell(figure.means.get(metric), count) for metric in metrics]
+    counts = (Cell(str(count), (count, None)), empty_cell(2))
+    return Row((*head, *figures, *counts), "published")
 
 
-def _sources(sources: Mapping[str, str], absent: str | None) -> tuple[Note, ...]:
+def _printed_cell(percents: float | None, categories: int) -> Cell:
+    if percents is None:
+        return Cell(NONE, (None, None, 0))
+    return Cell(f"{percents:.2f}", (percents, None, categories))
+
+
+def _sources(marks: Mapping[str, str], absent: str | None) -> list[Note]:
     """The published figures' sources under their marks, or why there are none."""
     if absent:
-        return (Note("Published figures", absent),)
-    if not sources:
-        return ()
+        return [Note("Published figures", absent)]
+    if not marks:
+        return []
     rule = (
         "as their sources print them, means over the same categories; their test sets, input sizes"
         " and protocols may differ from ours"
     )
-    return (
-        Note("Published figures", rule),
-        *(Note(mark, source) for source, mark in sources.items()),
-    )
-
-
-def threshold(results: Results) -> Table:
-    """What a threshold reaches that was calibrated on normal training images alone (docs/method.md
-    section 5).
-    """
-    columns = (
-        *_IDENTITY[:2],
-        mean_column("F1", "f1"),
-        mean_column("Missed defects", "missed"),
-        mean_column("False alarms", "false_alarms"),
-        Column("95 % interval", ("false_alarms_low_percent", "false_alarms_high_percent")),
-        Column("Allowed", ("false_alarms_allowed_percent",)),
-        Column("Categories × seeds", ("categories", "seeds")),
-        Column("Missing", ("missing_trials", "trials")),
-    )
-    names = (
-        "f1_calibrated",
-        "missed_rate",
-        "false_alarm_rate",
-        "false_alarm_low",
-        "false_alarm_high",
-    )
-    compared = {name: results.means(results.systems, name).by_system for name in names}
-    rows = [
-        _threshold_row(results, system, {name: compared[name][system] for name in names})
-        for system in results.systems
-    ]
-    definition = Note(
-        "Threshold",
-        "the quantile of the scores of normal images that were never in the bank they are scored"
-        " against, at the allowed false-alarm rate; it never saw the test set. F1, missed defects"
-        " (anomalous images called normal) and false alarms (normal images called anomalous) are of"
-        " the common test set",
-    )
-    interval = Note(
-        "95 % interval",
-        "of the false-alarm rate: Clopper-Pearson bounds of the trials, averaged like the rates"
-        " (wider than one for the mean)",
-    )
-    topics = (about.values, about.data, about.test_set, about.shots, about.image_input, *_END)
-    first, *others = about.notes(results, topics)
-    return Table(
-        "threshold",
-        "At the calibrated threshold",
-        columns,
-        tuple(rows),
-        (first, definition, interval, *others),
-    )
-
-
-def _threshold_row(results: Results, system: System, means: Mapping[str, Mean | None]) -> Row:
-    of = len(results.categories)
-    low, high = means["false_alarm_low"], means["false_alarm_high"]
-    interval = empty_cell(2)
-    if low and high:
-        interval = Cell(
-            f"{percent(low.value)} to {percent(high.value)}", (100 * low.value, 100 * high.value)
-        )
-    allowed = {
-        row["false_alarms_allowed"]
-        for row in results.rows(system)
-        if row["false_alarms_allowed"] is not None
-    }
-    shared = allowed.pop() if len(allowed) == 1 else None
-    rates = (
-        percent_cell(means[name], of=of)
-        for name in ("f1_calibrated", "missed_rate", "false_alarm_rate")
-    )
-    limit = number_cell(None if shared is None else 100 * shared, 2)
-    return Row((*system_cells(system), *rates, interval, limit, *_counts(results, system)))
-
-
-def per_category(results: Results) -> Table:
-    """Image and pixel AUROC by category, a column a system, and the mean as in the poster's
-    table.
-    """
-    columns = [
-        text_column("Category"),
-        text_column("Metric"),
-    ]
-    columns += [mean_column(system.label, system.label) for system in results.systems]
-    rows = [row for metric in AUROCS for row in _category_rows(results, metric)]
-    topics = (
-        about.values_of_a_category,
-        about.bold,
-        about.data,
-        about.test_set,
-        about.image_input,
-        about.masks,
-        about.pixel_level,
-        *_END,
-    )
-    return Table(
-        "per_category",
-        "Image and pixel AUROC by category",
-        tuple(columns),
-        tuple(rows),
-        about.notes(results, topics),
-    )
-
-
-def _category_rows(results: Results, metric: str) -> list[Row]:
-    rows = []
-    for category in results.categories:
-        means = [results.in_category(system, category, metric) for system in results.systems]
-        whole = [
-            value if value and value.seeds == len(system.seeds) else None
-            for value, system in zip(means, results.systems, strict=True)
-        ]
-        best = best_of(whole)
-        cells = [label_cell(category), label_cell(CATALOGUE[metric].heading)]
-        for index, (value, system) in enumerate(zip(means, results.systems, strict=True)):
-            cells.append(
-                percent_cell(value, of=len(system.seeds), best=index in best, per_seed=True)
-            )
-        rows.append(Row(tuple(cells), metric))
-    if len(results.categories) > 1:
-        comparison = results.means(results.systems, metric)
-        best = _best(results.systems, comparison)
-        cells = [label_cell("mean"), label_cell(CATALOGUE[metric].heading)]
-        for index, system in enumerate(results.systems):
-            cells.append(
-                percent_cell(
-                    comparison.by_system[system], of=len(results.categories), best=index in best
-                )
-            )
-        rows.append(Row(tuple(cells), metric))
-    return rows
-
-
-def every_value(results: Results) -> Table:
-    """One line per category, system and subset: mean, standard deviation and every seed's value of
-    every metric, 0 to 1. For CSV.
-    """
-    seeds, metrics = results.seeds, (*METRICS, *AT_THRESHOLD)
-    columns = [
-        Column(name, (name,)) for name in ("category", "system", "method", "shots", "subset")
-    ]
-    columns += [
-        Column(
-            metric, (f"{metric}_mean", f"{metric}_sd", *(f"{metric}_seed_{seed}" for seed in seeds))
-        )
-        for metric in metrics
-    ]
-    rows = []
-    for category in results.categories:
-        for system in results.systems:
-            for subset in sorted(
-                {
-                    subset
-                    for seed in system.seeds
-                    for subset in results.trials[system, category, seed].rows
-                }
-            ):
-                cells = [label_cell(text) for text in (category, system.title, system.method)]
-                cells += [Cell(str(system.shots), (system.shots,)), label_cell(subset)]
-                for metric in metrics:
-                    found = results.by_seed(system, category, metric, subset)
-                    spread = (
-                        (mean(list(found.values())), deviation(list(found.values())))
-                        if found
-                        else (None, None)
-                    )
-                    cells.append(Cell("", (*spread, *(found.get(seed) for seed in seeds))))
-                rows.append(Row(tuple(cells)))
-    return Table("per_category_wide", "Every value", tuple(columns), tuple(rows), ())
+    sources = [Note(mark, source) for source, mark in marks.items()]
+    return [Note("Published figures", rule), *sources]

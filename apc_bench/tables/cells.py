@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from apc_bench.results.aggregate import Mean, System
+from apc_bench.results.aggregate import Mean, Results, System
 from apc_bench.tables.number_format import NONE, p_value, percent, points, points_interval
 from apc_bench.tables.table import Cell, Column, Value
 
@@ -83,3 +83,18 @@ def best_of(means: Sequence[Mean | None]) -> set[int]:
         return set()
     largest = max(shown.values(), key=float)
     return {index for index, text in shown.items() if text == largest}
+
+
+COUNT_COLUMNS = (
+    Column("Categories × seeds", ("categories", "seeds")),
+    Column("Missing", ("missing_trials", "trials")),
+)
+"""The columns of `count_cells`."""
+
+
+def count_cells(results: Results, system: System) -> tuple[Cell, Cell]:
+    """How many trials a system's figures rest on, and how many of them are missing."""
+    categories, seeds = len(results.categories), len(system.seeds)
+    missing, trials = len(results.missing(system)), categories * seeds
+    text = f"{missing} of {trials}" if missing else "0"
+    return Cell(f"{categories} × {seeds}", (categories, seeds)), Cell(text, (missing, trials))

@@ -2,16 +2,19 @@
 know (docs/method.md sections 2 and 5).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apc_bench.errors import listed
+from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.results.aggregate import FULL, Results
 from apc_bench.store.info import RunInfo
 from apc_bench.tables.table import Note
 from apc_bench.wording import counted
 
 Topic = Callable[[Results], Iterable[Note]]
+"""What is said of one thing, in no note, one or several."""
 
 RESIZES = {
     "square": "both sides resized to the input size",
@@ -25,38 +28,36 @@ def notes(results: Results, topics: Sequence[Topic]) -> tuple[Note, ...]:
     return tuple(note for topic in topics for note in topic(results))
 
 
-def values(results: Results) -> Iterable[Note]:
-    many = len(results.categories) > 1
-    mean = "mean over categories of the mean over seeds" if many else "mean over seeds"
-    spread = (
-        "± standard deviation (ddof 1) over the seeds"
-        f" {_numbers(results.seeds)}{' of the mean over categories' * many}"
-    )
+def values(results: Results) -> Iterator[Note]:
+    """How means and spreads were made."""
+    several = len(results.categories) > 1
+    mean = "mean over categories of the mean over seeds" if several else "mean over seeds"
     if len(results.seeds) == 1:
         spread = f"one seed ({results.seeds[0]}), so no spread"
+    else:
+        spread = f"± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}"
+        if several:
+            spread += " of the mean over categories"
     yield Note("Values", f"percent; {mean}; {spread}")
-    if many:
+    if several:
         rule = (
             "over these categories only, those where it is defined and complete for every system"
             " that has any"
         )
         yield Note("(2/3)", f"2 of 3: {rule}")
     if any(len(system.seeds) < len(results.seeds) for system in results.systems):
-        yield Note(
-            "Seeds",
-            "; ".join(f"{system.label}: {_numbers(system.seeds)}" for system in results.systems),
-        )
+        seeds = [f"{system.label}: {_numbers(system.seeds)}" for system in results.systems]
+        yield Note("Seeds", "; ".join(seeds))
 
 
-def values_of_a_category(results: Results) -> Iterable[Note]:
-    yield Note(
-        "Values",
-        f"percent; mean ± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)};"
-        " (2/3): two of three seeds",
-    )
+def values_of_a_category(results: Results) -> Iterator[Note]:
+    """The same of a table by category."""
+    spread = f"mean ± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}"
+    yield Note("Values", f"percent; {spread}; (2/3): two of three seeds")
 
 
-def bold(results: Results) -> Iterable[Note]:
+def bold(results: Results) -> Iterator[Note]:
+    """What bold type says, and what not."""
     yield Note(
         "Bold",
         "best of the systems that rest on the same test set, categories and seeds; no statement"
@@ -64,32 +65,31 @@ def bold(results: Results) -> Iterable[Note]:
     )
 
 
-def data(results: Results) -> Iterable[Note]:
-    yield Note(
-        "Data",
-        f"{results.dataset}, {counted(len(results.categories), 'category', 'categories')}:"
-        f" {listed(results.categories, 20)}",
-    )
-    left_out = {category: files for category, files in results.info.left_out.items() if files}
-    if left_out:
-        files = ", ".join(
-            f"{category} {len(files)}" for category, files in sorted(left_out.items())
-        )
-        yield Note("Left out", f"files that could not be read (--skip-unreadable): {files}")
+def data(results: Results) -> Iterator[Note]:
+    """The dataset and its categories, and the files that were left out."""
+    count = counted(len(results.categories), "category", "categories")
+    yield Note("Data", f"{results.dataset}, {count}: {listed(results.categories, 20)}")
+    if left_out := _counts(results.info.left_out):
+        yield Note("Left out", f"files that could not be read (--skip-unreadable): {left_out}")
 
 
-def test_set(results: Results) -> Iterable[Note]:
+def _counts(by_category: Mapping[str, Collection[str]]) -> str:
+    """`bottle 2, cable 1`: how many there are, of the categories that have any."""
+    return ", ".join(f"{name} {len(files)}" for name, files in sorted(by_category.items()) if files)
+
+
+def test_set(results: Results) -> Iterator[Note]:
+    """Which images are tested, as the protocol says it."""
     if part := results.settings.get("part"):
-        yield Note(
-            "Part",
-            f"only test images that groups.csv puts in part '{part}'; draws come from it too",
-        )
+        text = f"only test images that groups.csv puts in part '{part}'; draws come from it too"
+        yield Note("Part", text)
     full = any(results.rows(system, FULL) for system in results.systems)
     for heading, text in results.protocol.footnotes(len(results.seeds), full=full):
         yield Note(heading, text)
 
 
-def shots(results: Results) -> Iterable[Note]:
+def shots(results: Results) -> Iterator[Note]:
+    """What a number of shots counts."""
     yield Note(
         "Shots",
         "anomalous training images per category, a prefix of the reserve; –: a frozen extractor,"
@@ -97,90 +97,84 @@ def shots(results: Results) -> Iterable[Note]:
     )
 
 
-def image_input(results: Results) -> Iterable[Note]:
+def image_input(results: Results) -> Iterator[Note]:
+    """What a network is given of an image."""
     size, resize = results.settings["image_size"], results.settings["resize"]
     yield Note("Input", f"{size} × {size} px, resize {resize}: {RESIZES[resize]}")
 
 
-def masks(results: Results) -> Iterable[Note]:
+def masks(results: Results) -> Iterator[Note]:
+    """How masks were read, and those that the resize emptied."""
     yield Note(
         "Masks",
         "binary first (128 or more of 255; in masks of label ids any id above 0), then resized with"
         " nearest neighbour",
     )
-    emptied = {category: images for category, images in results.info.emptied.items() if images}
-    if emptied:
-        counts = ", ".join(
-            f"{category} {len(images)}" for category, images in sorted(emptied.items())
-        )
+    if emptied := _counts(results.info.emptied):
         yield Note(
             "Emptied masks",
-            f"the resize left no anomalous pixel in: {counts}; these images count at image level"
+            f"the resize left no anomalous pixel in: {emptied}; these images count at image level"
             " only",
         )
 
 
-def f1(results: Results) -> Iterable[Note]:
-    yield Note(
-        "F1",
-        "largest F1 over all thresholds of the exact curve, per category; the threshold is chosen"
-        " on the test set: an oracle",
-    )
+def definitions(metrics: Sequence[str]) -> Topic:
+    """The definitions of those metrics that need one under a table (metrics/catalogue.py)."""
+
+    def topic(results: Results) -> Iterator[Note]:
+        described = [CATALOGUE[metric] for metric in metrics if CATALOGUE[metric].footnote]
+        by_label = {metric.footnote: metric.definition for metric in described}
+        for label, definition in by_label.items():
+            yield Note(label, definition)
+
+    return topic
 
 
-def pixel_level(results: Results) -> Iterable[Note]:
+def pixel_level(results: Results) -> Iterator[Note]:
+    """What a pixel-level metric is over."""
     yield Note("Pixel level", "over all pixels of all test images of a category together")
 
 
-def au_pro(results: Results) -> Iterable[Note]:
-    text = (
-        "area under the per-region overlap up to a false-positive rate of 0.3 over all normal"
-        " pixels, divided by 0.3; 8-connected regions"
-    )
-    yield Note("AU-PRO", text)
-
-
-def completeness(results: Results) -> Iterable[Note]:
+def completeness(results: Results) -> Iterator[Note]:
     """Missing trials and damaged files, with reasons."""
-    missing = [(system, *place) for system in results.systems for place in results.missing(system)]
-    total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
-    if missing:
-        reasons: dict[str, list[str]] = {}
-        for system, category, seed, reason in missing:
-            reasons.setdefault(reason, []).append(f"{system.label} on {category}, seed {seed}")
+    places: dict[str, list[str]] = defaultdict(list)
+    for system in results.systems:
+        for category, seed, reason in results.missing(system):
+            places[reason].append(f"{system.label} on {category}, seed {seed}")
+    if places:
+        missing = sum(len(trials) for trials in places.values())
+        planned = sum(len(system.seeds) for system in results.systems) * len(results.categories)
         why = "; ".join(
-            f"{reason} ({listed(places, 4)})" for reason, places in sorted(reasons.items())
+            f"{reason} ({listed(trials, 4)})" for reason, trials in sorted(places.items())
         )
-        yield Note("Missing", f"{len(missing)} of {counted(total, 'trial')}: {why}")
+        yield Note("Missing", f"{missing} of {counted(planned, 'trial')}: {why}")
     if results.damaged:
         yield Note("Damaged files", f"{len(results.damaged)}: {listed(results.damaged, 4)}")
     if results.superseded:
-        text = f"{counted(results.superseded, 'older result')} of the same trials left aside"
-        yield Note("Superseded", text)
+        older = counted(results.superseded, "older result")
+        yield Note("Superseded", f"{older} of the same trials left aside")
 
 
-def remarks(results: Results) -> Iterable[Note]:
+def remarks(results: Results) -> Iterator[Note]:
     """Notes of the trials, such as a missing segmentation task, and why metrics are undefined, each
     with where.
     """
-    said: dict[str, set[tuple[str, str]]] = {}
-    undefined: dict[str, set[tuple[str, str]]] = {}
-    metrics: dict[str, set[str]] = {}
+    noted: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    undefined: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    metrics: dict[str, set[str]] = defaultdict(set)
     for system in results.systems:
         for row in results.rows(system):
             place = (row["category"], system.title)
             for text in row["notes"] or ():
-                said.setdefault(text, set()).add(place)
+                noted[text].add(place)
             for metric, reason in _pairs(row["undefined"]):
-                undefined.setdefault(reason, set()).add(place)
-                metrics.setdefault(reason, set()).add(metric)
-    for text, places in sorted(said.items()):
+                undefined[reason].add(place)
+                metrics[reason].add(metric)
+    for text, places in sorted(noted.items()):
         yield Note("Note", f"{text} ({_where(results, places)})")
     for reason, places in sorted(undefined.items()):
-        yield Note(
-            "Undefined",
-            f"{', '.join(sorted(metrics[reason]))}: {reason} ({_where(results, places)})",
-        )
+        names = ", ".join(sorted(metrics[reason]))
+        yield Note("Undefined", f"{names}: {reason} ({_where(results, places)})")
 
 
 def _pairs(column: Any) -> Iterable[tuple[str, str]]:
@@ -191,27 +185,25 @@ def _pairs(column: Any) -> Iterable[tuple[str, str]]:
 
 
 def _where(results: Results, places: set[tuple[str, str]]) -> str:
-    categories, titles = (
-        sorted({category for category, _ in places}),
-        sorted({title for _, title in places}),
-    )
-    everywhere = len(categories) == len(results.categories) and len(categories) > 1
-    all_systems = (
-        len(titles) == len({system.title for system in results.systems}) and len(titles) > 1
-    )
-    return (
-        f"{'all systems' if all_systems else listed(titles)};"
-        f" {'all categories' if everywhere else listed(categories)}"
-    )
+    """`all systems; bottle, cable`, of (category, title) pairs."""
+    categories = {category for category, _ in places}
+    titles = {title for _, title in places}
+    all_titles = {system.title for system in results.systems}
+    systems = _all_or_listed(titles, len(all_titles), "all systems")
+    return f"{systems}; {_all_or_listed(categories, len(results.categories), 'all categories')}"
 
 
-def computed(results: Results) -> Iterable[Note]:
+def _all_or_listed(names: set[str], total: int, everything: str) -> str:
+    return everything if 1 < total == len(names) else listed(sorted(names))
+
+
+def computed(results: Results) -> Iterator[Note]:
+    """What computed the figures: device, threads, precision and versions."""
     rows = [row for system in results.systems for row in results.rows(system)]
     if rows:
-        devices = _distinct(rows, "device")
         text = (
-            f"{devices}; threads {_distinct(rows, 'threads')}; {_distinct(rows, 'precision')};"
-            f" result version {_distinct(rows, 'result_version')}"
+            f"{_distinct(rows, 'device')}; threads {_distinct(rows, 'threads')};"
+            f" {_distinct(rows, 'precision')}; result version {_distinct(rows, 'result_version')}"
         )
         yield Note("Computed on", text + _versions(results.info))
 
@@ -228,3 +220,15 @@ def _distinct(rows: Iterable[Mapping[str, Any]], name: str) -> str:
 
 def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(str(number) for number in numbers)
+
+
+_MADE = (data, test_set, shots, image_input, masks, definitions(POSTER), pixel_level)
+
+OF_SYSTEMS: Sequence[Topic] = (values, bold, *_MADE)
+"""What stands first under a table that ranks systems."""
+
+STATE: Sequence[Topic] = (completeness, remarks, computed)
+"""What stands last under it: what is missing, and what computed the rest."""
+
+OF_VARIANTS: Sequence[Topic] = (values, *_MADE, completeness, computed)
+"""What stands under a table of one method's variants, in which nothing is bold."""

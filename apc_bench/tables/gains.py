@@ -2,14 +2,13 @@
 section 5, "Statistics").
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.results.aggregate import Results, System
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.cells import empty_cell, label_cell
+from apc_bench.tables.cells import empty_cell, label_cell, text_column
 from apc_bench.tables.number_format import signed
 from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
@@ -49,119 +48,95 @@ def gain(results: Results, system: System, category: str, metric: str) -> Gain |
     """Paired by seed; None where no seed has both."""
     if results.baseline is None:
         return None
-    ours, theirs = (results.by_seed(one, category, metric) for one in (system, results.baseline))
-    differences = [
-        100 * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())
-    ]
-    return (
-        Gain(mean(differences), deviation(differences), len(differences)) if differences else None
-    )
+    ours = results.by_seed(system, category, metric)
+    theirs = results.by_seed(results.baseline, category, metric)
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        return None
+    points = [100 * (ours[seed] - theirs[seed]) for seed in shared]
+    return Gain(mean(points), deviation(points), len(points))
 
 
-def findings(results: Results) -> list[GainSummary]:
+def gain_summaries(results: Results) -> list[GainSummary]:
     """Of the fine-tuned methods at their largest number of shots, on image and pixel AUROC."""
     tuned = [system for system in results.at_most_shots() if not system.frozen]
-    return [
-        found
-        for system in tuned
-        for metric in AUROCS
-        if (found := _finding(results, system, metric))
-    ]
+    summaries = [_summary(results, system, metric) for system in tuned for metric in AUROCS]
+    return [summary for summary in summaries if summary]
 
 
-def _finding(results: Results, system: System, metric: str) -> GainSummary | None:
-    gains = [
-        (name, one) for name in results.categories if (one := gain(results, system, name, metric))
-    ]
-    ordered = sorted(gains, key=lambda pair: (-pair[1].points, pair[0]))
-    helps = tuple(pair for pair in ordered if pair[1].clear and pair[1].points > 0)
-    hurts = tuple(pair for pair in reversed(ordered) if pair[1].clear and pair[1].points < 0)
-    return (
-        GainSummary(
-            system, metric, helps, hurts, tuple(pair for pair in ordered if not pair[1].clear)
-        )
-        if gains
-        else None
-    )
-
-
-def compared(results: Results) -> list[System]:
-    """Every system but the baseline; none without one."""
-    return (
-        [system for system in results.systems if system != results.baseline]
-        if results.baseline
-        else []
-    )
+def _summary(results: Results, system: System, metric: str) -> GainSummary | None:
+    by_category = {name: gain(results, system, name, metric) for name in results.categories}
+    pairs = [(name, found) for name, found in by_category.items() if found]
+    if not pairs:
+        return None
+    pairs.sort(key=lambda pair: (-pair[1].points, pair[0]))
+    helps, hurts, unclear = [], [], []
+    for name, found in pairs:
+        if not found.clear:
+            unclear.append((name, found))
+        elif found.points > 0:
+            helps.append((name, found))
+        else:
+            hurts.append((name, found))
+    return GainSummary(system, metric, tuple(helps), tuple(reversed(hurts)), tuple(unclear))
 
 
 def gains(results: Results) -> Table | None:
     """A row a category, a column a system, image AUROC above pixel AUROC, coloured; None without a
     baseline or a second system.
     """
-    systems = compared(results)
-    if not systems or results.baseline is None:
+    if results.baseline is None or not results.others:
         return None
-    columns = [
-        Column("Category", ("category",), numeric=False),
-        Column("Metric", ("metric",), numeric=False),
-    ]
-    columns += [
-        Column(system.label, (f"{system.label}_gain_points", f"{system.label}_gain_sd"))
-        for system in systems
-    ]
-    rows = [row for metric in AUROCS for row in _rows(results, systems, metric)]
-    limits = ", ".join(
-        f"{CATALOGUE[metric].heading} ± {limit(results, systems, metric):.1f} points"
-        for metric in AUROCS
-    )
-    notes = (
-        Note(
-            "Gain",
-            f"minus {results.baseline.label}, in percentage points, paired by seed; mean ± standard"
-            " deviation (ddof 1) over seeds",
-        ),
-        Note(
-            "Colour",
-            f"blue: better than {results.baseline.title}, orange: worse; in full at {limits}",
-        ),
-        *about.notes(
-            results,
-            (about.data, about.test_set, about.image_input, about.completeness, about.computed),
-        ),
-    )
-    return Table(
-        "gains",
-        f"Gain over {results.baseline.label} by category",
-        tuple(columns),
-        tuple(rows),
-        notes,
-    )
+    columns = [text_column("Category"), text_column("Metric")]
+    for system in results.others:
+        fields = (f"{system.label}_gain_points", f"{system.label}_gain_sd")
+        columns.append(Column(system.label, fields))
+    rows = [row for metric in AUROCS for row in _rows(results, metric)]
+    notes = _notes(results, results.baseline)
+    title = f"Gain over {results.baseline.label} by category"
+    return Table("gains", title, tuple(columns), tuple(rows), notes)
 
 
-def limit(results: Results, systems: Sequence[System], metric: str) -> float:
-    """The gain or loss that is drawn in full colour: the largest there is, at least one point."""
-    found = (
+def largest_gain(results: Results, metric: str) -> float:
+    """The gain or loss that is drawn in full colour: the largest of any system and category, at
+    least one point.
+    """
+    found = [
         gain(results, system, category, metric)
-        for system in systems
+        for system in results.others
         for category in results.categories
-    )
-    return max(1.0, max((abs(one.points) for one in found if one), default=1.0))
+    ]
+    return max([1.0, *(abs(one.points) for one in found if one)])
 
 
-def _rows(results: Results, systems: Sequence[System], metric: str) -> list[Row]:
-    largest = limit(results, systems, metric)
+def _rows(results: Results, metric: str) -> list[Row]:
+    largest = largest_gain(results, metric)
     rows = []
     for category in results.categories:
-        cells = [label_cell(category), label_cell(CATALOGUE[metric].heading)]
-        cells += [_cell(gain(results, system, category, metric), largest) for system in systems]
-        rows.append(Row(tuple(cells), metric))
+        head = (label_cell(category), label_cell(CATALOGUE[metric].heading))
+        found = [gain(results, system, category, metric) for system in results.others]
+        rows.append(Row((*head, *(_cell(one, largest) for one in found)), metric))
     return rows
 
 
 def _cell(found: Gain | None, largest: float) -> Cell:
     if found is None:
         return empty_cell(2)
-    spread = "" if found.sd is None else f" ± {found.sd:.2f}"
-    return Cell(
-        signed(found.points) + spread, (found.points, found.sd), heat=found.points / largest
+    text = signed(found.points)
+    if found.sd is not None:
+        text += f" ± {found.sd:.2f}"
+    return Cell(text, (found.points, found.sd), heat=found.points / largest)
+
+
+def _notes(results: Results, baseline: System) -> tuple[Note, ...]:
+    rule = (
+        f"minus {baseline.label}, in percentage points, paired by seed; mean ± standard deviation"
+        " (ddof 1) over seeds"
     )
+    limits = ", ".join(
+        f"{CATALOGUE[metric].heading} ± {largest_gain(results, metric):.1f} points"
+        for metric in AUROCS
+    )
+    colour = f"blue: better than {baseline.title}, orange: worse; in full at {limits}"
+    topics = (about.data, about.test_set, about.image_input, about.completeness, about.computed)
+    return (Note("Gain", rule), Note("Colour", colour), *about.notes(results, topics))

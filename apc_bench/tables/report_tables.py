@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apc_bench.results.aggregate import Results
+from apc_bench.results.crossfit import CrossFitSummary
 from apc_bench.results.published import read_published
 from apc_bench.results.run_reader import RunReader
-from apc_bench.tables import accuracy, comparisons
-from apc_bench.tables.ablation import ablation, by_shots
-from apc_bench.tables.crossfit_summary import CrossFitSummary, crossfit_table
+from apc_bench.tables.ablation import ablation
+from apc_bench.tables.accuracy import all_metrics, poster
+from apc_bench.tables.by_shots import by_shots
+from apc_bench.tables.costs import costs
+from apc_bench.tables.crossfit_summary import crossfit_table
+from apc_bench.tables.differences import differences
 from apc_bench.tables.gains import gains
 from apc_bench.tables.latex import document, table_environment
+from apc_bench.tables.missing import missing
+from apc_bench.tables.per_category import every_value, per_category
 from apc_bench.tables.ranks import ranks
 from apc_bench.tables.render import comma_separated, markdown, parquet
 from apc_bench.tables.table import Table
+from apc_bench.tables.threshold import threshold
 
 
 def report_tables(
@@ -25,17 +32,17 @@ def report_tables(
     published = read_published()
     tables = [
         crossfit_table(results, summaries),
-        accuracy.poster(results, published),
+        poster(results, published),
         gains(results),
         by_shots(results),
-        comparisons.differences(results),
+        differences(results),
         ranks(results),
-        accuracy.per_category(results),
-        accuracy.threshold(results),
-        accuracy.all_metrics(results, published),
+        per_category(results),
+        threshold(results),
+        all_metrics(results, published),
         ablation(results),
-        comparisons.costs(results, run),
-        comparisons.missing(results),
+        costs(results, run),
+        missing(results),
     ]
     return [table for table in tables if table is not None]
 
@@ -56,5 +63,5 @@ def write_tables(tables: Sequence[Table], results: Results, folder: Path) -> Non
         (folder / f"{table.name}.parquet").write_bytes(parquet(table))
     names = [table.name for table in tables]
     (folder / "all.tex").write_text(document(names), encoding="utf-8")
-    values = accuracy.every_value(results)
+    values = every_value(results)
     (folder / f"{values.name}.csv").write_text(comma_separated(values), encoding="utf-8")

@@ -101,8 +101,8 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
         pl.col("subset") == "test"
     )
     (answer,) = crossfit_summaries(read_results(Run.open(run)), Run.open(run))
-    assert [finds.system.title for finds in answer.finds] == ["PatchCore", "APC+"]
-    for finds, method in zip(answer.finds, ("patchcore", "plus"), strict=True):
+    assert [finds.system.title for finds in answer.detections] == ["PatchCore", "APC+"]
+    for finds, method in zip(answer.detections, ("patchcore", "plus"), strict=True):
         found, ranks, alarms = {}, [], []
         for seed in range(3):
             (threshold,) = metrics.filter((pl.col("method") == method) & (pl.col("seed") == seed))[
@@ -118,7 +118,7 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
         assert len(found) == 7
         assert finds.share == pytest.approx(np.mean(list(found.values())))
         assert finds.false_alarms == pytest.approx(np.mean(alarms))
-        assert np.mean([photo.rank for photo in finds.photos]) == pytest.approx(np.mean(ranks))
+        assert finds.pooled_auroc == pytest.approx(np.mean(ranks))
     for line in sentences(answer):
         assert line in output
     assert "with your 7 defect photos (4 at a time to learn from) APC+ finds" in output

@@ -9,11 +9,14 @@ import pytest
 from apc_bench.report.gain_heatmap import heat_figure
 from apc_bench.report.trial_links import Behind
 from apc_bench.results.aggregate import read_results
-from apc_bench.tables import accuracy as tables
-from apc_bench.tables import comparisons
-from apc_bench.tables.ablation import ablation, by_shots
-from apc_bench.tables.gains import findings, gain, gains
+from apc_bench.tables.ablation import ablation
+from apc_bench.tables.accuracy import poster
+from apc_bench.tables.by_shots import by_shots
+from apc_bench.tables.differences import differences
+from apc_bench.tables.gains import gain, gain_summaries, gains
+from apc_bench.tables.missing import missing
 from apc_bench.tables.number_format import signed
+from apc_bench.tables.per_category import per_category
 from apc_bench.tables.render import comma_separated, parquet
 from apc_bench.tables.table import Table
 
@@ -56,7 +59,7 @@ def test_where_a_method_helps_and_hurts_is_said_beyond_its_spread(make_run: Make
             row[metric] = 0.8 + (
                 shift[row["category"]][row["seed"]] if row["method"] == "apc" else 0.0
             )
-    image, pixel = findings(read_results(run))
+    image, pixel = gain_summaries(read_results(run))
     assert (image.system.shots, image.metric, pixel.metric) == (10, "image_auroc", "pixel_auroc")
     assert [name for name, _ in image.helps] == ["up2", "up"]
     assert [name for name, _ in image.hurts] == ["down"]
@@ -117,7 +120,7 @@ def test_the_heat_map_shows_the_gains_of_both_levels(make_run: Make) -> None:
 def test_without_a_baseline_or_another_system_there_are_no_gains(make_run: Make) -> None:
     only = {"patchcore": {"detector": "patchcore", "backbone": "builtin"}}
     results = read_results(make_run(methods=only, detail=False))
-    assert (gains(results), heat_figure(results), findings(results), by_shots(results)) == (
+    assert (gains(results), heat_figure(results), gain_summaries(results), by_shots(results)) == (
         None,
         None,
         [],
@@ -179,23 +182,18 @@ def test_a_cell_leads_to_its_trial(make_run: Make) -> None:
     run.drop("apc", "weave", 5, 0)
     results = read_results(run)
     behind = Behind(results)
-    poster, per_category, differences, shots = (
-        tables.poster(results, ()),
-        tables.per_category(results),
-        comparisons.differences(results),
-        by_shots(results),
-    )
-    assert differences is not None
+    overview, by_category = poster(results, ()), per_category(results)
+    to_baseline, shots = differences(results), by_shots(results)
+    assert to_baseline is not None
     assert shots is not None
-    assert (
-        of(poster, 1, "AUROC_im", behind) == "#images/0/1/0"
-    )  # granite, the worst at the image level
-    assert of(poster, 1, "AUROC_px", behind) == "#images/1/1/0"
-    assert of(poster, 1, "Missing", behind) is None
-    assert of(per_category, 1, "APC, 10 shots", behind) == "#images/1/3/0"
-    assert of(per_category, 1, "APC, 5 shots", behind) is None  # its first seed is missing
-    assert of(per_category, 2, "APC, 10 shots", behind) is None  # the mean
-    assert of(differences, 0, "Difference", behind) == "#images/0/1/0"
+    # granite, the worst at the image level
+    assert of(overview, 1, "AUROC_im", behind) == "#images/0/1/0"
+    assert of(overview, 1, "AUROC_px", behind) == "#images/1/1/0"
+    assert of(overview, 1, "Missing", behind) is None
+    assert of(by_category, 1, "APC, 10 shots", behind) == "#images/1/3/0"
+    assert of(by_category, 1, "APC, 5 shots", behind) is None  # its first seed is missing
+    assert of(by_category, 2, "APC, 10 shots", behind) is None  # the mean
+    assert of(to_baseline, 0, "Difference", behind) == "#images/0/1/0"
     assert of(shots, 0, "0 (PatchCore)", behind) == "#images/0/0/0"
     assert of(shots, 0, "10 shots", behind) == "#images/0/3/0"
     assert behind.trial(results.systems[3], "weave", 2) == "#images/1/3/2"
@@ -215,7 +213,7 @@ def test_published_rows_have_no_images(make_run: Make) -> None:
             detail=False,
         )
     )
-    table = tables.poster(results, published)
+    table = poster(results, published)
     rows = [index for index, row in enumerate(table.rows) if row.block == "published"]
     assert rows
     assert all(
@@ -230,10 +228,10 @@ def test_parquet_holds_what_the_csv_holds_with_types(make_run: Make) -> None:
     run.drop("apc", "weave", 5, 1)
     results = read_results(run)
     for table in (
-        tables.poster(results, ()),
-        comparisons.differences(results),
+        poster(results, ()),
+        differences(results),
         gains(results),
-        comparisons.missing(results),
+        missing(results),
     ):
         assert table is not None
         stored = pl.read_parquet(io.BytesIO(parquet(table)))

@@ -9,10 +9,14 @@ from scipy import stats as oracle
 from apc_bench.metrics.catalogue import METRICS
 from apc_bench.results.aggregate import Mean, read_results
 from apc_bench.results.published import comparable, read_published, why_none
-from apc_bench.tables import accuracy as tables
-from apc_bench.tables import comparisons
+from apc_bench.tables.accuracy import COMMON, all_metrics, poster
 from apc_bench.tables.cells import best_of, percent_cell
+from apc_bench.tables.costs import costs
+from apc_bench.tables.differences import differences
+from apc_bench.tables.missing import missing
+from apc_bench.tables.per_category import every_value, per_category
 from apc_bench.tables.table import Row, Table
+from apc_bench.tables.threshold import threshold
 
 Make = Callable[..., Any]
 SEEDS = (0, 1, 2)
@@ -39,7 +43,7 @@ def test_the_posters_table_is_the_mean_of_categories_with_the_deviation_over_see
     make_run: Make,
 ) -> None:
     run = make_run(categories=("granite", "washer", "weave"), detail=False)
-    table = tables.poster(read_results(run), ())
+    table = poster(read_results(run), ())
     for row, (method, shots) in zip(
         table.rows, [("patchcore", 0), ("apc", 1), ("apc", 5), ("apc", 10)], strict=False
     ):
@@ -60,16 +64,14 @@ def test_the_posters_table_is_the_mean_of_categories_with_the_deviation_over_see
 
 
 def test_the_best_of_the_common_test_set_is_bold_in_each_column(make_run: Make) -> None:
-    table = tables.poster(read_results(make_run(detail=False)), ())
-    common = [row for row in table.rows if row.block == tables.COMMON]
+    table = poster(read_results(make_run(detail=False)), ())
+    common = [row for row in table.rows if row.block == COMMON]
     for column in range(3, 7):
         values = [row.cells[column].values[0] for row in common]
         assert [row.cells[column].best for row in common] == [
             value == max(values) for value in values
         ]  # type: ignore[type-var]
-    assert not any(
-        cell.best for row in table.rows if row.block != tables.COMMON for cell in row.cells
-    )
+    assert not any(cell.best for row in table.rows if row.block != COMMON for cell in row.cells)
 
 
 def test_values_that_look_equal_are_bold_together_and_a_lone_one_is_not() -> None:
@@ -83,9 +85,7 @@ def test_values_that_look_equal_are_bold_together_and_a_lone_one_is_not() -> Non
 
 def test_the_baseline_stands_on_the_full_test_set_too(make_run: Make) -> None:
     run = make_run(detail=False)
-    full = [
-        row for row in rows_of(tables.poster(read_results(run), ())) if row["test_set"] == "full"
-    ]
+    full = [row for row in rows_of(poster(read_results(run), ())) if row["test_set"] == "full"]
     values = [
         [run.value("patchcore", category, 0, seed, "image_auroc", "full") for seed in SEEDS]
         for category in ("granite", "weave")
@@ -97,8 +97,8 @@ def test_the_baseline_stands_on_the_full_test_set_too(make_run: Make) -> None:
 def test_a_partial_mean_never_looks_like_a_whole_one(make_run: Make) -> None:
     run = make_run(categories=("granite", "washer", "weave"), detail=False)
     run.drop("apc", "washer", 5, 1, "lost")
-    table = tables.poster(read_results(run), ())
-    common = [row for row in table.rows if row.block == tables.COMMON]
+    table = poster(read_results(run), ())
+    common = [row for row in table.rows if row.block == COMMON]
     assert all(text.endswith("(2/3)") for row in common for text in texts(row)[3:7])
     assert [texts(row)[-1] for row in common] == ["0", "0", "1 of 9", "0"]
     assert "failed: lost (APC, 5 shots on washer, seed 1)" in note(table, "Missing")
@@ -108,8 +108,8 @@ def test_nothing_is_bold_where_systems_rest_on_different_categories(make_run: Ma
     run = make_run(shots=(1,), detail=False)
     run.drop("apc", "weave", 1, 0)
     run.drop("patchcore", "granite", 0, 2)
-    table = tables.poster(read_results(run), ())
-    assert [texts(row)[3].split()[-1] for row in table.rows if row.block == tables.COMMON] == [
+    table = poster(read_results(run), ())
+    assert [texts(row)[3].split()[-1] for row in table.rows if row.block == COMMON] == [
         "(1/2)",
         "(1/2)",
     ]
@@ -117,12 +117,12 @@ def test_nothing_is_bold_where_systems_rest_on_different_categories(make_run: Ma
 
 
 def test_one_seed_shows_no_spread(make_run: Make) -> None:
-    table = tables.poster(read_results(make_run(seeds=(7,), detail=False)), ())
+    table = poster(read_results(make_run(seeds=(7,), detail=False)), ())
     assert not any("±" in text for row in table.rows for text in texts(row))
     assert "one seed (7)" in note(table, "Values")
 
 
-@pytest.mark.parametrize("metrics", [tables.poster, tables.all_metrics])
+@pytest.mark.parametrize("metrics", [poster, all_metrics])
 def test_definitions_stand_under_the_table(make_run: Make, metrics: Callable[..., Table]) -> None:
     run = make_run(detail=False)
     run.run_json["emptied"] = {"weave": ["test/crack/000.png"]}
@@ -154,7 +154,7 @@ def test_definitions_stand_under_the_table(make_run: Make, metrics: Callable[...
 def test_published_figures_stand_beside_a_whole_run_of_their_dataset_only(make_run: Make) -> None:
     published = read_published()
     run = make_run(categories=MVTEC, dataset="mvtec_ad", shots=(1, 10), seeds=(0,), detail=False)
-    table = tables.poster(read_results(run), published)
+    table = poster(read_results(run), published)
     rows = {
         (row["system"], row["shots"]): row
         for row in rows_of(table)
@@ -186,15 +186,13 @@ def test_figures_of_other_shots_datasets_or_categories_do_not(make_run: Make) ->
         make_run(categories=MVTEC[:14], dataset="mvtec_ad", shots=(10,), seeds=(0,), detail=False)
     )
     assert comparable(published, part) == ()
-    assert "15 categories, this run has 14" in note(
-        tables.poster(part, published), "Published figures"
-    )
+    assert "15 categories, this run has 14" in note(poster(part, published), "Published figures")
 
 
 def test_a_missing_trial_takes_the_published_figures_away(make_run: Make) -> None:
     run = make_run(categories=MVTEC, dataset="mvtec_ad", shots=(10,), seeds=(0,), detail=False)
     run.drop("apc", "zipper", 10, 0)
-    table = tables.poster(read_results(run), read_published())
+    table = poster(read_results(run), read_published())
     assert "published" not in {row.block for row in table.rows}
     assert note(table, "Published figures") == "left out while trials are missing"
 
@@ -222,7 +220,7 @@ def test_every_published_figure_has_a_source() -> None:
 def test_per_category_cells_are_means_over_seeds_and_mark_missing_ones(make_run: Make) -> None:
     run = make_run(shots=(1,), detail=False)
     run.drop("apc", "weave", 1, 2)
-    table = tables.per_category(read_results(run))
+    table = per_category(read_results(run))
     by_place = {(row["category"], row["metric"]): row for row in rows_of(table)}
     values = [100 * run.value("apc", "weave", 1, seed, "pixel_auroc") for seed in (0, 1)]
     weave = by_place["weave", "AUROC_px"]
@@ -238,7 +236,7 @@ def test_per_category_cells_are_means_over_seeds_and_mark_missing_ones(make_run:
 
 def test_the_wide_table_holds_every_value_of_every_seed(make_run: Make) -> None:
     run = make_run(detail=False)
-    wide = rows_of(tables.every_value(read_results(run)))
+    wide = rows_of(every_value(read_results(run)))
     assert len(wide) == 2 * (4 + 1)
     for row in wide:
         for metric in METRICS:
@@ -252,7 +250,7 @@ def test_the_wide_table_holds_every_value_of_every_seed(make_run: Make) -> None:
 
 def test_the_threshold_table_shows_what_was_reached_and_what_was_allowed(make_run: Make) -> None:
     run = make_run(detail=False)
-    row = rows_of(tables.threshold(read_results(run)))[0]
+    row = rows_of(threshold(read_results(run)))[0]
 
     def mean(name: str) -> float:
         return 100 * float(
@@ -275,7 +273,7 @@ def test_the_threshold_table_shows_what_was_reached_and_what_was_allowed(make_ru
 def test_differences_average_seeds_first_and_take_categories_as_the_unit(make_run: Make) -> None:
     names = tuple(f"category{index}" for index in range(7))
     run = make_run(categories=names, shots=(1, 10), detail=False)
-    table = comparisons.differences(read_results(run))
+    table = differences(read_results(run))
     assert table is not None
     row = next(row for row in rows_of(table) if (row["metric"], row["shots"]) == ("F1_px", 10))
 
@@ -301,7 +299,7 @@ def test_differences_average_seeds_first_and_take_categories_as_the_unit(make_ru
 
 
 def test_one_category_makes_no_claim(make_run: Make) -> None:
-    table = comparisons.differences(read_results(make_run(categories=("granite",), detail=False)))
+    table = differences(read_results(make_run(categories=("granite",), detail=False)))
     assert table is not None
     assert {row["reason"] for row in rows_of(table)} == {"one category: no claim"}
     assert {row["low_points"] for row in rows_of(table)} == {None}
@@ -314,12 +312,12 @@ def test_without_a_frozen_method_or_a_second_system_there_are_no_differences(
     for name in ("apc", "patchcore"):
         methods = {name: {"detector": name, "backbone": "builtin"}}
         results = read_results(make_run(methods=methods, shots=(1,), detail=False))
-        assert comparisons.differences(results) is None
+        assert differences(results) is None
 
 
 def test_costs_are_means_of_trials_and_the_largest_memory(make_run: Make) -> None:
     run = make_run(shots=(10,))
-    frozen, tuned = rows_of(comparisons.costs(read_results(run), run))
+    frozen, tuned = rows_of(costs(read_results(run), run))
     trials = [row for row in run.metric_rows if row["method"] == "apc"]
     assert tuned["seconds_total"] == pytest.approx(
         np.mean([row["seconds_total"] for row in trials])
@@ -335,9 +333,9 @@ def test_costs_are_means_of_trials_and_the_largest_memory(make_run: Make) -> Non
 
 def test_missing_trials_are_listed_each_with_its_reason(make_run: Make) -> None:
     run = make_run(detail=False)
-    assert comparisons.missing(read_results(run)) is None
+    assert missing(read_results(run)) is None
     run.drop("apc", "weave", 5, 1, "killed")
-    table = comparisons.missing(read_results(run))
+    table = missing(read_results(run))
     assert table is not None
     assert rows_of(table) == [
         {"system": "APC", "shots": 5, "category": "weave", "seed": 1, "reason": "failed: killed"}
@@ -356,7 +354,7 @@ def test_published_files_of_another_folder_are_read_and_checked(tmp_path: Path) 
         "dataset: d\ncategories: [a]\nsources: {s: S}\nfigures: [{system: A, source: s, shots: 0,"
         " image_auroc: 90}]\n"
     )
-    assert read_published(tmp_path)[0].figures[0].image_auroc == 90
+    assert read_published(tmp_path)[0].figures[0].means == {"image_auroc": 90}
     (tmp_path / "x.yaml").write_text(
         "dataset: d\ncategories: [a]\nsources: {}\nfigures: [{system: A, source: s, shots: 0,"
         " auroc: 90}]\n"

@@ -1,0 +1,173 @@
+"""Every system minus the baseline (docs/method.md section 5, "Statistics")."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apc_bench.metrics.catalogue import CATALOGUE, METRICS
+from apc_bench.results.aggregate import Results, System
+from apc_bench.statistics.differences import (
+    CATEGORIES_FOR_A_TEST,
+    Difference,
+    holm,
+    mean,
+    paired_difference,
+)
+from apc_bench.statistics.resampling import RESAMPLES, resampled_interval
+from apc_bench.tables import footnotes as about
+from apc_bench.tables.cells import (
+    SYSTEM_COLUMNS,
+    empty_cell,
+    interval_cell,
+    label_cell,
+    p_cell,
+    points_cell,
+    system_cells,
+    text_column,
+)
+from apc_bench.tables.number_format import NONE, p_value
+from apc_bench.tables.table import Cell, Column, Note, Row, Table
+
+_COLUMNS = (
+    text_column("Metric"),
+    *SYSTEM_COLUMNS,
+    Column("Difference", ("difference_points",)),
+    Column("95 % interval", ("low_points", "high_points")),
+    Column("Resampled", ("resampled_low_points", "resampled_high_points")),
+    Column("p", ("p", "reason")),
+    Column("p (Holm)", ("p_holm",)),
+    Column("Wins/ties/losses", ("wins", "ties", "losses")),
+)
+_TOPICS = (
+    about.data,
+    about.test_set,
+    about.shots,
+    about.image_input,
+    about.masks,
+    about.definitions(METRICS),
+    about.completeness,
+    about.computed,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Paired:
+    """A system beside the baseline on one metric: category -> figures by shared seed, over the
+    categories that are complete for both.
+    """
+
+    system: System
+    ours: dict[str, list[float]]
+    theirs: dict[str, list[float]]
+
+    def difference(self) -> Difference | None:
+        """Of the means over seeds, paired by category."""
+        ours = {category: mean(values) for category, values in self.ours.items()}
+        theirs = {category: mean(values) for category, values in self.theirs.items()}
+        return paired_difference(ours, theirs)
+
+    def resampled(self) -> tuple[float, float] | None:
+        """The interval by resampling categories and seeds."""
+        gains = []
+        for category in sorted(self.ours):
+            pairs = zip(self.ours[category], self.theirs[category], strict=True)
+            gains.append([our - their for our, their in pairs])
+        return resampled_interval(gains)
+
+
+def differences(results: Results) -> Table | None:
+    """Every system minus the baseline, in percentage points, paired by category; None without a
+    baseline or a second system.
+    """
+    baseline = results.baseline
+    others = [system for system in results.systems if system != baseline]
+    if baseline is None or not others:
+        return None
+    rows = []
+    for metric in METRICS:
+        pairs = [_pair(results, metric, system, baseline) for system in others]
+        rows += _rows(metric, pairs)
+    title = f"Differences to {baseline.label}"
+    return Table("differences", title, _COLUMNS, tuple(rows), _notes(results, baseline))
+
+
+def _pair(results: Results, metric: str, system: System, baseline: System) -> _Paired:
+    seeds = sorted(set(system.seeds) & set(baseline.seeds))
+    shared: set[str] = set()
+    if seeds:
+        shared = {*results.complete(system, metric)} & {*results.complete(baseline, metric)}
+    pair = _Paired(system, {}, {})
+    for figures, one in ((pair.ours, system), (pair.theirs, baseline)):
+        for category in sorted(shared):
+            by_seed = results.by_seed(one, category, metric)
+            figures[category] = [by_seed[seed] for seed in seeds]
+    return pair
+
+
+def _rows(metric: str, pairs: Sequence[_Paired]) -> list[Row]:
+    """One metric's rows: a family of tests."""
+    found = [pair.difference() for pair in pairs]
+    corrected = holm([difference.p if difference else None for difference in found])
+    rows = []
+    for pair, difference, p_holm in zip(pairs, found, corrected, strict=True):
+        head = (label_cell(CATALOGUE[metric].heading), *system_cells(pair.system))
+        cells = _no_cells()
+        if difference is not None:
+            cells = _cells(difference, pair.resampled(), p_holm)
+        rows.append(Row((*head, *cells), metric))
+    return rows
+
+
+def _cells(
+    difference: Difference, resampled: tuple[float, float] | None, p_holm: float | None
+) -> tuple[Cell, ...]:
+    counts = (difference.wins, difference.ties, difference.losses)
+    return (
+        points_cell(difference.mean),
+        interval_cell(difference.low, difference.high),
+        interval_cell(*(resampled or (None, None))),
+        p_cell(difference.p, difference.reason),
+        Cell(p_value(p_holm), (p_holm,)),
+        Cell("/".join(str(count) for count in counts), counts),
+    )
+
+
+def _no_cells() -> tuple[Cell, ...]:
+    reason = p_cell(None, "no category complete for both")
+    return (empty_cell(), empty_cell(2), empty_cell(2), reason, empty_cell(), Cell(NONE, (0, 0, 0)))
+
+
+def _notes(results: Results, baseline: System) -> tuple[Note, ...]:
+    difference = (
+        f"system minus {baseline.label}, in percentage points; per category the mean over seeds"
+        " first, then over categories, which are the unit"
+    )
+    resampled = (
+        f"95 % interval by hierarchical resampling: categories, then seeds, {RESAMPLES} times; its"
+        f" percentiles are widened for few categories; from {CATEGORIES_FOR_A_TEST} categories on"
+    )
+    test = (
+        f"Wilcoxon signed-rank, two-sided, from {CATEGORIES_FOR_A_TEST} categories on; Holm:"
+        " corrected for the systems compared on one metric"
+    )
+    return (
+        Note("Difference", difference),
+        Note("95 % interval", "t interval over categories, from two on"),
+        Note("Resampled", resampled),
+        Note("p", test),
+        *_too_few(len(results.categories)),
+        *about.notes(results, _TOPICS),
+    )
+
+
+def _too_few(categories: int) -> list[Note]:
+    """What a table of too few categories for a test cannot say."""
+    if categories >= CATEGORIES_FOR_A_TEST:
+        return []
+    if categories > 1:
+        text = (
+            f"{categories} categories: intervals are wide, and no test is made below"
+            f" {CATEGORIES_FOR_A_TEST}"
+        )
+        return [Note("Too little for a claim", text)]
+    text = "its spread over seeds stands in the tables above; it supports no claim about other"
+    return [Note("One category", f"{text} categories")]
