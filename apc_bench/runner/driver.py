@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from rich.console import Console
 
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
 from apc_bench.plan import Step
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution, Hooks
-from apc_bench.runner.messages import Outcome, SweepContext
+from apc_bench.runner.messages import Outcome, SweepContext, attempted
 from apc_bench.runner.prepare import Prepared, Say
 from apc_bench.runner.progress import Display, counted_steps
 from apc_bench.runner.time_limit import take_note
@@ -39,6 +40,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
+        """Of the process (docs/architecture.md, "Errors and exit codes")."""
         return 1 if self.failed else 0
 
 
@@ -46,19 +48,19 @@ def default_run(sweep: Sweep, dataset: str) -> Path:
     """`runs/<job>-<dataset>-<digest>`: the same settings find the same folder again, whatever
     seeds, shots and categories are asked for.
     """
-    methods = {
-        name: {**method.identity(), "weights": str(method.weights)}
-        for name, method in sweep.methods.items()
-    }
+    methods = {}
+    for name, method in sweep.methods.items():
+        methods[name] = {**method.identity(), "weights": str(method.weights)}
     settings = {key: value for key, value in sweep.fixed().items() if key != "synthetic"}
     synthetic = sweep.synthetic.model_dump(mode="json") if sweep.synthetic else None
     return Path("runs") / f"{sweep.job}-{dataset}-{digest([settings, synthetic, methods], 8)}"
 
 
 def run_sweep(
-    prepared: Prepared, path: Path, cache: Cache, execution: Execution, display_console: Any
+    prepared: Prepared, path: Path, cache: Cache, execution: Execution, console: Console
 ) -> Summary:
-    """Does what is left of the plan and records it in the run folder `path`.
+    """Does what is left of the plan, records it in the run folder `path` and shows it on the
+    console.
 
     Raises RunError when the folder is in use or belongs to a sweep with other settings,
     StorageError when a write fails.
@@ -66,30 +68,23 @@ def run_sweep(
     run = Run(path)
     with run.lock() as holding:
         _write_start(run, prepared)
-        done = {step.result_key for step in prepared.steps if run.is_done(step)}
-        left = [step for step in prepared.steps if step.result_key not in done]
-        with Display(left, console=display_console) as display:
+        context = _context(prepared, path, cache, execution, holding)
+        left = [step for step in prepared.steps if not run.is_done(step)]
+        before = len(prepared.steps) - len(left)
+        with Display(left, console=console) as display:
             for line in run.damaged:
                 display.say(f"damaged: {line}")
-            display.say(
-                f"{counted_steps(prepared.steps)}"
-                + (f"; {len(done)} of them done already" if done else "")
-            )
+            steps = counted_steps(prepared.steps)
+            display.say(f"{steps}; {before} of them done already" if before else steps)
             failed = []
-            for step, outcome in _execute(
-                left,
-                run,
-                _context(prepared, path, cache, execution, holding),
-                execution,
-                display.say,
-            ):
+            for step, outcome in _execute(left, run, context, execution, display.say):
                 display.ended_with(step, outcome)
                 if not outcome.ok:
                     failed.append((step, outcome.reason or ""))
                     _record_for_worker(run, step, outcome)
                 if outcome.fatal:
                     raise StorageError(outcome.reason)
-        return Summary(len(done), len(left) - len(failed), tuple(failed))
+        return Summary(before, len(left) - len(failed), tuple(failed))
 
 
 def _execute(
@@ -119,25 +114,26 @@ def find_fault(context: SweepContext) -> str | None:
     here = computing_environment(
         device=sweep.device, threads=sweep.threads, precision=sweep.precision
     )
-    differing = [
-        f"{name} is {here.get(name)!r}, not {value!r}"
-        for name, value in context.environment.items()
-        if here.get(name) != value
-    ]
-    differing += [
-        f"the package of detector '{name}' is {found!r}, not {package!r}"
-        for name, package in context.packages.items()
-        if (found := _package(name)) != package
-    ]
+    differing = []
+    for name, value in context.environment.items():
+        if here.get(name) != value:
+            differing.append(f"{name} is {here.get(name)!r}, not {value!r}")
+    for detector, package in context.packages.items():
+        installed = _package(detector)
+        if installed != package:
+            differing.append(
+                f"the package of detector '{detector}' is {installed!r}, not {package!r}"
+            )
     return f"would compute other bits: {'; '.join(differing)}" if differing else None
 
 
 def _package(detector: str) -> str:
+    """`name version` of the package that brings the detector here, or why none does."""
     try:
-        found = plugin_of(detector)
+        plugin = plugin_of(detector)
     except UsageError as error:
         return str(error)
-    return found.package if found else "absent"
+    return plugin.package if plugin else "absent"
 
 
 def _lost(run: Run, context: SweepContext, step: Step, cause: str) -> Outcome | bool:
@@ -147,18 +143,15 @@ def _lost(run: Run, context: SweepContext, step: Step, cause: str) -> Outcome | 
     """
     if run.is_done(step):
         return Outcome(True, 0.0)
-    known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
-    log = [
-        attempt.event
-        for attempt in attempts.read_attempts(run.attempts_folder)
-        if attempt.result_key == step.result_key
-    ]
-    begun = log[-1:] == [attempts.START]
+    begun = False
+    for attempt in attempts.read_attempts(run.attempts_folder):
+        if attempt.result_key == step.result_key:
+            begun = attempt.event == attempts.START
     stacks = take_note(context.note_of_time_limit(step.result_key))
     if stacks is not None:
         reason = f"ended after {context.step_timeout:g} s (--step-timeout)"
         return Outcome(False, context.step_timeout or 0.0, reason, stacks, recorded=False)
-    attempts.record(run.attempts_folder, attempts.LOST, **known, reason=cause)
+    attempts.record(run.attempts_folder, attempts.LOST, **attempted(step), reason=cause)
     return begun
 
 
@@ -172,19 +165,19 @@ def _perform(step: Step, context: SweepContext) -> Outcome:
 def _context(
     prepared: Prepared, path: Path, cache: Cache, execution: Execution, holding: str
 ) -> SweepContext:
+    packages = {}
+    for method in prepared.sweep.chosen.values():
+        if method.package:
+            packages[method.detector] = method.package
     return SweepContext(
         sweep=prepared.sweep,
         run=path.resolve(),
         data=prepared.dataset.root,
         cache=cache.folder.resolve(),
-        fingerprints={planned.category.name: planned.fingerprint for planned in prepared.planned},
-        weights={name: found.sha256 for name, found in prepared.weights.items()},
+        fingerprints=prepared.fingerprints,
+        weights={name: weights.sha256 for name, weights in prepared.weights.items()},
         environment=prepared.environment,
-        packages={
-            method.detector: method.package
-            for method in prepared.sweep.chosen.values()
-            if method.package
-        },
+        packages=packages,
         holding=holding,
         step_timeout=execution.step_timeout,
     )
@@ -193,11 +186,10 @@ def _context(
 def _record_for_worker(run: Run, step: Step, outcome: Outcome) -> None:
     """Records what a lost or never started step could not record itself."""
     if not outcome.recorded and not outcome.fatal:
-        known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
         attempts.record(
             run.attempts_folder,
             attempts.FAILED,
-            **known,
+            **attempted(step),
             reason=outcome.reason,
             traceback=outcome.traceback,
         )
@@ -240,22 +232,21 @@ def _holds_files(folder: Path) -> bool:
 
 def info_of(prepared: Prepared) -> RunInfo:
     """run.json of a sweep that starts now."""
-    weights = {
-        name: {
-            "sha256": found.sha256,
-            "origin": found.origin,
-            "backbone": prepared.sweep.methods[name].backbone,
-        }
-        for name, found in prepared.weights.items()
-    }
+    weights = {}
     for name, method in prepared.sweep.chosen.items():
+        used = prepared.weights[name]
+        weights[name] = {
+            "sha256": used.sha256,
+            "origin": used.origin,
+            "backbone": method.backbone,
+        }
         if method.package:
             weights[name]["package"] = method.package
     return RunInfo(
         dataset=prepared.dataset.name,
         data=prepared.dataset.root,
         settings=prepared.sweep.model_dump(mode="json"),
-        fingerprints={planned.category.name: planned.fingerprint for planned in prepared.planned},
+        fingerprints=prepared.fingerprints,
         weights=weights,
         computing=dict(prepared.environment),
         environment=recorded_environment(),

@@ -46,6 +46,11 @@ class Prepared:
     emptied: Mapping[str, list[str]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """By category."""
+        return {planned.category.name: planned.fingerprint for planned in self.planned}
+
 
 def prepare(
     sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: bool = False

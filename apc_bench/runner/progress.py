@@ -18,7 +18,9 @@ from apc_bench.wording import counted
 
 
 class Display:
-    """Counts steps as they end. Use as a context manager; `say` prints a line above the display."""
+    """Counts steps as they end, and tells by their cost how long the rest takes. Use as a context
+    manager; `say` prints a line above the display.
+    """
 
     def __init__(self, steps: Sequence[Step], *, console: Console) -> None:
         self.console = console
@@ -52,10 +54,10 @@ class Display:
     def ended_with(self, step: Step, outcome: Outcome) -> None:
         """Shows one ended step; a failure keeps its line in the terminal too."""
         self.ended += 1
-        self.failed += not outcome.ok
         self.macs_done += step.macs
         left = self._left()
         if not outcome.ok:
+            self.failed += 1
             self.say(f"FAILED {step.name}: {outcome.reason}")
         if self.console.is_terminal:
             failed = f", {self.failed} failed" if self.failed else ""
@@ -69,7 +71,8 @@ class Display:
         share = self.macs_done / self.macs if self.macs else 1.0
         if self.ended == self.total or share <= 0:
             return ""
-        return f"about {duration((time.monotonic() - self.started) * (1 - share) / share)} left"
+        spent = time.monotonic() - self.started
+        return f"about {duration(spent * (1 - share) / share)} left"
 
 
 def plain(console: Console) -> Callable[[str], None]:
