@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from apc_bench.datasets.layouts import Category
+from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import Split
 from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.detectors import PatchCoreSettings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.samples import Category, Sample
 
 
 def category_of(train_groups: list[int], good: int, groups: dict[str, list[int]]) -> Category:

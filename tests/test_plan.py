@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apc_bench.datasets.counts import MVTEC_AD_COUNTS
-from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.samples import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import UsageError
 from apc_bench.plan import EXTRACTOR, TRIAL, Planned, fingerprint, make_plan

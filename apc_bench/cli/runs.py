@@ -58,7 +58,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     """Tables, plots and the page of a run folder."""
     from rich.console import Console
 
-    from apc_bench.datasets.layouts import root_of
+    from apc_bench.datasets.tree import root_of
     from apc_bench.report import (
         crossfit_summaries,
         read_results,

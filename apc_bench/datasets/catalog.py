@@ -9,7 +9,7 @@ from pathlib import Path
 
 from apc_bench.datasets import converting
 from apc_bench.datasets.counts import BTAD_COUNTS, MVTEC_AD_COUNTS, Expected, counts_of
-from apc_bench.datasets.layouts import Dataset
+from apc_bench.datasets.samples import Dataset
 
 MVTEC_AD = "mvtec_ad"
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from apc_bench.datasets.layouts import GOOD
+from apc_bench.datasets.samples import GOOD
 from apc_bench.errors import DataError, listed
 from apc_bench.settings.sweep import NAME
 

@@ -5,7 +5,7 @@ here, and so not checked.
 from collections import Counter
 from dataclasses import dataclass
 
-from apc_bench.datasets.layouts import GOOD, Category, Dataset
+from apc_bench.datasets.samples import GOOD, Category, Dataset
 from apc_bench.errors import DataError, listed
 
 Counts = tuple[int, int, dict[str, int]]

@@ -13,7 +13,8 @@ from filelock import FileLock
 
 from apc_bench.datasets.archives import extract, unpacked_size
 from apc_bench.datasets.catalog import Known
-from apc_bench.datasets.layouts import Dataset, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import Dataset
 from apc_bench.download import download, file_sha256, record_of, record_sum, recorded_sum
 from apc_bench.errors import ApcError, DataError, StorageError
 

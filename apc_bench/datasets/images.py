@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
 
 DECODE_VERSION = 2

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from apc_bench.datasets.layouts import Category, Sample
 from apc_bench.datasets.order import random_order
+from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError, listed, unknown
 from apc_bench.settings.protocols import CrossFit, EvaluationProtocol, Holdout
 

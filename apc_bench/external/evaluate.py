@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apc_bench.datasets.images import Geometry
-from apc_bench.datasets.layouts import Dataset
+from apc_bench.datasets.samples import Dataset
 from apc_bench.errors import DataError, RunError, UsageError, listed
 from apc_bench.external.maps import (
     Scores,

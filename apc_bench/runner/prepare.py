@@ -12,7 +12,8 @@ from filelock import FileLock
 
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
 from apc_bench.datasets.images import Decoded, Geometry
-from apc_bench.datasets.layouts import Category, Dataset, of_part, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import Category, Dataset, of_part
 from apc_bench.datasets.split import Split, make_split
 from apc_bench.download import file_sha256
 from apc_bench.errors import DataError, UsageError, listed

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from apc_bench.datasets.images import Decoded, Geometry
-from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.samples import Category, Sample
 from apc_bench.datasets.split import Assigned, Split, check_leaks
 from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class

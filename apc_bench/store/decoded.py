@@ -14,7 +14,7 @@ import PIL
 from numpy.typing import NDArray
 
 from apc_bench.datasets.images import DECODE_VERSION, Decoded, Geometry, decode_into
-from apc_bench.datasets.layouts import Category
+from apc_bench.datasets.samples import Category
 from apc_bench.errors import DataError, StorageError
 from apc_bench.settings.sweep import digest
 from apc_bench.store.cache import Cache

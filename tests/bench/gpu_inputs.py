@@ -13,7 +13,8 @@ from bench.inputs import folder
 from torchvision import models
 
 from apc_bench.datasets import synthetic
-from apc_bench.datasets.layouts import Category, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import Category
 from apc_bench.runner import worker as steps
 
 CATEGORY = ("washer", 1024)

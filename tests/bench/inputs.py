@@ -15,7 +15,8 @@ from torchvision import models
 
 from apc_bench.bank.patches import patch_features
 from apc_bench.datasets.images import Decoded, Geometry
-from apc_bench.datasets.layouts import Category, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import Category
 from apc_bench.datasets.synthetic import make_dataset
 from apc_bench.networks.backbones import Backbone, normalise
 from apc_bench.networks.loading import load_backbone

@@ -7,7 +7,7 @@ import pytest
 
 from apc_bench.datasets.catalog import is_mvtec_ad
 from apc_bench.datasets.counts import MVTEC_AD_COUNTS
-from apc_bench.datasets.layouts import Category, Dataset, Sample
+from apc_bench.datasets.samples import Category, Dataset, Sample
 
 
 def category_of(name: str) -> Category:

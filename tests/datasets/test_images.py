@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import CenterCrop, Resize
 
 from apc_bench.datasets import images
 from apc_bench.datasets.images import Geometry, decode_into, read_image, read_mask
-from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4

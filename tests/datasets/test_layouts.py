@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from support import make_category
 
-from apc_bench.datasets.layouts import dataset_name, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.tree import dataset_name
 from apc_bench.errors import DataError
 
 

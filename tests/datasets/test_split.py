@@ -13,7 +13,8 @@ from datasets_support import categories, category_of, hashes
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from apc_bench.datasets.layouts import Category, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import check_leaks, make_split
 from apc_bench.errors import DataError
 from apc_bench.settings.protocols import Holdout

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from apc_bench.datasets.layouts import Sample
+from apc_bench.datasets.samples import Sample
 from apc_bench.datasets.split import Assigned, Split
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.plan import EXTRACTOR, TRIAL, Step

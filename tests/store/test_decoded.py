@@ -11,7 +11,8 @@ from PIL import Image
 from support import make_category
 
 from apc_bench.datasets.images import Geometry, read_image
-from apc_bench.datasets.layouts import Category, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import Category
 from apc_bench.errors import StorageError
 from apc_bench.store import decoded as module
 from apc_bench.store.cache import Cache

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from apc_bench.datasets.layouts import Category, Sample
+from apc_bench.datasets.samples import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import ApcError, DamagedFile, RunError, TakenOver
 from apc_bench.plan import EXTRACTOR, TRIAL, Step

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apc_bench.datasets.layouts import BAD, GOOD, IMAGE_ENDINGS, Category, is_plain
+from apc_bench.datasets.samples import BAD, GOOD, Category
+from apc_bench.datasets.tree import IMAGE_ENDINGS, is_category, is_plain
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ def walk(root: Path) -> tuple[list[Found], dict[str, str]]:
         return [_category(root)], {}
     categories, beside = [], {}
     for entry in sorted(root.iterdir()):
-        if (entry / "train").is_dir() or (entry / "test").is_dir() or is_plain(entry):
+        if is_category(entry):
             categories.append(_category(entry))
         else:
             beside[entry.name] = (

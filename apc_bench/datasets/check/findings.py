@@ -11,7 +11,9 @@ from apc_bench.datasets.check.files import Found, as_read, walk
 from apc_bench.datasets.check.inspect import Mask, Photo, Seen, look
 from apc_bench.datasets.check.similar import alike
 from apc_bench.datasets.images import Geometry
-from apc_bench.datasets.layouts import GOOD, owner_of, read_dataset
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import GOOD
+from apc_bench.datasets.tree import owner_of
 from apc_bench.errors import DataError
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
