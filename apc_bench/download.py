@@ -2,7 +2,6 @@
 it is whole.
 """
 
-import hashlib
 import http.client
 import os
 import re
@@ -16,16 +15,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from apc_bench.disk import sync
 from apc_bench.errors import ApcError, StorageError
+from apc_bench.hashing import file_sha256
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def download(
@@ -220,7 +215,7 @@ def _publish(task: _Task) -> str:
         task.part.unlink()
         raise task.failure(f"{fault}; what came was deleted")
     task.part.replace(task.destination)
-    _sync_folder(task.destination.parent)
+    sync(task.destination.parent)  # else a power cut may undo the renaming
     return found
 
 
@@ -277,15 +272,6 @@ def record_sum(path: Path, sha256: str) -> None:
         raise StorageError(
             f"cannot record the sha256 of {path.name} in {record}: {error.strerror or error}"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    # Until the folder is synced, a power cut may undo the renaming.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import Split
+from apc_bench.hashing import digest
 from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.detectors import PatchCoreSettings
-from apc_bench.settings.sweep import Method, Sweep, digest
+from apc_bench.settings.sweep import Method, Sweep
 from apc_bench.wording import counted
 
 EXTRACTOR = "extractor"

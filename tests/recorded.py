@@ -32,12 +32,12 @@ def record(
         shutil.copy(run / name, out / name)
     shutil.copytree(run / "attempts", out / "attempts")
     for path in run.glob("metrics/**/*.parquet"):
-        table, marks = read_table(path)
+        table, metadata = read_table(path)
         rows = table.to_pylist()
         for row in rows:
             change(row)
-        marks.pop("schema")
-        write_table(out / path.relative_to(run), pa.Table.from_pylist(rows, table.schema), marks)
+        metadata.pop("schema")
+        write_table(out / path.relative_to(run), pa.Table.from_pylist(rows, table.schema), metadata)
     found = json.loads((out / "run.json").read_text())
     found |= {"created": f"2026-10-{day:02d}T02:00:00+00:00", **info}
     (out / "run.json").write_text(json.dumps(found))

@@ -19,6 +19,8 @@ PACKAGE = Path(apc_bench.__file__).parent
 # From the ground up: a room uses only rooms above it in this list, and its own.
 ROOMS = (
     "errors",
+    "hashing",
+    "disk",
     "wording",
     "plugins",
     "download",

@@ -84,14 +84,14 @@ def of_version(version: int) -> Callable[[Path], None]:
             path.write_text(json.dumps({**json.loads(path.read_text()), "schema": version}))
             return
         table = pq.read_table(path, partitioning=None)
-        marks = {
+        metadata = {
             key.decode().removeprefix("apc_bench."): value.decode()
             for key, value in table.schema.metadata.items()
         }
-        marks = {key: value for key, value in marks.items() if key not in ("seal", "schema")}
+        metadata = {key: value for key, value in metadata.items() if key not in ("seal", "schema")}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("apc_bench.store.files.SCHEMA_VERSION", version)
-            write_table(path, table.replace_schema_metadata(None), marks)
+            write_table(path, table.replace_schema_metadata(None), metadata)
 
     return write
 

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from web import PAYLOAD, SUM, Server, serving
 
-from apc_bench.download import download, file_sha256
+from apc_bench.download import download
 from apc_bench.errors import ApcError, StorageError
+from apc_bench.hashing import file_sha256
 
 
 @pytest.fixture(autouse=True)

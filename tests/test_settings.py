@@ -3,17 +3,14 @@ allowed.
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from apc_bench.errors import UsageError, listed, unknown
+from apc_bench.hashing import digest
 from apc_bench.settings.detectors import ApcSettings, Losses, PatchCoreSettings
-from apc_bench.settings.sweep import Method, Sweep, digest, make_sweep
+from apc_bench.settings.sweep import Method, Sweep, make_sweep
 
 METHODS = {"a": {"detector": "patchcore", "backbone": "builtin"}}
 
@@ -181,43 +178,6 @@ def test_seeds_shots_methods_and_categories_may_be_added_to_a_run_and_nothing_el
     whole = make_sweep({"methods": METHODS, "part": "dev", "unseen": "crack"}, source="test")
     folds = make_sweep({"methods": METHODS, "protocol": "crossfit"}, source="test")
     assert {*whole.fixed(), *folds.fixed()} == set(Sweep.model_fields) - free
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.text(), json_values, max_size=5), st.randoms(use_true_random=False))
-def test_a_digest_depends_on_the_value_and_not_on_the_order_of_its_names(value, random):
-    names = list(value)
-    random.shuffle(names)
-    assert digest({name: value[name] for name in names}) == digest(json.loads(json.dumps(value)))
-    assert digest({**value, "one more name": 1}) != digest(value) or "one more name" in value
-
-
-def test_a_digest_is_the_same_in_every_process():
-    code = (
-        "from apc_bench.settings.sweep import digest; print(digest({'b': [1, 2.5, None], 'a':"
-        " 'é'}))"
-    )
-    got = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("0", "1")
-    }
-    assert got == {digest({"a": "é", "b": [1, 2.5, None]})} == {"84afbf1d4853005f"}
 
 
 def test_messages_list_names_and_suggest_the_nearest():

@@ -266,11 +266,11 @@ def test_every_metric_can_be_recomputed_from_scores_and_maps_with_polars_and_sci
         assert row["image_f1_max"] == pytest.approx(f1_max(label, score), abs=1e-12)
 
         path = tiny.joinpath("maps", *keys, file)
-        marks = {
+        metadata = {
             key.decode(): value.decode() for key, value in pq.read_schema(path).metadata.items()
         }
-        height, width = map(int, marks["apc_bench.grid"].split("x"))
-        size, sigma = int(marks["apc_bench.image_size"]), float(marks["apc_bench.sigma"])
+        height, width = map(int, metadata["apc_bench.grid"].split("x"))
+        size, sigma = int(metadata["apc_bench.image_size"]), float(metadata["apc_bench.sigma"])
         maps = {
             image: np.array(values, np.float32).reshape(height, width)
             for image, values in pl.read_parquet(path).iter_rows()

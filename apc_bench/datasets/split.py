@@ -52,6 +52,11 @@ class Split:
         by_draw = {row.draw: index for index, row in enumerate(self.rows) if row.draw is not None}
         return [by_draw[draw] for draw in sorted(by_draw)[:shots]]
 
+    @property
+    def masks(self) -> dict[str, str | None]:
+        """Image -> mask, as in the samples."""
+        return {row.sample.image: row.sample.mask for row in self.rows}
+
     def where(self, split: str) -> list[int]:
         """Rows of `train`, `reserved` or `test`."""
         return [index for index, row in enumerate(self.rows) if row.split == split]

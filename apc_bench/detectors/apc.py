@@ -5,7 +5,6 @@ a few anomalous samples.
 import dataclasses
 from pathlib import Path
 
-import pyarrow as pa
 import safetensors.torch
 
 from apc_bench.detectors.normal_split import bank_part, finetuning_part
@@ -15,7 +14,6 @@ from apc_bench.detectors.training_tensors import training_tensors
 from apc_bench.errors import TrainingError
 from apc_bench.networks.finetune import finetune
 from apc_bench.settings.detectors import ApcSettings
-from apc_bench.store.schemas import TRAINING
 
 STORED_AT_LEAST = "layer3"
 
@@ -47,8 +45,8 @@ class Apc(PatchCore):
         tensors = {
             name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()
         }
-        table = pa.Table.from_pylist([dataclasses.asdict(step) for step in curves], TRAINING)
-        return Trained(safetensors.torch.save(tensors), table, notes)
+        rows = [dataclasses.asdict(step) for step in curves]
+        return Trained(safetensors.torch.save(tensors), rows, notes)
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank with the fine-tuned extractor."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -29,7 +28,6 @@ from apc_bench.networks.finetune import finetune
 from apc_bench.networks.patch_classifier import PatchClassifier, train_classifier
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcPlusSettings
-from apc_bench.store.schemas import TRAINING
 
 NORMAL_PATCHES = 200_000
 TUNED, CLASSIFIER = "tuned.", "classifier."
@@ -49,7 +47,7 @@ class ApcPlus(Apc):
         """Trains what has a weight. Raises TrainingError when the fine-tuning diverges."""
         data = finetuning_part(data, self.settings.normals)
         tensors: dict[str, Tensor] = {}
-        lines: list[dict[str, object]] = []
+        lines: list[dict[str, float | None]] = []
         notes: tuple[str, ...] = ()
         if self.settings.classifies and data.masked.any():
             started = time.perf_counter()
@@ -61,20 +59,16 @@ class ApcPlus(Apc):
             }
             seconds = (time.perf_counter() - started) / len(losses)
             rate = self.settings.classifier_learning_rate
-            names = (
-                "step",
-                "loss",
-                "classification",
-                "segmentation",
-                "reconstruction",
-                "rate",
-                "seconds",
-            )
-            rows = [
-                (step, loss, loss, None, None, rate, seconds * (step + 1))
+            lines = [
+                {
+                    "step": step,
+                    "loss": loss,
+                    "classification": loss,
+                    "rate": rate,
+                    "seconds": seconds * (step + 1),
+                }
                 for step, loss in enumerate(losses)
             ]
-            lines = [dict(zip(names, row, strict=True)) for row in rows]
         elif self.settings.classifies:
             notes = ("no drawn image has a usable mask: the patch classifier is off",)
         if self.settings.tunes:
@@ -93,7 +87,7 @@ class ApcPlus(Apc):
         kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()} or {
             "nothing": torch.zeros(1)
         }
-        return Trained(safetensors.torch.save(kept), pa.Table.from_pylist(lines, TRAINING), notes)
+        return Trained(safetensors.torch.save(kept), lines, notes)
 
     def fit(self, data: Training, trained: Path | None) -> "FittedApcPlus":
         """Builds the memory bank, and the other parts beside it, each standardised on the held-out

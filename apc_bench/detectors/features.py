@@ -13,10 +13,10 @@ from torch import Tensor
 
 from apc_bench.bank.patches import patch_features
 from apc_bench.detectors.protocol import Images, Memo
+from apc_bench.disk import release
+from apc_bench.hashing import digest
 from apc_bench.networks.backbones import Backbone, normalise
 from apc_bench.settings.detectors import PatchCoreSettings
-from apc_bench.settings.sweep import digest
-from apc_bench.store.decoded import release
 
 BATCH = 16
 RELEASED_EVERY = 64

@@ -6,7 +6,6 @@ import dataclasses
 import time
 from pathlib import Path
 
-import pyarrow as pa
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -21,7 +20,6 @@ from apc_bench.networks.prnet import PRNet
 from apc_bench.networks.prnet_training import frozen_stages, train_prnet
 from apc_bench.settings.detectors import PRNetSettings
 from apc_bench.settings.sweep import Method
-from apc_bench.store.schemas import TRAINING
 
 CENTRES = "centres_"
 
@@ -62,8 +60,8 @@ class PRNetDetector:
             mixed_precision=data.mixed_precision,
         )
         tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-        table = pa.Table.from_pylist([dataclasses.asdict(step) for step in curves], TRAINING)
-        return Trained(safetensors.torch.save(tensors), table, notes)
+        rows = [dataclasses.asdict(step) for step in curves]
+        return Trained(safetensors.torch.save(tensors), rows, notes)
 
     def fit(self, data: Training, trained: Path | None) -> "FittedPRNet":
         """Loads the trained network with its prototypes."""

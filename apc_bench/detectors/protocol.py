@@ -2,13 +2,12 @@
 sees labels of what it scores.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from apc_bench.bank.memory_bank import MemoryBank
@@ -62,12 +61,12 @@ class Training:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A fine-tuned extractor: its weights as safetensors bytes, its training curves
-    (schemas.TRAINING) and what a reader must know.
+    """A fine-tuned extractor: its weights as safetensors bytes, its training curves as rows (the
+    columns of store/schemas.py, TRAINING, each where there is a value) and what a reader must know.
     """
 
     weights: bytes
-    curves: pa.Table
+    curves: Sequence[Mapping[str, float | None]]
     notes: tuple[str, ...] = ()
 
 

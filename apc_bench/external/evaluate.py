@@ -110,9 +110,9 @@ def evaluate(
                     seed_folder(request.maps, seed) / each.category.name,
                     scores,
                 )
-                run.write_plan([step])
-                run.write_split(split)
-                run.write_trial(step, result)
+                run.planned.add([step])
+                run.splits.write(split)
+                run.trials.write(step, result)
                 yield step.name
 
 

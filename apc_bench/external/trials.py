@@ -14,11 +14,12 @@ from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.external.maps import Scores, read_maps
+from apc_bench.hashing import digest
 from apc_bench.plan import TRIAL, Planned, Step, place
 from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.settings.detectors import DETECTORS
-from apc_bench.settings.sweep import Method, Sweep, digest
-from apc_bench.store.run import TrialResult
+from apc_bench.settings.sweep import Method, Sweep
+from apc_bench.store.trials import TrialResult
 
 DETECTOR = "foreign"
 MAX_OF_MAP = "image score: the largest value of the map, for no scores were given"

@@ -60,7 +60,7 @@ def gallery_figure(
         return None
     picks = pick(shown[-1].table, threshold=shown[-1].threshold)
     geometry = Geometry(int(results.settings["image_size"]), results.settings["resize"])
-    masks = dict(run.split(category, seed).select("image", "mask").iter_rows())
+    masks = run.split(category, seed).masks
     photos = Photos(None if data is None else data / category, geometry, masks)
     with style():
         return _draw(f"{results.dataset}: {category}, seed {seed}", picks, shown, photos)

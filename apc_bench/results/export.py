@@ -27,7 +27,7 @@ FILL = "the smallest value of the category's maps"
 class MapReader(RunReader, Protocol):
     """A source that also says what its maps are (store/run.py)."""
 
-    def map_marks(self, result_key: str) -> dict[str, str]: ...
+    def map_metadata(self, result_key: str) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +145,22 @@ def _about(results: Results, chosen: Chosen, categories: Mapping[str, Any]) -> d
 
 def _export_category(run: MapReader, key: str, table: pl.DataFrame, folder: Path) -> dict[str, Any]:
     names, maps = run.maps(key)
-    marks = run.map_marks(key)
+    metadata = run.map_metadata(key)
     targets = [(folder / name).with_suffix(".tiff") for name in names]
     if twice := [path for path, count in Counter(targets).items() if count > 1]:
         raise UsageError(
             f"{twice[0]} would hold the maps of several images that differ in their endings only;"
             " rename them"
         )
-    size, sigma = int(marks["image_size"]), float(marks["sigma"])
+    size, sigma = int(metadata["image_size"]), float(metadata["sigma"])
     smooth = pixel_scores(maps, size, sigma)
     fill = float(smooth.min(initial=np.inf)) if len(smooth) else 0.0
     rows = {row["image"]: row for row in table.iter_rows(named=True)}
     for name, target, scores in zip(names, targets, smooth, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(at_original_size(scores, rows[name], fill)).save(target)
-    return {"maps": len(names), "unit": marks["unit"], "sigma": sigma, "input": size, "fill": fill}
+    about = {"unit": metadata["unit"], "sigma": sigma, "input": size, "fill": fill}
+    return {"maps": len(names), **about}
 
 
 def at_original_size(

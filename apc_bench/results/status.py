@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 from apc_bench.errors import RunError
 from apc_bench.plan import EXTRACTOR
 from apc_bench.store import attempts
-from apc_bench.store.run import Failure, Run
+from apc_bench.store.attempts import Failure
+from apc_bench.store.run import Run
 
 RECENT = 50
 """Ended steps that the rate is taken from."""
@@ -51,7 +52,7 @@ def status(run: Run) -> Status:
     plan = run.plan()
     done = set(run.metrics()["result_key"])
     for row in plan.iter_rows(named=True):
-        if row["kind"] == EXTRACTOR and run.has_extractor(row["result_key"]):
+        if row["kind"] == EXTRACTOR and run.extractors.exists(row["result_key"]):
             done.add(row["result_key"])
     held = _held(run.path)
     log = attempts.read_attempts(run.attempts_folder)

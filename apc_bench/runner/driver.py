@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
+from apc_bench.hashing import digest
 from apc_bench.plan import Step
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution, Hooks
@@ -19,7 +20,7 @@ from apc_bench.runner.prepare import Prepared, Say
 from apc_bench.runner.progress import Display, counted_steps
 from apc_bench.runner.time_limit import take_note
 from apc_bench.settings.detectors import plugin_of
-from apc_bench.settings.sweep import Sweep, digest
+from apc_bench.settings.sweep import Sweep
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.info import RunInfo, is_run
@@ -201,11 +202,11 @@ def _write_start(run: Run, prepared: Prepared) -> None:
     if old is not None:
         info = old.merge(info, run.path)
     run.clean()
-    run.write_plan(prepared.steps)
+    run.planned.add(prepared.steps)
     run.write_info(info)
     for planned in prepared.planned:
         for split in planned.splits.values():
-            run.write_split(split)
+            run.splits.write(split)
 
 
 def _info_before(run: Run) -> RunInfo | None:
@@ -215,13 +216,13 @@ def _info_before(run: Run) -> RunInfo | None:
     Raises RunError for a folder that is no run, or of a newer version.
     """
     if not is_run(run.path):
-        if _holds_files(run.path) and not run.has_plan():
+        if _holds_files(run.path) and not run.planned.exist():
             raise RunError(f"{run.path} is not empty and no run folder; name another --run")
         return None
     try:
         return Run.open(run.path).info_with(*NEEDED)
     except DamagedFile as error:
-        run.damaged.append(f"{error}; it is written anew for this command's settings")
+        run.remember(f"{error}; it is written anew for this command's settings")
         return None
 
 

@@ -15,11 +15,11 @@ from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category, Dataset, of_part
 from apc_bench.datasets.split import Split, make_split
-from apc_bench.download import file_sha256
 from apc_bench.errors import DataError, UsageError, listed
+from apc_bench.hashing import digest, file_sha256
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, fingerprint, make_plan
-from apc_bench.settings.sweep import Method, Sweep, SyntheticData, digest
+from apc_bench.settings.sweep import Method, Sweep, SyntheticData
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import UnreadableFiles, decoded
 from apc_bench.store.provenance import computing_environment, gpu_names

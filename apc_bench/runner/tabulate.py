@@ -26,8 +26,8 @@ from apc_bench.metrics.evaluation import (
 )
 from apc_bench.plan import Step
 from apc_bench.settings.sweep import Sweep
-from apc_bench.store.run import TrialResult
 from apc_bench.store.schemas import CURVES, METRICS_TABLE, SCORES, features_schema, maps_schema
+from apc_bench.store.trials import TrialResult
 
 FLOAT16_LARGEST = 60000.0
 
@@ -106,7 +106,7 @@ def tabulate(measured: Measured) -> TrialResult:
             [pa.array(measured.tested.names), _lists(maps.reshape(-1, height * width))],
             schema=maps_schema((height, width), half=measured.half),
         ),
-        map_marks=metadata,
+        map_metadata=metadata,
         curves=pa.Table.from_pylist(evaluated[TEST].curves, CURVES),
         metrics=_metrics(measured, evaluated, seconds),
         features=_features(measured) if measured.sweep.features != "none" else None,

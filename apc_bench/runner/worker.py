@@ -17,17 +17,17 @@ import torch
 from numpy.typing import NDArray
 
 from apc_bench.datasets.images import Decoded, Geometry
-from apc_bench.datasets.samples import Category, Sample
-from apc_bench.datasets.split import Assigned, Split, check_leaks
+from apc_bench.datasets.samples import Category
+from apc_bench.datasets.split import check_leaks
 from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
+from apc_bench.hashing import digest
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome, SweepContext, attempted
 from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.runner.time_limit import time_limit
-from apc_bench.settings.sweep import digest
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded, memo_array
@@ -92,7 +92,7 @@ def fit_extractor(step: Step, context: SweepContext, run: Run) -> None:
     trained = detector.train(inputs.training())
     seconds = time.perf_counter() - started
     metadata = {"seconds": repr(seconds), "notes": "\n".join(trained.notes)}
-    run.write_extractor(step, trained.weights, trained.curves, metadata)
+    run.extractors.write(step, trained.weights, trained.curves, metadata)
 
 
 def score_trial(step: Step, context: SweepContext, run: Run) -> None:
@@ -103,11 +103,9 @@ def score_trial(step: Step, context: SweepContext, run: Run) -> None:
     started = time.perf_counter()
     inputs = _Inputs(step, context, run)
     decoded_at = time.perf_counter()
-    extractor: Path | None = None
-    metadata: Mapping[str, str] = {}
-    if step.needs:
-        extractor, metadata, _ = run.extractor(step.needs)
-    fitted = inputs.detector().fit(inputs.training(), extractor)
+    extractor = run.extractors.read(step.needs) if step.needs else None
+    metadata: Mapping[str, str] = extractor.metadata if extractor else {}
+    fitted = inputs.detector().fit(inputs.training(), extractor.weights if extractor else None)
     fitted_at = time.perf_counter()
     tested = inputs.images([*inputs.split.where("test"), *inputs.split.where("reserved")])
     scored = fitted.score(tested)
@@ -134,7 +132,7 @@ def score_trial(step: Step, context: SweepContext, run: Run) -> None:
         environment=context.environment,
         costs=_costs(started, seconds, metadata, context),
     )
-    run.write_trial(step, tabulate(measured))
+    run.trials.write(step, tabulate(measured))
 
 
 def _costs(
@@ -159,7 +157,7 @@ class _Inputs:
 
     def __init__(self, step: Step, context: SweepContext, run: Run) -> None:
         self.step, self.context = step, context
-        self.split = read_split(run, step, context)
+        self.split = run.splits.read(step.dataset, step.category, step.seed)
         check_leaks(self.split)
         samples = tuple(row.sample for row in self.split.rows)
         category = Category(step.category, context.data / step.category, samples)
@@ -214,22 +212,6 @@ class _Inputs:
         geometry = [self.context.sweep.image_size, self.context.sweep.resize]
         whole = digest([key, self.fingerprint, geometry, dict(self.context.environment)])
         return memo_array(self.cache, whole, shape, fill)  # type: ignore[arg-type]
-
-
-def read_split(run: Run, step: Step, context: SweepContext) -> Split:
-    """The stored split of the step's category and seed."""
-    rows = []
-    for row in run.split(step.category, step.seed).iter_rows(named=True):
-        sample = Sample(
-            row["image"],
-            row["mask"],
-            row["defect_type"],
-            row["split"] == "train",
-            row["group"],
-            row["part"],
-        )
-        rows.append(Assigned(sample, row["sha256"], row["split"], row["draw"], row["held_out"]))
-    return Split(step.dataset, step.category, step.seed, context.sweep.reserve, tuple(rows))
 
 
 def seed_of(step: Step) -> int:

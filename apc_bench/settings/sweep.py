@@ -2,8 +2,6 @@
 a wrong name or value is an error at once.
 """
 
-import hashlib
-import json
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -280,16 +278,6 @@ class Sweep(Frozen):
 
 def _is_protocol(name: Any) -> bool:
     return isinstance(name, str) and name in PROTOCOLS
-
-
-def digest(value: Any, length: int = 16) -> str:
-    """The first hex digits of the sha256 of a JSON value in canonical form; the same in every
-    process and on every platform.
-    """
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:

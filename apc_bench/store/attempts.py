@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,22 @@ from typing import Any
 from apc_bench.errors import StorageError
 
 START, DONE, FAILED, LOST = "start", "done", "failed", "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that was tried and is not done: its last reason, and the traceback where there is
+    one.
+    """
+
+    result_key: str
+    kind: str
+    category: str
+    method: str
+    shots: int
+    seed: int
+    reason: str
+    traceback: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,19 @@ def record(folder: Path, event: str, *, result_key: str, kind: str, step: str, *
 def read_attempts(folder: Path) -> list[Attempt]:
     """All lines of all processes, by time; a line that a crash cut short is passed over."""
     return sorted(_lines(folder), key=lambda attempt: attempt.time)
+
+
+def failures(folder: Path, plan: Iterable[Mapping[str, Any]]) -> list[Failure]:
+    """The steps of a plan (rows of schemas.PLAN) whose last attempt failed or was lost."""
+    last = {attempt.result_key: attempt for attempt in read_attempts(folder)}
+    failed = []
+    for row in plan:
+        end = last.get(row["result_key"])
+        if end and end.event in (FAILED, LOST):
+            names = ("result_key", "kind", "category", "method", "shots", "seed")
+            step = {name: row[name] for name in names}
+            failed.append(Failure(**step, reason=end.reason or end.event, traceback=end.traceback))
+    return failed
 
 
 def _lines(folder: Path) -> Iterator[Attempt]:

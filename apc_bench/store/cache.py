@@ -12,8 +12,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from apc_bench.disk import sync
 from apc_bench.errors import StorageError, UsageError
-from apc_bench.store.files import file_sha256, sync, write_atomically
+from apc_bench.hashing import file_sha256
+from apc_bench.store.files import write_atomically
 
 DONE = "done.json"
 

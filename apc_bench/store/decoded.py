@@ -3,7 +3,6 @@ and node, never per trial or epoch.
 """
 
 import json
-import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from apc_bench.datasets.images import DECODE_VERSION, Decoded, Geometry, decode_into
 from apc_bench.datasets.samples import Category
+from apc_bench.disk import release
 from apc_bench.errors import DataError, StorageError
-from apc_bench.settings.sweep import digest
+from apc_bench.hashing import digest
 from apc_bench.store.cache import Cache
 
 
@@ -66,16 +66,6 @@ def decoded(
     state = np.array(json.loads((folder / "state.json").read_text()))
     load = _mapped(folder)
     return Decoded(load("images"), load("masks"), load("placement"), state)
-
-
-def release(array: NDArray[Any], *, above: int = 1 << 28) -> None:
-    """Lets go of the pages of a memory-mapped array of more than `above` bytes: they stay in the
-    system's cache until that needs the room, and a category larger than memory is not held by the
-    process that reads through it. Any other array is left alone.
-    """
-    mapping: Any = array.base
-    if isinstance(mapping, mmap.mmap) and array.nbytes > above and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _mapped(folder: Path) -> Callable[[str], NDArray]:  # type: ignore[type-arg]

@@ -7,7 +7,6 @@ do not cover.
 """
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -21,8 +20,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from apc_bench.disk import sync
 from apc_bench.errors import DamagedFile, RunError, StorageError
-from apc_bench.settings.sweep import digest
+from apc_bench.hashing import digest, file_sha256
 from apc_bench.store.schemas import SCHEMA_VERSION
 
 TEMPORARY = ".tmp-"
@@ -51,9 +51,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
     except OSError as error:
         raise StorageError(_storage_message(path, error)) from None
     finally:
-        with suppress(
-            OSError
-        ):  # where even the folder is missing or refused, the error above says so
+        # Where even the folder is missing or refused, the error above says so.
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return sha256
 
@@ -68,23 +67,6 @@ def _storage_message(path: Path, error: OSError) -> str:
         f"cannot write {path}: {why}{free}; make room or mend the permission, then run the same"
         " command again"
     )
-
-
-def sync(path: Path) -> None:
-    """Has the kernel put a file, or the names in a folder, on the disk, so that they outlive a loss
-    of power.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -22,14 +22,14 @@ from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.settings.job import sweep_from
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
-from apc_bench.store.run import Run, TrialResult
+from apc_bench.store.run import Run
 from apc_bench.store.schemas import (
     CURVES,
     METRICS_TABLE,
     SCORES,
-    TRAINING,
     maps_schema,
 )
+from apc_bench.store.trials import TrialResult
 
 TYPES = ("bent", "broken", "colour", "cut", "scratch")
 TRAIN, GOOD, PER_TYPE = 242, 31, 17  # MVTec AD's means over categories
@@ -134,12 +134,10 @@ class _MadeUp:
         known = {"result_key": step.result_key, "kind": step.kind, "step": step.name}
         attempts.record(run.attempts_folder, attempts.START, **known)
         if step.kind == EXTRACTOR:
-            curve = pa.Table.from_pylist(
-                [{"step": index, "loss": 1 / (1 + index)} for index in range(20)], TRAINING
-            )
-            run.write_extractor(step, b"weights", curve, {"seconds": "1.5", "notes": ""})
+            curve = [{"step": index, "loss": 1 / (1 + index)} for index in range(20)]
+            run.extractors.write(step, b"weights", curve, {"seconds": "1.5", "notes": ""})
         else:
-            run.write_trial(step, self._result(step))
+            run.trials.write(step, self._result(step))
         attempts.record(run.attempts_folder, attempts.DONE, **known, seconds=0.0)
         return Outcome(True, 0.0)
 
@@ -155,7 +153,7 @@ class _MadeUp:
         return TrialResult(
             scores=scores,
             maps=pa.Table.from_arrays([tested["image"], flat], schema=maps_schema((GRID, GRID))),
-            map_marks={
+            map_metadata={
                 "grid": f"{GRID}x{GRID}",
                 "scale": "1.0",
                 "unit": "squared L2 distance",

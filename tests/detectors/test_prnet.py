@@ -78,9 +78,9 @@ def test_its_metrics_are_those_of_its_stored_scores(run):
 def test_its_maps_are_logits_at_half_the_inputs_size_and_the_score_is_of_the_largest(run):
     path = next((run / "maps").rglob("method=prnet/shots=2/**/*.parquet"))
     table = pq.read_table(path)
-    marks = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-    assert marks["apc_bench.unit"] == "logit" and marks["apc_bench.grid"] == "16x16", json.dumps(
-        marks
+    metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert metadata["apc_bench.unit"] == "logit" and metadata["apc_bench.grid"] == "16x16", (
+        json.dumps(metadata)
     )
     frame = pl.from_arrow(table).join(scores(run, "prnet", 2), on="image")
     largest = np.array([max(values) for values in frame["map"].to_list()])

@@ -122,30 +122,29 @@ def test_metrics_are_scikit_learns_and_the_run_says_what_it_is(part):
     run_on(part)
     run = Run.open(part / "run")
     for seed in (0, 1):
-        split = run.split("part", seed).filter(pl.col("split") == "test")
+        split = run.split("part", seed)
+        tested = [split.rows[row].sample for row in split.where("test")]
         maps = {
-            name: np.load((part / "maps" / "part" / name).with_suffix(".npy"))
-            for name in split["image"]
+            sample.image: np.load((part / "maps" / "part" / sample.image).with_suffix(".npy"))
+            for sample in tested
         }
         masks = {
-            row["image"]: (
-                np.asarray(Image.open(part / "data" / "part" / row["mask"])) > 0
-                if row["mask"]
+            sample.image: (
+                np.asarray(Image.open(part / "data" / "part" / sample.mask)) > 0
+                if sample.mask
                 else np.zeros((SIZE, SIZE), bool)
             )
-            for row in split.to_dicts()
+            for sample in tested
         }
         found = own(part / "run", "noise", 0, seed, "part")
         pixels, truth = (
-            np.concatenate([table[name].ravel() for name in split["image"]])
-            for table in (maps, masks)
+            np.concatenate([table[name].ravel() for name in maps]) for table in (maps, masks)
         )
         assert found["pixel_auroc"] == pytest.approx(roc_auc_score(truth, pixels))
         assert found["pixel_ap"] == pytest.approx(average_precision_score(truth, pixels))
-        labels = split["label"].to_numpy()
-        assert found["image_auroc"] == pytest.approx(
-            roc_auc_score(labels, [maps[name].max() for name in split["image"]])
-        )
+        labels = [sample.anomalous for sample in tested]
+        largest = [values.max() for values in maps.values()]
+        assert found["image_auroc"] == pytest.approx(roc_auc_score(labels, largest))
         assert found["threshold"] is None and "largest value of the map" in " ".join(found["notes"])
     assert own(part / "run", "noise", 0, 0, "part", "full")["anomalous"] == 7
     assert "one set of maps for all seeds" in " ".join(

@@ -160,10 +160,10 @@ def test_names_that_are_markup_stay_text(run, tmp_path):
             day=night + 1,
             environment={"apc_bench": name},
         )
-        table, marks = read_table(folder / "plan.parquet")
-        marks.pop("schema")
+        table, metadata = read_table(folder / "plan.parquet")
+        metadata.pop("schema")
         rows = [{**row, "title": name + row["title"]} for row in table.to_pylist()]
-        write_table(folder / "plan.parquet", pa.Table.from_pylist(rows, table.schema), marks)
+        write_table(folder / "plan.parquet", pa.Table.from_pylist(rows, table.schema), metadata)
     apc_bench("history", tmp_path / "nights", "--out", tmp_path / "page.html")
     page = parsed(tmp_path / "page.html")
     assert "script" not in page.tags and "img" not in page.tags

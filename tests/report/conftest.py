@@ -19,16 +19,17 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from apc_bench.datasets.samples import Sample
+from apc_bench.datasets.split import Assigned, Split
 from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS, STAGES
 from apc_bench.settings.sweep import Sweep
+from apc_bench.store.attempts import Failure
 from apc_bench.store.info import RunInfo
-from apc_bench.store.run import Failure
 from apc_bench.store.schemas import (
     CURVES,
     METRICS_TABLE,
     PLAN,
     SCORES,
-    SPLIT,
 )
 
 GRID = 14
@@ -36,6 +37,13 @@ METHODS = {
     "patchcore": {"detector": "patchcore", "backbone": "builtin", "title": "PatchCore"},
     "apc": {"detector": "apc", "backbone": "builtin", "title": "APC"},
 }
+
+
+def assigned(row: dict[str, Any]) -> Assigned:
+    """A row of a split's table as the splits themselves have it."""
+    training = row["split"] == "train"
+    sample = Sample(row["image"], row["mask"], row["defect_type"], training, row["group"])
+    return Assigned(sample, row["sha256"], row["split"], row["draw"], row["held_out"])
 
 
 def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pl.DataFrame:
@@ -84,8 +92,9 @@ class FabricatedRun:
     def curves(self, result_key: str) -> pl.DataFrame:
         return table(self.curve_rows[result_key], CURVES)
 
-    def split(self, category: str, seed: int) -> pl.DataFrame:
-        return table(self.split_rows[category], SPLIT)
+    def split(self, category: str, seed: int) -> Split:
+        rows = tuple(map(assigned, self.split_rows[category]))
+        return Split(self.info.dataset, category, seed, 10, rows)
 
     def value(
         self, method: str, category: str, shots: int, seed: int, metric: str, subset: str = "test"

@@ -15,15 +15,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from apc_bench.datasets.samples import Sample
-from apc_bench.datasets.split import Assigned, Split
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
 from apc_bench.report import reports_folder, write_report
 from apc_bench.settings.sweep import Method
 from apc_bench.store import attempts
-from apc_bench.store.run import Run, TrialResult
+from apc_bench.store.run import Run
 from apc_bench.store.schemas import CURVES, METRICS_TABLE, SCORES, maps_schema
+from apc_bench.store.trials import TrialResult
 
 Make = Callable[..., Any]
 NASTY = "<script>alert(1)</script>"
@@ -274,26 +273,10 @@ def write_run(fabricated: Any, path: Path) -> Run:
     run = Run(path)
     run.write_info(fabricated.info)
     steps = {row["result_key"]: step_of(row) for row in fabricated.plan_rows}
-    run.write_plan(steps.values())
-    for category, samples in fabricated.split_rows.items():
+    run.planned.add(steps.values())
+    for category in fabricated.split_rows:
         for seed in (0, 1):
-            rows = tuple(
-                Assigned(
-                    Sample(
-                        row["image"],
-                        row["mask"],
-                        row["defect_type"],
-                        row["split"] == "train",
-                        row["group"],
-                    ),
-                    "0" * 64,
-                    row["split"],
-                    None,
-                    False,
-                )
-                for row in samples
-            )
-            run.write_split(Split(fabricated.info.dataset, category, seed, 10, rows))
+            run.splits.write(fabricated.split(category, seed))
     for key in fabricated.score_rows:
         names, maps = fabricated.anomaly_maps[key]
         rows, columns = maps.shape[1:]
@@ -301,14 +284,14 @@ def write_run(fabricated: Any, path: Path) -> Run:
             pa.array(maps.astype(np.float16).reshape(-1)), rows * columns
         )
         metrics = [row for row in fabricated.metric_rows if row["result_key"] == key]
-        run.write_trial(
+        run.trials.write(
             steps[key],
             TrialResult(
                 scores=pa.Table.from_pylist(fabricated.score_rows[key], SCORES),
                 maps=pa.Table.from_arrays(
                     [pa.array(names), flat], schema=maps_schema((rows, columns))
                 ),
-                map_marks={"grid": f"{rows}x{columns}", "scale": "1.0"},
+                map_metadata={"grid": f"{rows}x{columns}", "scale": "1.0"},
                 curves=pa.Table.from_pylist(fabricated.curve_rows[key], CURVES),
                 metrics=pa.Table.from_pylist(metrics, METRICS_TABLE),
             ),

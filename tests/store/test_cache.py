@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from apc_bench.errors import StorageError, UsageError
+from apc_bench.errors import DamagedFile, StorageError, UsageError
 from apc_bench.store import cache as module
 from apc_bench.store.cache import Cache, default_folder
 
@@ -174,3 +176,40 @@ def test_a_user_without_a_home_is_told_the_flag(monkeypatch):
     monkeypatch.delenv("APC_BENCH_CACHE")
     with pytest.raises(UsageError, match="--cache DIR"):
         default_folder()
+
+
+def _build(folder: Path, log: Path) -> None:
+    def build(place: Path) -> None:
+        with log.open("a") as file:
+            file.write("built\n")
+        time.sleep(0.3)
+        (place / "data").write_text("x")
+
+    entry = Cache(folder).entry("kind", "key", build)
+    assert (entry / "data").read_text() == "x"
+
+
+def test_the_cache_has_one_builder_and_survives_deletion(tmp_path):
+    log = tmp_path / "log"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_build, args=(tmp_path / "cache", log)) for _ in range(5)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 5
+    assert log.read_text() == "built\n"
+    (tmp_path / "cache" / "kind" / "key" / "data").write_text("cut short or longer")
+    _build(tmp_path / "cache", log)  # a file of another size is no entry
+    assert log.read_text() == "built\n" * 2
+
+
+def test_a_builder_that_fails_leaves_no_entry(tmp_path):
+    def fails(place: Path) -> None:
+        (place / "half").write_text("x")
+        raise DamagedFile("no")
+
+    with pytest.raises(DamagedFile):
+        Cache(tmp_path).entry("kind", "key", fails)
+    assert not (tmp_path / "kind" / "key").exists()
+    assert not [path for path in (tmp_path / "kind").iterdir() if path.is_dir()]

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from apc_bench.datasets.samples import Category
 from apc_bench.errors import StorageError
 from apc_bench.store import decoded as module
 from apc_bench.store.cache import Cache
-from apc_bench.store.decoded import UnreadableFiles, decoded, memo_array, release
+from apc_bench.store.decoded import UnreadableFiles, decoded, memo_array
 
 SQUARE = Geometry(24, "square")
 
@@ -93,7 +92,7 @@ from apc_bench.datasets.images import Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.errors import StorageError
 from apc_bench.store.cache import Cache
-from apc_bench.store.decoded import decoded, release
+from apc_bench.store.decoded import decoded
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 try:
@@ -161,27 +160,3 @@ def test_the_tiles_at_any_size_keep_their_masks(cache, magnetic_tiles):
     )
     assert set(square) | set(crop) <= {"present", "emptied"}
     assert square.count("emptied") < crop.count("emptied") < len(few)
-
-
-def resident() -> int:
-    """Bytes of this process's memory that are pages of files."""
-    status = Path("/proc/self/status").read_text()
-    return next(
-        int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssFile")
-    )
-
-
-@pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="only Linux tells what is resident"
-)
-def test_what_is_read_from_the_disk_is_let_go_and_stays_what_it_was(tmp_path):
-    np.save(tmp_path / "large.npy", np.arange(12_000_000, dtype=np.float32))
-    array = np.load(tmp_path / "large.npy", mmap_mode="r")
-    before = float(array.sum())
-    full = resident()
-    release(array)
-    assert full - resident() < 10e6, "a small array stays"
-    release(array, above=1_000_000)
-    assert full - resident() > 40e6
-    assert float(array.sum()) == before
-    release(np.zeros(9), above=0)

@@ -8,22 +8,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from apc_bench.errors import DamagedFile, StorageError
+from apc_bench.errors import ApcError, DamagedFile, RunError, StorageError
+from apc_bench.hashing import file_sha256
 from apc_bench.store import files
 from apc_bench.store.files import (
     TEMPORARY,
     count_rows,
-    file_sha256,
     read_json,
     read_table,
     write_atomically,
     write_json,
     write_table,
 )
+from apc_bench.store.run import Run
 from apc_bench.store.schemas import SCHEMA_VERSION
 
 TABLE = pa.table({"value": [1.0, 2.0, 3.0]})
@@ -111,14 +113,14 @@ def test_kill_9_in_the_middle_leaves_the_old_file_as_it_was(tmp_path):
         assert process.stdout.readline() == b"written\n"
         process.send_signal(signal.SIGKILL)
     assert read_json(path) == {"old": True}
-    assert [entry.name.startswith(TEMPORARY) for entry in tmp_path.iterdir() if entry != path] == [
-        True
-    ]
+    assert Run(tmp_path).clean() == 1
+    assert list(tmp_path.iterdir()) == [path]
 
 
 FULL = """
 import resource, signal, sys
 from pathlib import Path
+import numpy as np
 import pyarrow as pa
 from apc_bench.errors import StorageError
 from apc_bench.store import attempts
@@ -182,20 +184,20 @@ def test_a_parquet_file_of_another_program_is_not_taken_for_ours(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["value", "name", "added", "removed"])
-def test_marks_that_were_changed_by_hand_are_refused(tmp_path, change):
+def test_metadata_that_were_changed_by_hand_are_refused(tmp_path, change):
     path = tmp_path / "t.parquet"
     write_table(path, TABLE, {"scale": "1.0", "sha256.maps": "ab"})
     marked = pq.read_table(path)
-    marks = dict(marked.schema.metadata)
+    metadata = dict(marked.schema.metadata)
     if change == "value":
-        marks[b"apc_bench.scale"] = b"3.0"
+        metadata[b"apc_bench.scale"] = b"3.0"
     elif change == "name":
-        marks[b"apc_bench.sha356.maps"] = marks.pop(b"apc_bench.sha256.maps")
+        metadata[b"apc_bench.sha356.maps"] = metadata.pop(b"apc_bench.sha256.maps")
     elif change == "added":
-        marks[b"apc_bench.more"] = b""
+        metadata[b"apc_bench.more"] = b""
     else:
-        del marks[b"apc_bench.sha256.maps"]
-    pq.write_table(marked.replace_schema_metadata(marks), path)
+        del metadata[b"apc_bench.sha256.maps"]
+    pq.write_table(marked.replace_schema_metadata(metadata), path)
     with pytest.raises(DamagedFile, match="seal"):
         read_table(path)
 
@@ -229,3 +231,88 @@ def test_json_keeps_its_order_and_its_letters(tmp_path):
     assert list(read_json(tmp_path / "t.json").items()) == [("z", "×"), ("a", [1, None])]
     assert "×" in (tmp_path / "t.json").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
+
+
+SCHEMA = pa.schema([("name", pa.string()), ("value", pa.float32())])
+
+
+def table(count: int = 50) -> pa.Table:
+    values = np.random.default_rng(0).normal(size=count).astype(np.float32)
+    return pa.table({"name": [f"image {index}" for index in range(count)], "value": values}, SCHEMA)
+
+
+def test_what_is_written_is_read_back_with_its_metadata(tmp_path):
+    sha256 = write_table(tmp_path / "t.parquet", table(), {"kind": "test", "result_key": "abc"})
+    found, metadata = read_table(tmp_path / "t.parquet", SCHEMA)
+    assert found.equals(table())
+    assert metadata == {"schema": str(SCHEMA_VERSION), "kind": "test", "result_key": "abc"}
+    assert len(sha256) == 64
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_two_hundred_flipped_bits_are_never_silently_wrong(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_table(path, table(), {"kind": "test", "result_key": "abc"})
+    whole = path.read_bytes()
+    expected = read_table(path, SCHEMA)
+    generator = np.random.default_rng(1)
+    refused = 0
+    for _ in range(200):
+        data = bytearray(whole)
+        data[generator.integers(len(data))] ^= 1 << int(generator.integers(8))
+        path.write_bytes(data)
+        try:
+            found, metadata = read_table(path, SCHEMA)
+        except ApcError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:
+            assert found.equals(expected[0])
+            assert metadata == expected[1]
+    assert refused > 150
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"{}", b"PAR1" + b"\0" * 400 + b"PAR1"])
+def test_junk_is_named(tmp_path, content):
+    (tmp_path / "t.parquet").write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"t\.parquet"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_truncations_are_named(tmp_path):
+    write_table(tmp_path / "t.parquet", table(), {})
+    whole = (tmp_path / "t.parquet").read_bytes()
+    for length in np.linspace(1, len(whole) - 1, 20).astype(int):
+        (tmp_path / "t.parquet").write_bytes(whole[:length])
+        with pytest.raises(DamagedFile):
+            read_table(tmp_path / "t.parquet")
+
+
+def test_another_schema_and_other_versions_have_their_own_message(tmp_path, monkeypatch):
+    path = tmp_path / "t.parquet"
+    write_table(path, table(), {})
+    with pytest.raises(DamagedFile, match="other columns"):
+        read_table(path, pa.schema([("other", pa.int8())]))
+    for version, kind, message in (
+        (SCHEMA_VERSION + 1, RunError, "newer apc-bench"),
+        (SCHEMA_VERSION - 1, DamagedFile, "older apc-bench"),
+    ):
+        monkeypatch.setattr(files, "SCHEMA_VERSION", version)
+        write_table(path, table(), {})
+        monkeypatch.setattr(files, "SCHEMA_VERSION", SCHEMA_VERSION)
+        with pytest.raises(kind, match=message):
+            read_table(path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "t"
+    write_atomically(path, lambda temporary: temporary.write_text("old"))
+
+    def breaks(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match="MiB free"):
+        write_atomically(path, breaks)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["t"]

@@ -19,8 +19,8 @@ from apc_bench.datasets.images import (
     read_levels,
     read_photo,
 )
-from apc_bench.download import file_sha256
 from apc_bench.errors import DataError
+from apc_bench.hashing import file_sha256
 
 
 @dataclass(frozen=True, slots=True, eq=False)

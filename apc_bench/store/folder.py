@@ -1,0 +1,45 @@
+"""The place of a run, and what everything that is stored in it shares: who may write, and what was
+found damaged.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from apc_bench.errors import DamagedFile, TakenOver
+from apc_bench.store.lock import holding
+
+
+class RunFolder:
+    """A run's folder.
+
+    `holding`: the sweep that a worker writes for, which outlives its driver's death but must not
+    write into a later sweep; None for whoever holds the lock itself. `damaged`: a line for each
+    damaged file that was met.
+    """
+
+    def __init__(self, path: Path, holding: str | None = None) -> None:
+        self.path = path
+        self.holding = holding
+        self.damaged: list[str] = []
+
+    def check_holding(self) -> None:
+        """Raises TakenOver where a later sweep holds the folder."""
+        if self.holding is not None and holding(self.path) not in (self.holding, None):
+            raise TakenOver(
+                f"{self.path} has been taken over by a later sweep, which does this step itself"
+            )
+
+    def remember(self, damage: DamagedFile | str) -> None:
+        """Names a damaged file in `damaged`, once."""
+        if str(damage) not in self.damaged:
+            self.damaged.append(str(damage))
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Remembers the file that is damaged within, and lets its DamagedFile pass."""
+        try:
+            yield
+        except DamagedFile as error:
+            self.remember(error)
+            raise

@@ -1,0 +1,79 @@
+"""plan.parquet: one row per step that any sweep on the folder planned."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from apc_bench.errors import DamagedFile, RunError
+from apc_bench.plan import Step
+from apc_bench.store.files import read_table, write_table
+from apc_bench.store.folder import RunFolder
+from apc_bench.store.result_files import as_frame
+from apc_bench.store.schemas import PLAN
+
+
+class PlannedSteps:
+    """The plan of a run: the union of what its sweeps planned."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.path = folder.path / "plan.parquet"
+        self._folder = folder
+        self._by_key: dict[str, dict[str, Any]] = {}
+
+    def exist(self) -> bool:
+        """Whether a sweep has planned steps here, so that the folder is a run though its run.json
+        be lost.
+        """
+        return self.path.is_file()
+
+    def add(self, steps: Iterable[Step]) -> None:
+        """Adds the steps; what an earlier sweep planned stays. A damaged plan is begun anew and
+        remembered.
+        """
+        rows = {row["result_key"]: row for row in [*self._before(), *map(row_of, steps)]}
+        table = pa.Table.from_pylist(list(rows.values()), PLAN)
+        write_table(self.path, table, {"kind": "plan"})
+
+    def read(self) -> pl.DataFrame:
+        """One row per step (schemas.PLAN). Raises DamagedFile."""
+        return as_frame(read_table(self.path, PLAN)[0])
+
+    def row(self, result_key: str) -> Mapping[str, Any]:
+        """The row of one step. Raises DamagedFile, RunError where the plan has no such step."""
+        if result_key not in self._by_key:  # a sweep may have added it since
+            self._by_key = {row["result_key"]: row for row in self.read().iter_rows(named=True)}
+        if result_key not in self._by_key:
+            raise RunError(f"{self.path.parent}: no step {result_key} in its plan")
+        return self._by_key[result_key]
+
+    def _before(self) -> list[dict[str, Any]]:
+        if not self.exist():
+            return []
+        try:
+            return self.read().to_dicts()
+        except DamagedFile as error:
+            self._folder.remember(
+                f"{error}; steps that only earlier commands planned come back when those commands"
+                " run again"
+            )
+            return []
+
+
+def row_of(step: Step) -> dict[str, Any]:
+    """A step as a row of the plan."""
+    return {
+        "result_key": step.result_key,
+        "trial_id": step.trial_id,
+        "dataset": step.dataset,
+        "category": step.category,
+        "method": step.method,
+        "shots": step.shots,
+        "seed": step.seed,
+        "kind": step.kind,
+        "needs": step.needs,
+        "detector": step.settings.detector,
+        "backbone": step.settings.backbone,
+        "title": step.settings.title or step.method,
+    }

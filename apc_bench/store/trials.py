@@ -1,0 +1,174 @@
+"""scores/, maps/, features/, curves/ and metrics/: what a trial leaves. The metrics, written last,
+name the hashes of the other files and make the trial exist.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from apc_bench.errors import DamagedFile
+from apc_bench.plan import EXTRACTOR, Step
+from apc_bench.store.files import count_rows, write_table
+from apc_bench.store.folder import RunFolder
+from apc_bench.store.planned import PlannedSteps, row_of
+from apc_bench.store.result_files import as_frame, check_owner, check_sha256, read_result
+from apc_bench.store.schemas import CURVES, METRICS_TABLE, SCORES, maps_schema
+
+_HASH = "sha256."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialResult:
+    """All that a trial writes. `maps`: image names and (n, rows, columns) float16 with
+    `map_metadata` for the schema's metadata.
+    """
+
+    scores: pa.Table
+    maps: pa.Table
+    map_metadata: Mapping[str, str]
+    curves: pa.Table
+    metrics: pa.Table
+    features: pa.Table | None = None
+
+
+class Trials:
+    """The results of a run's trials, by result key."""
+
+    def __init__(self, folder: RunFolder, planned: PlannedSteps) -> None:
+        self._folder = folder
+        self._planned = planned
+
+    def write(self, step: Step, result: TrialResult) -> None:
+        """Writes scores, maps, curves and features, then the metrics.
+
+        Raises StorageError, TakenOver.
+        """
+        identity = {"result_key": step.result_key, "trial_id": step.trial_id}
+        self._folder.check_holding()
+        tables = {
+            "scores": result.scores,
+            "maps": result.maps,
+            "curves": result.curves,
+            "features": result.features,
+        }
+        hashes = {}
+        for kind, table in tables.items():
+            if table is None:
+                continue
+            metadata = {"kind": kind, **identity}
+            if kind == "maps":
+                metadata |= result.map_metadata
+            hashes[f"{_HASH}{kind}"] = write_table(self._path_of(kind, step), table, metadata)
+        self._folder.check_holding()
+        metadata = {"kind": "metrics", **identity, **hashes}
+        write_table(self._path_of("metrics", step), result.metrics, metadata)
+
+    def exists(self, step: Step) -> bool:
+        """Whether the trial's metrics exist and every file of it verifies; a damaged one is
+        remembered.
+        """
+        path = self._path_of("metrics", step)
+        if not path.is_file():
+            return False
+        try:
+            _, metadata = read_result(path, step.result_key, METRICS_TABLE)
+            for name, sha256 in metadata.items():
+                if name.startswith(_HASH):
+                    check_sha256(self._path_of(name.removeprefix(_HASH), step), sha256)
+        except DamagedFile as error:
+            self._folder.remember(error)
+            return False
+        return True
+
+    def metrics(self) -> pl.DataFrame:
+        """The metrics of every trial of the plan whose metrics file verifies
+        (schemas.METRICS_TABLE); a damaged one is remembered.
+        """
+        trials = self._planned.read().filter(pl.col("kind") != EXTRACTOR).to_dicts()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            read = list(pool.map(self._metrics_of, trials))
+        tables = []
+        for result in read:
+            if isinstance(result, DamagedFile):
+                self._folder.remember(result)
+            elif result is not None:
+                tables.append(result)
+        if not tables:
+            return as_frame(METRICS_TABLE.empty_table())
+        return as_frame(pa.concat_tables(tables).combine_chunks())
+
+    def _metrics_of(self, row: Mapping[str, Any]) -> pa.Table | DamagedFile | None:
+        path = self._path("metrics", row)
+        if not path.is_file():
+            return None
+        try:
+            return read_result(path, row["result_key"], METRICS_TABLE)[0]
+        except DamagedFile as error:
+            return error
+
+    def scores(self, result_key: str) -> pl.DataFrame:
+        """One row per scored image of a trial (schemas.SCORES). Raises DamagedFile."""
+        return self._read("scores", result_key, SCORES)
+
+    def curves(self, result_key: str) -> pl.DataFrame:
+        """Points of a trial's curves (schemas.CURVES). Raises DamagedFile."""
+        return self._read("curves", result_key, CURVES)
+
+    def _read(self, kind: str, result_key: str, schema: pa.Schema) -> pl.DataFrame:
+        with self._folder.remembering():
+            path = self._path(kind, self._planned.row(result_key))
+            return as_frame(read_result(path, result_key, schema)[0])
+
+    def image_counts(self, result_keys: Sequence[str]) -> dict[str, int]:
+        """How many images each trial scored; a trial whose scores do not verify is left out. Reads
+        footers only (files.count_rows).
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            counts = zip(result_keys, pool.map(self._image_count, result_keys), strict=True)
+            return {key: count for key, count in counts if count is not None}
+
+    def _image_count(self, result_key: str) -> int | None:
+        path = self._path("scores", self._planned.row(result_key))
+        try:
+            count, metadata = count_rows(path)
+            check_owner(path, result_key, metadata)
+        except DamagedFile:
+            return None
+        return count
+
+    def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:
+        """Image names and anomaly maps (n, rows, columns) in the detector's own unit. Raises
+        DamagedFile.
+        """
+        with self._folder.remembering():
+            path = self._path("maps", self._planned.row(result_key))
+            table, metadata = read_result(path, result_key)
+            rows, columns = (int(number) for number in metadata.get("grid", "0x0").split("x"))
+            known = [maps_schema((rows, columns), half=half) for half in (True, False)]
+            if table.schema not in known:
+                raise DamagedFile(f"{path}: other columns than expected")
+        flat = table["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        values = flat.astype(np.float32).reshape(-1, rows, columns)
+        return table["image"].to_pylist(), values / np.float32(metadata["scale"])
+
+    def map_metadata(self, result_key: str) -> dict[str, str]:
+        """What a trial's maps are measured in: `unit`, `sigma` of the smoothing, `image_size` of
+        the input, `grid`. Raises DamagedFile.
+        """
+        return count_rows(self._path("maps", self._planned.row(result_key)))[1]
+
+    def _path_of(self, kind: str, step: Step) -> Path:
+        return self._path(kind, row_of(step))
+
+    def _path(self, kind: str, row: Mapping[str, Any]) -> Path:
+        names = ("dataset", "category", "method", "shots", "seed")
+        places = [f"{name}={row[name]}" for name in names]
+        return self._folder.path.joinpath(kind, *places, f"{row['result_key']}.parquet")
