@@ -210,35 +210,35 @@ def _publish(task: _Task) -> str:
     """Give the verified part its name; a part that does not verify is deleted, for resuming it
     could not mend it.
     """
-    found, fault = _judge(task, task.part)
+    sha256, fault = _check(task, task.part)
     if fault:
         task.part.unlink()
         raise task.failure(f"{fault}; what came was deleted")
     task.part.replace(task.destination)
     sync(task.destination.parent)  # else a power cut may undo the renaming
-    return found
+    return sha256
 
 
 def _verify_existing(task: _Task) -> str:
-    found, fault = _judge(task, task.destination)
+    sha256, fault = _check(task, task.destination)
     if fault:
         raise ApcError(
             f"{task.destination} is not the file of {task.url}: {fault}; delete it and run again,"
             " or put the right file there"
         )
-    return found
+    return sha256
 
 
-def _judge(task: _Task, path: Path) -> tuple[str, str | None]:
+def _check(task: _Task, path: Path) -> tuple[str, str | None]:
     """The file's sha256, and what is wrong with the file."""
-    found = file_sha256(path)
-    if not found.startswith(task.sha256_start):
-        more = "" if len(task.sha256_start) == len(found) else "…"
-        return found, f"wrong sha256: expected {task.sha256_start}{more}, got {found}"
+    sha256 = file_sha256(path)
+    if not sha256.startswith(task.sha256_start):
+        more = "" if len(task.sha256_start) == len(sha256) else "…"
+        return sha256, f"wrong sha256: expected {task.sha256_start}{more}, got {sha256}"
     size = path.stat().st_size
     if task.expected_bytes not in (None, size):
-        return found, f"wrong length: expected {task.expected_bytes} bytes, got {size}"
-    return found, None
+        return sha256, f"wrong length: expected {task.expected_bytes} bytes, got {size}"
+    return sha256, None
 
 
 def record_of(path: Path) -> Path:

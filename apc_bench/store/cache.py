@@ -56,7 +56,7 @@ class Cache:
                 if not self._complete(final):
                     self._build(final, build)
         except OSError as error:
-            raise StorageError(_storage_message(final, error)) from None
+            raise unwritable(final, error) from None
         return final
 
     def _complete(self, folder: Path) -> bool:
@@ -68,9 +68,8 @@ class Cache:
             return False
 
     def _build(self, final: Path, build: Callable[[Path], None]) -> None:
-        for stale in final.parent.glob(
-            f".{final.name}.*"
-        ):  # of a builder that died: the lock says that none is alive
+        # Of a builder that died: the lock says that none is alive.
+        for stale in final.parent.glob(f".{final.name}.*"):
             shutil.rmtree(stale, ignore_errors=True)
         temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
         temporary.mkdir()
@@ -78,10 +77,8 @@ class Cache:
             build(temporary)
             sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
             (temporary / DONE).write_text(json.dumps(sizes))
-            for path in (
-                *temporary.iterdir(),
-                temporary,
-            ):  # sizes are right before the bytes are: a loss of power must not show
+            # Sizes are right before the bytes are: a loss of power must not show.
+            for path in (*temporary.iterdir(), temporary):
                 sync(path)
             shutil.rmtree(final, ignore_errors=True)
             temporary.replace(final)
@@ -98,9 +95,8 @@ class Cache:
         states = {path: _state(path) for path in paths}
         missing = [path for path in paths if states[path] not in memo]
         with ThreadPoolExecutor(threads) as pool:
-            fresh = dict(
-                zip((states[path] for path in missing), pool.map(file_sha256, missing), strict=True)
-            )
+            sums = pool.map(file_sha256, missing)
+            fresh = {states[path]: sha256 for path, sha256 in zip(missing, sums, strict=True)}
         if fresh:
             self._remember(memo_path, fresh)
         return {path: fresh.get(states[path]) or memo[states[path]] for path in paths}
@@ -112,20 +108,20 @@ class Cache:
                 text = json.dumps({**_read_memo(path), **fresh})
                 write_atomically(path, lambda temporary: temporary.write_text(text))
         except OSError as error:
-            raise StorageError(_storage_message(path, error)) from None
+            raise unwritable(path, error) from None
 
 
-def _storage_message(path: Path, error: OSError) -> str:
-    return (
+def unwritable(path: Path, error: OSError) -> StorageError:
+    """What is to be raised where the cache cannot be written at `path`."""
+    return StorageError(
         f"cannot write the cache {path}: {error.strerror or error}; --cache DIR names another place"
     )
 
 
 def _state(path: Path) -> str:
     stat = path.stat()
-    return (  # ctime: copying tools set mtime at will
-        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"
-    )
+    # The change time too: copying tools set the time of modification at will.
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"
 
 
 def _read_memo(path: Path) -> dict[str, str]:

@@ -3,7 +3,9 @@ and node, never per trial or epoch.
 """
 
 import json
+import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ from numpy.typing import NDArray
 from apc_bench.datasets.images import DECODE_VERSION, Decoded, Geometry, decode_into
 from apc_bench.datasets.samples import Category
 from apc_bench.disk import release
-from apc_bench.errors import DataError, StorageError
+from apc_bench.errors import DataError
 from apc_bench.hashing import digest
-from apc_bench.store.cache import Cache
+from apc_bench.store.cache import Cache, unwritable
 
 
 class UnreadableFiles(DataError):
@@ -39,12 +41,12 @@ def decoded(
     *,
     threads: int | None = None,
 ) -> Decoded:
-    """The category's images and masks at input size. Raises UnreadableFiles that names every file
-    that cannot be decoded.
+    """The category's images (n, 3, s, s) uint8 and masks (n, s, s) bool at input size, in the order
+    of its samples. `threads`: None for as many as there are cores.
+
+    Raises UnreadableFiles that names every file that cannot be decoded, StorageError.
     """
-    key = digest(
-        [fingerprint, geometry.image_size, geometry.resize, DECODE_VERSION, PIL.__version__]
-    )
+    inputs = (fingerprint, geometry.image_size, geometry.resize, DECODE_VERSION, PIL.__version__)
 
     def build(folder: Path) -> None:
         count, size = len(category.samples), geometry.image_size
@@ -57,28 +59,24 @@ def decoded(
             raise UnreadableFiles(category.name, bad)
         np.save(folder / "placement.npy", placement)
         (folder / "state.json").write_text(json.dumps(state.tolist()))
-        images.flush()
-        masks.flush()
-        release(images)
-        release(masks)
+        for array in (images, masks):
+            array.flush()
+            release(array)
 
-    folder = cache.entry("decoded", key, build)
+    folder = cache.entry("decoded", digest(inputs), build)
+    names = ("images", "masks", "placement")
+    images, masks, placement = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
     state = np.array(json.loads((folder / "state.json").read_text()))
-    load = _mapped(folder)
-    return Decoded(load("images"), load("masks"), load("placement"), state)
-
-
-def _mapped(folder: Path) -> Callable[[str], NDArray]:  # type: ignore[type-arg]
-    return lambda name: np.load(folder / f"{name}.npy", mmap_mode="r")
+    return Decoded(images, masks, placement, state)
 
 
 def _new_array(
-    path: Path, kind: type[np.generic], shape: tuple[int, ...]
+    path: Path, dtype: type[np.generic], shape: tuple[int, ...]
 ) -> "np.memmap[Any, np.dtype[Any]]":
     """A memory-mapped array whose bytes are taken on the disk now: a write to a full disk would end
     the process with SIGBUS later.
     """
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("rb+") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -94,21 +92,19 @@ def memo_array(
     *,
     share: float = 0.25,
 ) -> NDArray[np.float32] | None:
-    """A float32 array filled once and memory-mapped; None where it would take more than `share` of
-    the disk's free space.
+    """A float32 array of this shape that `fill` writes once, memory-mapped; None where it would
+    take more than `share` of the disk's free space.
 
     Raises StorageError when the cache cannot be written.
     """
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
-        stat = os.statvfs(cache.folder)
+        free = shutil.disk_usage(cache.folder).free
     except OSError as error:
-        raise StorageError(
-            f"cannot write the cache {cache.folder}: {error.strerror}; --cache DIR names another"
-            " place"
-        ) from None
-    there = (cache.folder / "features" / key).is_dir()
-    if not there and 4 * int(np.prod(shape)) > share * stat.f_bavail * stat.f_frsize:
+        raise unwritable(cache.folder, error) from None
+    is_there = (cache.folder / "features" / key).is_dir()
+    needed = np.dtype(np.float32).itemsize * math.prod(shape)
+    if not is_there and needed > share * free:
         return None
 
     def build(folder: Path) -> None:
@@ -117,7 +113,6 @@ def memo_array(
         out.flush()
         release(out)
 
-    array: NDArray[np.float32] = np.load(
-        cache.entry("features", key, build) / "array.npy", mmap_mode="r"
-    )
+    folder = cache.entry("features", key, build)
+    array: NDArray[np.float32] = np.load(folder / "array.npy", mmap_mode="r")
     return array

@@ -27,7 +27,7 @@ from apc_bench.store.schemas import SCHEMA_VERSION
 
 TEMPORARY = ".tmp-"
 _PREFIX = "apc_bench."
-_SEAL = "apc_bench.seal"
+_SEAL = "seal"
 _FEW_ROWS = 64
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -91,25 +91,19 @@ def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str
     """Writes a Parquet file: zstd (a few rows: plain), page checksums, `metadata`, the schema
     version and the seal in the schema.
 
-    Returns its sha256.
+    Returns its sha256. Raises StorageError.
     """
-    marks = {
-        f"{_PREFIX}schema": str(SCHEMA_VERSION),
-        **{f"{_PREFIX}{key}": value for key, value in metadata.items()},
-    }
-    marked = table.replace_schema_metadata(
-        {**marks, _SEAL: _seal(table.column_names, table.num_rows, marks)}
-    )
-    # Each column of a table of metrics is a handful of numbers: dictionaries and compression make
-    # it larger, and twice as slow to read.
-    encoding = (
-        {"compression": "none", "use_dictionary": False}
-        if table.num_rows < _FEW_ROWS
-        else {"compression": "zstd"}
-    )
+    own = {"schema": str(SCHEMA_VERSION), **metadata}
+    own[_SEAL] = _seal(table.column_names, table.num_rows, own)
+    sealed = table.replace_schema_metadata(_prefixed(own))
+    encoding: dict[str, Any] = {"compression": "zstd"}
+    if table.num_rows < _FEW_ROWS:
+        # Each column of a table of metrics is a handful of numbers: dictionaries and compression
+        # make it larger, and twice as slow to read.
+        encoding = {"compression": "none", "use_dictionary": False}
     return write_atomically(
         path,
-        lambda temporary: pq.write_table(marked, temporary, write_page_checksum=True, **encoding),
+        lambda temporary: pq.write_table(sealed, temporary, write_page_checksum=True, **encoding),
     )
 
 
@@ -121,10 +115,10 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, d
     """
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         table = file.read(use_threads=False)
-    marks = _verified(path, table.schema, table.num_rows)
+    metadata = _verified(path, table.schema, table.num_rows)
     if schema is not None and not table.schema.remove_metadata().equals(schema):
         raise DamagedFile(f"{path}: other columns than expected")
-    return table.replace_schema_metadata(None), marks
+    return table.replace_schema_metadata(None), metadata
 
 
 def count_rows(path: Path) -> tuple[int, dict[str, str]]:
@@ -151,14 +145,17 @@ def _readable(path: Path) -> Iterator[None]:
 def _verified(path: Path, schema: pa.Schema, rows: int) -> dict[str, str]:
     """The metadata of a file, without the prefix, if its version and seal fit."""
     with _readable(path):
-        marks = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-        seal = _seal(schema.names, rows, marks)
-    _check_version(path, marks.get(f"{_PREFIX}schema", ""))
-    if marks.pop(_SEAL, None) != seal:
-        raise DamagedFile(f"{path}: altered (its seal does not fit)")
-    return {
-        key.removeprefix(_PREFIX): value for key, value in marks.items() if key.startswith(_PREFIX)
+        texts = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+        columns = schema.names
+    own = {
+        name.removeprefix(_PREFIX): value
+        for name, value in texts.items()
+        if name.startswith(_PREFIX)
     }
+    _check_version(path, own.get("schema", ""))
+    if own.pop(_SEAL, None) != _seal(columns, rows, own):
+        raise DamagedFile(f"{path}: altered (its seal does not fit)")
+    return own
 
 
 def _check_version(path: Path, version: str) -> None:
@@ -176,6 +173,9 @@ def _check_version(path: Path, version: str) -> None:
         )
 
 
-def _seal(columns: list[str], rows: int, marks: Mapping[str, str]) -> str:
-    own = {key: value for key, value in marks.items() if key.startswith(_PREFIX) and key != _SEAL}
-    return digest([columns, rows, own])
+def _seal(columns: list[str], rows: int, own: Mapping[str, str]) -> str:
+    return digest([columns, rows, _prefixed(own)])
+
+
+def _prefixed(own: Mapping[str, str]) -> dict[str, str]:
+    return {f"{_PREFIX}{name}": value for name, value in own.items()}

@@ -84,7 +84,7 @@ def gpu_names() -> tuple[str, ...]:
     ):
         return ()
     try:
-        asked = subprocess.run(
+        answer = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
             capture_output=True,
             text=True,
@@ -93,11 +93,9 @@ def gpu_names() -> tuple[str, ...]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return (
-        tuple(line.strip() for line in asked.stdout.splitlines() if line.strip())
-        if asked.returncode == 0
-        else ()
-    )
+    if answer.returncode:
+        return ()
+    return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
 
 
 def git_revision() -> dict[str, Any] | None:
@@ -108,20 +106,16 @@ def git_revision() -> dict[str, Any] | None:
     if not (folder / ".git").exists() or shutil.which("git") is None:
         packed: dict[str, Any] | None = json.loads(os.environ.get(REVISION, "null"))
         return packed
-    commit = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    commit, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
+    return None if commit is None else {"commit": commit, "dirty": bool(status)}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git prints of a checkout; None where it refuses."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
     )
-    status = subprocess.run(
-        ["git", "-C", str(folder), "status", "--porcelain"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return (
-        {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
-        if commit.returncode == 0
-        else None
-    )
+    return None if done.returncode else done.stdout.strip()
 
 
 def _version(name: str) -> str:
@@ -132,29 +126,19 @@ def _version(name: str) -> str:
 
 
 @cache
-def _cpuinfo() -> str:
+def _cpu_line(*names: str) -> str | None:
+    """What Linux says of the processor under the first of these names that it uses."""
     path = Path("/proc/cpuinfo")
-    return path.read_text() if path.is_file() else ""
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        if line.startswith(names):
+            return line.partition(":")[2].strip()
+    return None
 
 
 def _instruction_sets() -> list[str]:
-    flags = next(
-        (
-            line.split(":", 1)[1].split()
-            for line in _cpuinfo().splitlines()
-            if line.startswith(("flags", "Features"))
-        ),
-        [],
-    )
+    flags = (_cpu_line("flags", "Features") or "").split()
     return [name for name in _INSTRUCTION_SETS if name in flags]
 
 
 def _processor() -> str:
-    return next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in _cpuinfo().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
+    return _cpu_line("model name") or platform.processor()
