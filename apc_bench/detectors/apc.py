@@ -2,17 +2,17 @@
 a few anomalous samples.
 """
 
-import dataclasses
 from pathlib import Path
 
-import safetensors.torch
+from safetensors.torch import load_file
 
 from apc_bench.detectors.normal_split import bank_part, finetuning_part
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Fitted, Trained, Training
-from apc_bench.detectors.training_tensors import training_tensors
+from apc_bench.detectors.training_tensors import as_trained, training_tensors
 from apc_bench.errors import TrainingError
-from apc_bench.networks.finetune import finetune
+from apc_bench.networks.finetune import TrainingStep, finetune
+from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcSettings
 
 STORED_AT_LEAST = "layer3"
@@ -31,52 +31,50 @@ class Apc(PatchCore):
 
         The stored weights reach as far as layer3, or the deepest layer that the memory bank uses.
         """
-        data = finetuning_part(data, self.settings.normals)
+        _, curves, notes = self._finetune(finetuning_part(data, self.settings.normals))
+        self._truncate()
+        return as_trained(self.backbone.state_dict(), curves, notes)
+
+    def fit(self, data: Training, trained: Path | None) -> Fitted:
+        """Builds the memory bank with the fine-tuned extractor."""
+        assert trained is not None
+        self._truncate()
+        self.backbone.load_state_dict(load_file(trained))
+        part = bank_part(data, self.settings.normals)
+        return self._fit(part, self.backbone, remembered=None, among=data.normal)
+
+    def _truncate(self) -> None:
+        self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
+
+    def _finetune(self, data: Training) -> tuple[UNet, list[TrainingStep], tuple[str, ...]]:
+        """Fine-tunes the backbone in place; the network around it, the curves, and notes."""
         settings, notes = self._without_masks(data)
-        backbone = self.backbone.to(data.device)
-        _, curves = finetune(
-            backbone,
+        network, curves = finetune(
+            self.backbone.to(data.device),
             training_tensors(data),
             settings,
             seed=data.seed,
             mixed_precision=data.mixed_precision,
         )
-        backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
-        tensors = {
-            name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()
-        }
-        rows = [dataclasses.asdict(step) for step in curves]
-        return Trained(safetensors.torch.save(tensors), rows, notes)
-
-    def fit(self, data: Training, trained: Path | None) -> Fitted:
-        """Builds the memory bank with the fine-tuned extractor."""
-        assert trained is not None
-        self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
-        self.backbone.load_state_dict(safetensors.torch.load_file(trained))
-        return self._fit(
-            bank_part(data, self.settings.normals),
-            self.backbone,
-            remembered=None,
-            among=data.normal,
-        )
+        return network, curves, notes
 
     def _without_masks(self, data: Training) -> tuple[ApcSettings, tuple[str, ...]]:
         """L_segm switches itself off where no drawn image has a mask, and says so."""
         losses = self.settings.losses
-        known = int(data.masked.sum())
-        if known or not losses.segmentation:
-            missing = len(data.masked) - known
+        if not losses.segmentation:
+            return self.settings, ()
+        drawn, known = len(data.masked), int(data.masked.sum())
+        if known:
             note = (
-                f"{missing} of {len(data.masked)} drawn images have no usable mask and take no part"
-                " in the segmentation loss"
+                f"{drawn - known} of {drawn} drawn images have no usable mask and take no part in"
+                " the segmentation loss"
             )
-            return self.settings, (note,) if missing and losses.segmentation else ()
+            return self.settings, (note,) if known < drawn else ()
         if not (losses.classification or losses.reconstruction):
             raise TrainingError(
                 "no drawn image has a usable mask, and segmentation is the only loss that is"
                 " switched on; switch on another"
             )
-        off = self.settings.model_copy(
-            update={"losses": losses.model_copy(update={"segmentation": 0.0})}
-        )
-        return off, ("no drawn image has a usable mask: the segmentation loss is off",)
+        others = losses.model_copy(update={"segmentation": 0.0})
+        note = "no drawn image has a usable mask: the segmentation loss is off"
+        return self.settings.model_copy(update={"losses": others}), (note,)

@@ -3,7 +3,6 @@ for frozen weights.
 """
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,8 @@ RELEASED_EVERY = 64
 
 
 class FeatureSource:
-    """Patch features (n, patches, dimension) float32 of images; `grid` is their (rows, columns).
+    """Patch features (n, patches, dimension) float32 of images; `grid` is their (rows, columns),
+    known once something was computed. `seconds`: spent so far.
 
     `remembered`: the key of frozen weights. Then the features of the whole category are computed
     once, in fixed batches, and kept by `memo`; where it has no room, the same batches are computed
@@ -44,27 +44,32 @@ class FeatureSource:
         self.settings = settings
         self.device = device
         self.memo = memo
-        self.key = remembered and digest(
-            [
-                remembered,
-                settings.layers,
-                settings.neighbourhood,
-                settings.pretrain_dim,
-                settings.target_dim,
-            ]
-        )
+        self.key: str | None = None
+        if remembered:
+            self.key = digest(
+                [
+                    remembered,
+                    settings.layers,
+                    settings.neighbourhood,
+                    settings.pretrain_dim,
+                    settings.target_dim,
+                ]
+            )
         self.seconds = 0.0
         self.grid = (0, 0)
         self._stored: NDArray[np.float32] | None = None
         self._calls = 0
 
     def __call__(self, images: Images, positions: slice) -> Tensor:
-        """Features of the images at `positions`, on the device."""
+        """Features (n, patches, dimension) float32 of the n images at `positions`, on the device;
+        patches row by row of the grid.
+        """
         started = time.perf_counter()
         rows = images.rows[positions]
-        features = (
-            self._remembered(images.array, rows) if self.key else self._compute(images.array, rows)
-        )
+        if self.key is None:
+            features = self._compute(images.array, rows)
+        else:
+            features = self._remembered(self.key, images.array, rows)
         self.seconds += time.perf_counter() - started
         self._let_go(images.array, self._stored)
         return features
@@ -72,44 +77,47 @@ class FeatureSource:
     def _let_go(self, *arrays: NDArray[Any] | None) -> None:
         """Now and then, of what lies on the disk."""
         self._calls += 1
-        for array in arrays if self._calls % RELEASED_EVERY == 0 else ():
-            if array is not None:
-                release(array)
+        if self._calls % RELEASED_EVERY == 0:
+            for array in arrays:
+                if array is not None:
+                    release(array)
 
-    def _remembered(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
+    def _remembered(self, key: str, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
         if not self.grid[0]:
-            probe = self._compute(array, np.arange(min(BATCH, len(array))))
+            probe = self._compute(array, _block(array, 0))
             shape = (len(array), *probe.shape[1:])
-            self._stored = self.memo(f"{self.key}", shape, lambda out: self._fill(array, out))
+            self._stored = self.memo(key, shape, lambda out: self._fill(array, out))
         if self._stored is not None:
             return torch.from_numpy(self._stored[rows]).to(self.device)
-        parts = {
-            block: self._compute(
-                array, np.arange(block * BATCH, min((block + 1) * BATCH, len(array)))
-            )
-            for block in sorted({int(row) // BATCH for row in rows})
-        }
-        return torch.stack([parts[int(row) // BATCH][int(row) % BATCH] for row in rows])
+        places = [divmod(int(row), BATCH) for row in rows]
+        blocks = sorted({block for block, _ in places})
+        computed = {block: self._compute(array, _block(array, block)) for block in blocks}
+        return torch.stack([computed[block][place] for block, place in places])
 
     def _fill(self, array: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
         for start in range(0, len(array), BATCH):
-            stop = min(start + BATCH, len(array))
-            torch.from_numpy(out[start:stop]).copy_(self._compute(array, np.arange(start, stop)))
+            rows = _block(array, start // BATCH)
+            computed = self._compute(array, rows)
+            torch.from_numpy(out[start : start + len(rows)]).copy_(computed)
             self._let_go(array, out)
 
     @torch.inference_mode()
     def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(array[rows])).to(self.device)
-        layers: Sequence[str] = self.settings.layers
-        stages = self.backbone(
-            normalise(batch).contiguous(memory_format=torch.channels_last), last=layers[-1]
-        )
-        height, width = stages[layers[0]].shape[-2:]
-        self.grid = (int(height), int(width))
         settings = self.settings
+        batch = torch.from_numpy(np.ascontiguousarray(array[rows])).to(self.device)
+        images = normalise(batch).contiguous(memory_format=torch.channels_last)
+        stages = self.backbone(images, last=settings.layers[-1])
+        maps = [stages[layer] for layer in settings.layers]
+        height, width = maps[0].shape[-2:]
+        self.grid = (int(height), int(width))
         return patch_features(
-            [stages[layer] for layer in layers],
+            maps,
             neighbourhood=settings.neighbourhood,
             pretrain_dim=settings.pretrain_dim,
             target_dim=settings.target_dim,
         )
+
+
+def _block(array: NDArray[np.uint8], block: int) -> NDArray[np.int64]:
+    """Rows of the array's batch of that number."""
+    return np.arange(block * BATCH, min((block + 1) * BATCH, len(array)))

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+AnomalyMaps = NDArray[np.float32]
+"""(n, rows, columns), higher is more anomalous."""
+
 FLOOR = 0.1
 """Maxima of few images may hardly differ: their deviation counts as at least this share of the
 patches' own.
@@ -27,42 +29,48 @@ class ZScore:
     top_deviation: float
 
     @classmethod
-    def of(cls, maps: Array) -> "ZScore":
-        """maps (n, rows, columns) of at least one normal image."""
+    def of(cls, maps: AnomalyMaps) -> "ZScore":
+        """From maps (n, rows, columns) of at least one normal image."""
         tops = maps.reshape(len(maps), -1).max(axis=1).astype(np.float64)
         deviation = max(float(maps.std(dtype=np.float64)), 1e-12)
         return cls(
-            float(maps.mean(dtype=np.float64)),
-            deviation,
-            float(tops.mean()),
-            max(float(tops.std()), FLOOR * deviation),
+            mean=float(maps.mean(dtype=np.float64)),
+            deviation=deviation,
+            top_mean=float(tops.mean()),
+            top_deviation=max(float(tops.std()), FLOOR * deviation),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One source of evidence: its standard, its weight in the map and in the image score.
+    """One source of evidence: its standardisation, its weight in the map and in the image score.
     `only_adds`: what lies below the normal mean counts as the mean, so that a part that knows few
     defects never speaks against the others.
     """
 
-    standard: ZScore
+    zscore: ZScore
     weight: float
     image_weight: float
     only_adds: bool = False
 
 
-def fuse(maps: Sequence[Array], parts: Sequence[Part]) -> tuple[Array, Array]:
-    """One map array (n, rows, columns) per part -> the weighted sum of the standardised maps, and
-    image scores (n,): the weighted sum of each part's largest patch, standardised over images.
+def fuse(maps: Sequence[AnomalyMaps], parts: Sequence[Part]) -> tuple[AnomalyMaps, AnomalyMaps]:
+    """One map array (n, rows, columns) float32 per part -> the weighted sum of the standardised
+    maps, and image scores (n,): the weighted sum of each part's largest patch, standardised over
+    images; both float32.
     """
     fused = np.zeros(maps[0].shape, np.float64)
     scores = np.zeros(len(maps[0]), np.float64)
-    for one, part in zip(maps, parts, strict=True):
-        standard = part.standard
-        values = (one - standard.mean) / standard.deviation
-        fused += part.weight * (np.maximum(values, 0) if part.only_adds else values)
-        tops = one.reshape(len(one), -1).max(axis=1, initial=-np.inf) if len(one) else scores
-        values = (tops - standard.top_mean) / standard.top_deviation
-        scores += part.image_weight * (np.maximum(values, 0) if part.only_adds else values)
+    for values, part in zip(maps, parts, strict=True):
+        zscore = part.zscore
+        tops = (
+            values.reshape(len(values), -1).max(axis=1, initial=-np.inf) if len(values) else scores
+        )
+        standardised = (values - zscore.mean) / zscore.deviation
+        standardised_tops = (tops - zscore.top_mean) / zscore.top_deviation
+        if part.only_adds:
+            standardised = np.maximum(standardised, 0)
+            standardised_tops = np.maximum(standardised_tops, 0)
+        fused += part.weight * standardised
+        scores += part.image_weight * standardised_tops
     return fused.astype(np.float32), scores.astype(np.float32)

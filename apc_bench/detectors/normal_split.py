@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from apc_bench.detectors.protocol import Images, Training
 
@@ -50,11 +49,4 @@ def split_normals(images: Images, seed: int) -> tuple[Images, Images]:
         if half == 0:
             first.add(group)
     in_first = np.array([group in first for group in images.groups], bool)
-    return _where(images, in_first), _where(images, ~in_first)
-
-
-def _where(images: Images, chosen: NDArray[np.bool_]) -> Images:
-    positions = np.flatnonzero(chosen)
-    names = tuple(images.names[position] for position in positions)
-    groups = tuple(images.groups[position] for position in positions)
-    return Images(images.array, images.rows[positions], names, groups)
+    return images.at(np.flatnonzero(in_first)), images.at(np.flatnonzero(~in_first))

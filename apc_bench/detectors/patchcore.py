@@ -3,6 +3,8 @@ it.
 """
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,43 +35,44 @@ class PatchCore:
             self.backbone.require(layer)
 
     def train(self, data: Training) -> Trained:
+        """Never called: it has nothing to train."""
         raise NotImplementedError("PatchCore has nothing to train")
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank from `data.normal`."""
-        return self._fit(data, self.backbone, remembered=self.sha256)
+        return self._fit(data, self.backbone, remembered=self.sha256, among=data.normal)
 
     def _fit(
-        self,
-        data: Training,
-        backbone: Backbone,
-        *,
-        remembered: str | None,
-        among: Images | None = None,
+        self, data: Training, backbone: Backbone, *, remembered: str | None, among: Images
     ) -> "FittedPatchCore":
-        """`among`: all normal images, where `data.normal` are some of them only."""
+        """`among`: all normal images, of which `data.normal` may be some only."""
         source = FeatureSource(
             backbone, self.settings, device=data.device, memo=data.memo, remembered=remembered
         )
-        bank, timings = build_bank(
-            source, data.normal, self.settings, seed=data.seed, among=among or data.normal
+        bank, seconds = build_bank(source, data.normal, self.settings, seed=data.seed, among=among)
+        return FittedPatchCore(
+            source=source,
+            bank=bank,
+            settings=self.settings,
+            data=data,
+            timings=Timings(source.seconds, seconds),
+            notes=tuple(self.messages),
         )
-        return FittedPatchCore(source, bank, self.settings, data, timings, tuple(self.messages))
 
 
 def build_bank(
     source: FeatureSource, images: Images, settings: PatchCoreSettings, *, seed: int, among: Images
-) -> tuple[MemoryBank, Timings]:
+) -> tuple[MemoryBank, float]:
     """Patch features of all images, at most `patches_max` of them at random, thinned by the greedy
-    coreset to ratio or `bank_max`.
+    coreset to ratio or `bank_max`, on the source's device; and the seconds that the coreset took.
 
     The bank names an image by its position among `among`.
     """
     patches, kept = _kept_patches(source, images, settings.patches_max, seed=seed)
     started = time.perf_counter()
-    count = min(
-        max(1, int(len(patches) * settings.coreset_ratio)), settings.bank_max or len(patches)
-    )
+    count = max(1, int(len(patches) * settings.coreset_ratio))
+    if settings.bank_max:
+        count = min(count, settings.bank_max)
     chosen = greedy_coreset(
         patches,
         count,
@@ -80,20 +83,27 @@ def build_bank(
     vectors = patches[chosen].contiguous()
     origin = kept[chosen.cpu()]
     rows, columns = source.grid
-    numbers = {name: number for number, name in enumerate(sorted(set(images.groups)))}
-    image = origin // (rows * columns)
-    group = torch.tensor([numbers[name] for name in images.groups], dtype=torch.int32)[image]
-    patch = origin % (rows * columns)
-    positions = {int(row): position for position, row in enumerate(among.rows)}
-    places = torch.tensor([positions[int(row)] for row in images.rows], dtype=torch.int32)
+    image, patch = origin // (rows * columns), origin % (rows * columns)
     bank = MemoryBank(
-        vectors,
-        places[image],
-        (patch // columns).short(),
-        (patch % columns).short(),
-        group.to(vectors.device),
+        vectors=vectors,
+        image=_positions(images, among)[image],
+        row=(patch // columns).short(),
+        column=(patch % columns).short(),
+        group=_group_numbers(images.groups)[image].to(vectors.device),
     )
-    return bank, Timings(source.seconds, time.perf_counter() - started)
+    return bank, time.perf_counter() - started
+
+
+def _positions(images: Images, among: Images) -> Tensor:
+    """Where each image stands in `among`, int32."""
+    position_of = {int(row): position for position, row in enumerate(among.rows)}
+    return torch.tensor([position_of[int(row)] for row in images.rows], dtype=torch.int32)
+
+
+def _group_numbers(groups: Sequence[str]) -> Tensor:
+    """Each image's group by its place in the groups' alphabet, int32."""
+    number_of = {name: number for number, name in enumerate(sorted(set(groups)))}
+    return torch.tensor([number_of[name] for name in groups], dtype=torch.int32)
 
 
 def _kept_patches(
@@ -109,57 +119,52 @@ def _kept_patches(
         features = source(images, part)
         each, dimension = features.shape[1:]
         if not len(kept):
-            total = len(images) * each
-            kept = torch.arange(total)
-            if most and most < total:
-                kept = (
-                    torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:most]
-                    .sort()
-                    .values
-                )
-            patches = torch.empty(
-                (len(kept), dimension), dtype=features.dtype, device=features.device
-            )
+            kept = _some_of(len(images) * each, most, seed=seed)
+            patches = features.new_empty((len(kept), dimension))
         upto = int(torch.searchsorted(kept, part.stop * each))
-        patches[done:upto] = features.flatten(0, 1)[
-            (kept[done:upto] - part.start * each).to(features.device)
-        ]
+        rows = kept[done:upto] - part.start * each
+        patches[done:upto] = features.flatten(0, 1)[rows.to(features.device)]
         done = upto
     return patches, kept
 
 
+def _some_of(total: int, most: int | None, *, seed: int) -> Tensor:
+    """Numbers below `total`, ascending: all, or `most` of them at random."""
+    if not most or most >= total:
+        return torch.arange(total)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(total, generator=generator)[:most].sort().values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FittedPatchCore:
     """A memory bank and the extractor that fills it: scores images by their patches' distance to
     the bank.
     """
 
-    def __init__(
-        self,
-        source: FeatureSource,
-        bank: MemoryBank,
-        settings: PatchCoreSettings,
-        data: Training,
-        timings: Timings,
-        notes: tuple[str, ...],
-    ) -> None:
-        self.source, self.bank, self.settings, self.data, self.timings, self.notes = (
-            source,
-            bank,
-            settings,
-            data,
-            timings,
-            notes,
-        )
-        self.unit = "squared distance" if settings.distance == "squared" else "distance"
-        self.sigma = settings.sigma
+    source: FeatureSource
+    bank: MemoryBank
+    settings: PatchCoreSettings
+    data: Training
+    timings: Timings
+    notes: tuple[str, ...]
+
+    @property
+    def unit(self) -> str:
+        """Of the distances, as the settings say."""
+        return "squared distance" if self.settings.distance == "squared" else "distance"
+
+    @property
+    def sigma(self) -> float:
+        """Of the settings."""
+        return self.settings.sigma
 
     def score(self, images: Images) -> Scored:
         """Scores by the distance of each patch to its nearest bank vector; the image score is the
         largest, before any smoothing.
         """
-        return Scored.join(
-            [self._score(self.source(images, part), exclude=None) for part in images.batches(BATCH)]
-        )
+        parts = images.batches(BATCH)
+        return Scored.join([self._score(self.source(images, part)) for part in parts])
 
     def calibrate(self) -> tuple[Images, Scored]:
         """Held-out images against the bank; without them, each training image against the bank less
@@ -168,41 +173,34 @@ class FittedPatchCore:
         if self.data.calibration is not None:
             return self.data.calibration, self.score(self.data.calibration)
         images = self.data.normal
-        numbers = {name: number for number, name in enumerate(sorted(set(images.groups)))}
-        several = len(numbers) > 1  # a bank of a single group has nothing else to compare with
+        if len(set(images.groups)) < 2:
+            # A bank of a single group has nothing else to compare with.
+            return images.at([]), _nothing(self.source.grid)
         parts = []
-        for position, group in enumerate(images.groups if several else ()):
-            parts.append(
-                self._score(
-                    self.source(images, slice(position, position + 1)), exclude=numbers[group]
-                )
-            )
-        kept = images if parts else Images(images.array, images.rows[:0], (), ())
-        return kept, Scored.join(parts) if parts else _nothing(self.source.grid)
+        for position, group in enumerate(_group_numbers(images.groups).tolist()):
+            features = self.source(images, slice(position, position + 1))
+            parts.append(self._score(features, exclude=group))
+        return images, Scored.join(parts)
 
-    def _score(self, features: Tensor, *, exclude: int | None) -> Scored:
+    def _score(self, features: Tensor, *, exclude: int | None = None) -> Scored:
         """features (n, patches, dimension) -> scores; `exclude`: the group whose bank rows are left
         out.
         """
         count, patches, _ = features.shape
-        flat = features.flatten(0, 1)
-        found = self.bank.nearest(flat, exclude_group=exclude)
-        squared, index = (
-            found.distance[:, 0].reshape(count, patches),
-            found.index[:, 0].reshape(count, patches),
-        )
+        found = self.bank.nearest(features.flatten(0, 1), exclude_group=exclude)
+        squared = found.distance[:, 0].reshape(count, patches)
+        index = found.index[:, 0].reshape(count, patches)
         values = squared if self.settings.distance == "squared" else squared.sqrt()
         worst = values.argmax(dim=1)
         each = torch.arange(count, device=values.device)
         scores, nearest, distance = values[each, worst], index[each, worst], squared[each, worst]
         if self.settings.reweight_neighbours:
-            around = self.settings.reweight_neighbours
             scores = reweight(
                 scores,
                 features[each, worst],
                 nearest,
                 self.bank,
-                neighbours=around,
+                neighbours=self.settings.reweight_neighbours,
                 exclude_group=exclude,
             )
         rows, columns = self.source.grid
@@ -217,11 +215,6 @@ class FittedPatchCore:
 
 
 def _nothing(grid: tuple[int, int]) -> Scored:
-    empty = np.zeros(0, np.float32)
-    return Scored(
-        np.zeros((0, *grid), np.float32),
-        empty,
-        np.zeros((0, 2), np.int64),
-        np.zeros(0, np.int64),
-        empty,
-    )
+    """The scores of no image."""
+    none, index = np.zeros(0, np.float32), np.zeros(0, np.int64)
+    return Scored(np.zeros((0, *grid), np.float32), none, np.zeros((0, 2), np.int64), index, none)

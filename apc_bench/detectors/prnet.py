@@ -2,18 +2,18 @@
 that is trained to draw the anomaly's mask.
 """
 
-import dataclasses
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from apc_bench.detectors.features import BATCH
 from apc_bench.detectors.protocol import Images, Scored, Timings, Trained, Training
-from apc_bench.detectors.training_tensors import training_tensors
+from apc_bench.detectors.training_tensors import as_trained, training_tensors
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.loading import load_backbone
 from apc_bench.networks.prnet import PRNet
@@ -38,80 +38,62 @@ class PRNetDetector:
 
     def train(self, data: Training) -> Trained:
         """Trains on `data.normal` (without the held-out images), the drawn images whose mask is
-        known, and generated anomalies.
+        known, and generated anomalies. Raises TrainingError when it diverges.
         """
-        known = int(data.masked.sum())
-        notes = (
-            ()
-            if known == len(data.masked)
-            else (
-                (
-                    f"{len(data.masked) - known} of {len(data.masked)} drawn images have no usable"
-                    " mask and take no part"
-                ),
-            )
-        )
-        backbone = self.backbone.to(data.device)
         network, curves = train_prnet(
-            backbone,
+            self.backbone.to(data.device),
             training_tensors(data),
             self.settings,
             seed=data.seed,
             mixed_precision=data.mixed_precision,
         )
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-        rows = [dataclasses.asdict(step) for step in curves]
-        return Trained(safetensors.torch.save(tensors), rows, notes)
+        drawn = len(data.masked)
+        unmasked = drawn - int(data.masked.sum())
+        notes: tuple[str, ...] = ()
+        if unmasked:
+            notes = (f"{unmasked} of {drawn} drawn images have no usable mask and take no part",)
+        return as_trained(network.state_dict(), curves, notes)
 
     def fit(self, data: Training, trained: Path | None) -> "FittedPRNet":
         """Loads the trained network with its prototypes."""
         assert trained is not None
         started = time.perf_counter()
-        state = safetensors.torch.load_file(trained)
+        state = load_file(trained)
         centres: dict[str, Tensor] = {
             layer: state[CENTRES + layer] for layer in self.settings.layers
         }
-        network = PRNet(
-            self.backbone.channels, centres, self.settings, deepest=self.backbone.stages[-1]
-        )
+        backbone = self.backbone
+        network = PRNet(backbone.channels, centres, self.settings, deepest=backbone.stages[-1])
         network.load_state_dict(state)
-        timings = Timings(time.perf_counter() - started)
         return FittedPRNet(
-            self.backbone.to(data.device),
-            network.to(data.device).eval(),
-            self.settings,
-            data,
-            timings,
-            tuple(self.messages),
+            backbone=backbone.to(data.device),
+            network=network.to(data.device).eval(),
+            settings=self.settings,
+            data=data,
+            timings=Timings(time.perf_counter() - started),
+            notes=tuple(self.messages),
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class FittedPRNet:
     """A trained PRNet: the image score is the mean of the `top_pixels` largest logits. It keeps no
     memory bank, so no nearest patch.
     """
 
-    unit = "logit"
-    bank = None
+    backbone: Backbone
+    network: PRNet
+    settings: PRNetSettings
+    data: Training
+    timings: Timings
+    notes: tuple[str, ...]
+    unit: str = "logit"
+    bank: None = None
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        network: PRNet,
-        settings: PRNetSettings,
-        data: Training,
-        timings: Timings,
-        notes: tuple[str, ...],
-    ) -> None:
-        self.backbone, self.network, self.settings, self.data, self.timings, self.notes = (
-            backbone,
-            network,
-            settings,
-            data,
-            timings,
-            notes,
-        )
-        self.sigma = settings.sigma
+    @property
+    def sigma(self) -> float:
+        """Of the settings."""
+        return self.settings.sigma
 
     def score(self, images: Images) -> Scored:
         """Scores by the logits of the mask."""
@@ -124,14 +106,13 @@ class FittedPRNet:
 
     @torch.inference_mode()
     def _score(self, images: Images, part: slice) -> Scored:
-        batch = torch.from_numpy(images.array[images.rows[part]]).to(self.data.device)
-        logits = self.network(frozen_stages(self.backbone, batch.float()), batch.shape[-2:]).float()
-        scores = (
-            logits.flatten(1)
-            .topk(min(self.settings.top_pixels, logits[0].numel()), dim=1)
-            .values.mean(dim=1)
-        )
+        batch = torch.from_numpy(images.pixels(part)).to(self.data.device)
+        stages = frozen_stages(self.backbone, batch.float())
+        logits = self.network(stages, batch.shape[-2:]).float()
+        count = min(self.settings.top_pixels, logits[0].numel())
+        scores = logits.flatten(1).topk(count, dim=1).values.mean(dim=1)
         maps = F.avg_pool2d(logits[:, None], 2, ceil_mode=True)[:, 0]
         worst = maps.flatten(1).argmax(dim=1)
-        place = torch.stack([worst // maps.shape[2], worst % maps.shape[2]], dim=1)
+        columns = maps.shape[2]
+        place = torch.stack([worst // columns, worst % columns], dim=1)
         return Scored(maps.cpu().numpy(), scores.cpu().numpy(), place.cpu().numpy())

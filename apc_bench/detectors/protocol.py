@@ -16,8 +16,8 @@ from apc_bench.settings.sweep import Method
 Memo = Callable[
     [str, tuple[int, ...], Callable[[NDArray[np.float32]], None]], NDArray[np.float32] | None
 ]
-"""`memo(key, shape, fill)`: a float32 array that `fill` has filled once for this category and
-environment, memory-mapped; None: no room for it.
+"""`memo(key, shape, fill)`: a float32 array of that shape which `fill` has filled once for this
+category and environment, memory-mapped; None: no room for it.
 """
 
 
@@ -35,6 +35,17 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def at(self, positions: Sequence[int] | NDArray[np.int64]) -> "Images":
+        """Some of them, by position."""
+        chosen = np.asarray(positions, np.int64)
+        names = tuple(self.names[position] for position in chosen)
+        groups = tuple(self.groups[position] for position in chosen)
+        return Images(self.array, self.rows[chosen], names, groups)
+
+    def pixels(self, positions: slice = slice(None)) -> NDArray[np.uint8]:
+        """Those at `positions`, in memory: (n, 3, s, s) uint8."""
+        return self.array[self.rows[positions]]
+
     def batches(self, size: int) -> Iterator[slice]:
         """Slices of positions, `size` at a time."""
         for start in range(0, len(self), size):
@@ -43,9 +54,12 @@ class Images:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """All that a detector may learn from. `calibration`: normal images held out for the threshold;
-    None for a frozen detector, which calibrates on `normal`, each image against the others' groups.
-    `masks` (k, s, s) bool and `masked` (k,) bool belong to `anomalous`.
+    """All that a detector may learn from.
+
+    `calibration`: normal images held out for the threshold; None for a frozen detector, which
+    calibrates on `normal`, each image against the others' groups. `masks` (k, s, s) bool and
+    `masked` (k,) bool, whether a mask is known, belong to `anomalous`. `device`: torch's name of
+    it. `mixed_precision`: whether a training may run in bfloat16.
     """
 
     normal: Images
@@ -73,8 +87,8 @@ class Trained:
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
     """Of n images: anomaly maps (n, rows, columns) float32 on the detector's grid, image scores
-    (n,) float32, the worst patch (n, 2) int row and column, and the index (n,) of its nearest bank
-    vector with the squared distance (n,); None without a bank.
+    (n,) float32, the worst patch (n, 2) int64 row and column, and the index (n,) int64 of its
+    nearest bank vector with the squared distance (n,) float32; None without a bank.
     """
 
     maps: NDArray[np.float32]
@@ -111,15 +125,24 @@ class Fitted(Protocol):
     """
 
     @property
-    def unit(self) -> str: ...
+    def unit(self) -> str:
+        """Of the maps."""
+
     @property
-    def sigma(self) -> float: ...
+    def sigma(self) -> float:
+        """Of the Gaussian that smooths the maps at input size, in pixels of the input; 0: none."""
+
     @property
-    def bank(self) -> MemoryBank | None: ...
+    def bank(self) -> MemoryBank | None:
+        """The memory bank that `Scored.nearest` counts in; None without one."""
+
     @property
-    def timings(self) -> Timings: ...
+    def timings(self) -> Timings:
+        """What fitting took."""
+
     @property
-    def notes(self) -> tuple[str, ...]: ...
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results must know, a sentence each."""
 
     def score(self, images: Images) -> Scored:
         """Scores images that took no part in the training."""

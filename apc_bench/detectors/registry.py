@@ -16,21 +16,21 @@ OWN: Mapping[str, type[Detector]] = {
     "apc+": ApcPlus,
     "prnet": PRNetDetector,
 }
-"""detector_settings.DETECTORS has their settings under the same names."""
+"""settings.detectors.DETECTORS has their settings under the same names."""
 
 
 def detector_class(name: str) -> type[Detector]:
     """The class of a detector. Raises UsageError for an unknown name, and for a plugin that does
     not fit the protocol.
     """
-    found = plugin_of(name)
-    if found is None:
-        if name not in OWN:
-            raise UsageError(
-                f"{unknown('detector', name, OWN)}; is the package that offers it installed on this"
-                " machine?"
-            )
-        return OWN[name]
-    settings_class(name)
-    kind: type[Detector] = found.load()
-    return kind
+    plugin = plugin_of(name)
+    if plugin is not None:
+        settings_class(name)
+        kind: type[Detector] = plugin.load()
+        return kind
+    if name not in OWN:
+        raise UsageError(
+            f"{unknown('detector', name, OWN)}; is the package that offers it installed on this"
+            " machine?"
+        )
+    return OWN[name]
