@@ -1,4 +1,4 @@
-"""A foreign method's maps and scores through the same split, metrics and files as ours: a run
+"""An external method's maps and scores through the same split, metrics and files as ours: a run
 folder that report, compare and gate read.
 
 Nothing of the method is run here. The test set is the one that any method of the same dataset, seed
@@ -11,18 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.images import Decoded
 from apc_bench.datasets.samples import Dataset
 from apc_bench.errors import DataError, RunError, UsageError, listed
 from apc_bench.external.maps import (
-    Scores,
+    ImageScores,
     by_seed,
     categories_in,
     read_maps,
     read_scores,
     seed_folder,
 )
-from apc_bench.external.trials import DETECTOR, ExternalMethod, results
+from apc_bench.external.trials import DETECTOR, ExternalMethod, MappedSplit, external_trial
 from apc_bench.plan import Planned
 from apc_bench.runner.prepare import Say, Scan, find_dataset, scan_files, splits_of
 from apc_bench.settings.protocols import SPLIT_SETTINGS
@@ -40,8 +40,9 @@ FROM_RUN = (*SPLIT, "image_size", "resize", "false_alarms", "skip_unreadable")
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """What the command line said. `shots`: how many images of the split's draw the method learned
-    from. `settings`: those of a sweep.
+    """What the command line said. `maps`, `scores`: their folder and file (external/maps.py);
+    `shots`: how many images of the split's draw the method learned from; `settings`: those of a
+    sweep.
     """
 
     maps: Path
@@ -57,7 +58,8 @@ def settings_of(run: Run) -> tuple[dict[str, Any], Path | None]:
     dataset. Raises DamagedFile.
     """
     info = run.info_with("settings", "data")
-    return {name: info.settings[name] for name in FROM_RUN if name in info.settings}, info.data
+    settings = {name: info.settings[name] for name in FROM_RUN if name in info.settings}
+    return settings, info.data
 
 
 def evaluate(
@@ -69,6 +71,49 @@ def evaluate(
     Raises DataError that names missing, odd-sized and unreadable maps and scores, RunError where
     the folder is of other data, UsageError.
     """
+    evaluation = _prepare(request, data, cache, say=say)
+    run, is_new = Run(path), _is_new(request, path, evaluation.scan)
+    _check(evaluation)
+    path.mkdir(parents=True, exist_ok=True)
+    with run.lock():
+        if is_new:
+            run.write_info(_info(evaluation))
+        for planned in evaluation.planned:
+            images = evaluation.images(planned)
+            for seed, split in planned.splits.items():
+                mapped = MappedSplit(planned, split, images, evaluation.folder(planned, seed))
+                step, result = external_trial(evaluation.method, mapped, evaluation.scores)
+                run.planned.add([step])
+                run.splits.write(split)
+                run.trials.write(step, result)
+                yield step.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evaluation:
+    """What is evaluated on what. `scores`: None where the largest value of each map is its image's
+    score.
+    """
+
+    request: EvaluationRequest
+    method: ExternalMethod
+    dataset: Dataset
+    scan: Scan
+    planned: Sequence[Planned]
+    scores: ImageScores | None
+    cache: Cache
+
+    def images(self, planned: Planned) -> Decoded:
+        """The category's images at input size."""
+        return decoded(self.cache, planned.category, planned.fingerprint, self.method.geometry)
+
+    def folder(self, planned: Planned, seed: int) -> Path:
+        """Where the category's maps of a seed are. Raises DataError."""
+        return seed_folder(self.request.maps, seed) / planned.category.name
+
+
+def _prepare(request: EvaluationRequest, data: Path, cache: Cache, *, say: Say) -> _Evaluation:
+    """Finds dataset, maps and scores, and scans the files of the categories that have maps."""
     if not request.maps.is_dir():
         raise UsageError(
             f"no such folder: {request.maps} (it takes maps as CATEGORY/test/TYPE/NAME.tiff)"
@@ -81,39 +126,23 @@ def evaluate(
             f" which), so with --shots {request.shots} each needs maps of its own, in"
             f" {request.maps / f'seed={sweep.seeds[0]}'}/CATEGORY/test; or name one seed"
         )
-    chosen = categories_in(request.maps, [category.name for category in dataset.categories])
-    found = scan_files(sweep, _only(dataset, chosen), cache, say=say, dry=False)
-    scores = _scores(request, chosen)
-    planned = [_plan(category.name, found, dataset, sweep) for category in found.categories]
-    run, old = Run(path), _before(request, path, found)
-    foreign = ExternalMethod(
-        request.name,
-        request.title,
-        request.shots,
-        sweep,
-        computing_environment(device="cpu", threads=1, precision="float32"),
-        one_set,
+    names = categories_in(request.maps, [category.name for category in dataset.categories])
+    mapped = tuple(category for category in dataset.categories if category.name in names)
+    scan = scan_files(sweep, replace(dataset, categories=mapped), cache, say=say, dry=False)
+    method = ExternalMethod(
+        name=request.name,
+        title=request.title,
+        shots=request.shots,
+        sweep=sweep,
+        environment=computing_environment(device="cpu", threads=1, precision="float32"),
+        one_set=one_set,
     )
-    _check(request, planned, sweep, scores, cache)
-    path.mkdir(parents=True, exist_ok=True)
-    with run.lock():
-        if old is None:
-            run.write_info(_info(request, sweep, dataset, found, foreign))
-        for each in planned:
-            images = decoded(cache, each.category, each.fingerprint, _geometry(sweep))
-            for seed, split in each.splits.items():
-                step, result = results(
-                    foreign,
-                    each,
-                    split,
-                    images,
-                    seed_folder(request.maps, seed) / each.category.name,
-                    scores,
-                )
-                run.planned.add([step])
-                run.splits.write(split)
-                run.trials.write(step, result)
-                yield step.name
+    planned = []
+    for category in scan.categories:
+        splits = splits_of(sweep, dataset.name, category, scan.hashes[category.name])
+        planned.append(Planned(category, scan.fingerprints[category.name], splits))
+    scores = _scores(request, names)
+    return _Evaluation(request, method, dataset, scan, planned, scores, cache)
 
 
 def _sweep(request: EvaluationRequest) -> Sweep:
@@ -129,84 +158,62 @@ def _sweep(request: EvaluationRequest) -> Sweep:
     return make_sweep({**given, **fixed}, source="evaluate")
 
 
-def _geometry(sweep: Sweep) -> Geometry:
-    return Geometry(sweep.image_size, sweep.resize)
+def _scores(request: EvaluationRequest, categories: Sequence[str]) -> ImageScores | None:
+    """The scores given, or those beside the maps."""
+    beside = request.maps / SCORES
+    if request.scores:
+        return read_scores(request.scores, categories)
+    return read_scores(beside, categories) if beside.is_file() else None
 
 
-def _only(dataset: Dataset, categories: Sequence[str]) -> Dataset:
-    return replace(
-        dataset,
-        categories=tuple(
-            category for category in dataset.categories if category.name in categories
-        ),
-    )
-
-
-def _plan(name: str, found: Scan, dataset: Dataset, sweep: Sweep) -> Planned:
-    category = next(one for one in found.categories if one.name == name)
-    return Planned(
-        category,
-        found.fingerprints[name],
-        splits_of(sweep, dataset.name, category, found.hashes[name]),
-    )
-
-
-def _scores(request: EvaluationRequest, categories: Sequence[str]) -> Scores | None:
-    """The scores given, or those beside the maps; None: the largest value of each map is its
-    image's score.
-    """
-    path = request.scores or (request.maps / SCORES if (request.maps / SCORES).is_file() else None)
-    return read_scores(path, categories) if path else None
-
-
-def _check(
-    request: EvaluationRequest,
-    planned: Sequence[Planned],
-    sweep: Sweep,
-    scores: Scores | None,
-    cache: Cache,
-) -> None:
+def _check(evaluation: _Evaluation) -> None:
     """Reads every map and looks up every score before anything is written, so that all that is
     wrong is named at once.
     """
-    problems: list[str] = []
-    for each in planned:
-        images = decoded(cache, each.category, each.fingerprint, _geometry(sweep))
-        folders: dict[Path, set[int]] = {}
-        for seed, split in each.splits.items():
-            folders.setdefault(seed_folder(request.maps, seed) / each.category.name, set()).update(
-                ExternalMethod.rows(split, request.shots)
-            )
-        for folder, chosen in folders.items():
-            rows = sorted(chosen)
-            names = [each.category.samples[row].image for row in rows]
-            sizes = [(int(images.placement[row, 0]), int(images.placement[row, 1])) for row in rows]
-            try:
-                read_maps(folder, names, sizes, _geometry(sweep))
-            except DataError as error:
-                problems.append(str(error))
-            if scores is not None and (
-                absent := [name for name in names if (each.category.name, name) not in scores.test]
-            ):
-                problems.append(
-                    f"scores of {each.category.name}: missing: {len(absent)} ({listed(absent, 4)})"
-                )
+    problems: dict[str, None] = {}
+    for planned in evaluation.planned:
+        needed: dict[Path, set[int]] = {}
+        for seed, split in planned.splits.items():
+            folder = evaluation.folder(planned, seed)
+            needed.setdefault(folder, set()).update(evaluation.method.rows(split))
+        for folder, rows in needed.items():
+            for problem in _problems(evaluation, planned, folder, sorted(rows)):
+                problems[problem] = None
     if problems:
-        raise DataError("; ".join(dict.fromkeys(problems)))
+        raise DataError("; ".join(problems))
 
 
-def _before(request: EvaluationRequest, path: Path, found: Scan) -> RunInfo | None:
-    """run.json of the folder that is added to; None for a new one. Raises RunError where it cannot
-    be added to.
-    """
+def _problems(
+    evaluation: _Evaluation, planned: Planned, folder: Path, rows: Sequence[int]
+) -> list[str]:
+    """What is wrong with the maps and scores of some of a category's images."""
+    problems = []
+    category, placement = planned.category, evaluation.images(planned).placement
+    names = [category.samples[row].image for row in rows]
+    sizes = [(int(height), int(width)) for height, width in placement[rows, :2]]
+    try:
+        read_maps(folder, names, sizes, evaluation.method.geometry)
+    except DataError as error:
+        problems.append(str(error))
+    if evaluation.scores is not None:
+        scored = evaluation.scores.test
+        missing = [name for name in names if (category.name, name) not in scored]
+        if missing:
+            what = f"{len(missing)} ({listed(missing, 4)})"
+            problems.append(f"scores of {category.name}: missing: {what}")
+    return problems
+
+
+def _is_new(request: EvaluationRequest, path: Path, scan: Scan) -> bool:
+    """Whether the run folder is yet to be made. Raises RunError where it cannot be added to."""
     if not is_run(path):
         if path.is_dir() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and no run folder; name another --run")
-        return None
+        return True
     info = Run.open(path).info_with("settings")
     changed = [
         name
-        for name, content in found.fingerprints.items()
+        for name, content in scan.fingerprints.items()
         if info.fingerprints.get(name, content) != content
     ]
     if changed:
@@ -216,13 +223,12 @@ def _before(request: EvaluationRequest, path: Path, found: Scan) -> RunInfo | No
         raise UsageError(
             f"{path} has a method '{request.name}' of its own; call this one otherwise with --name"
         )
-    return info
+    return False
 
 
-def _info(
-    request: EvaluationRequest, sweep: Sweep, dataset: Dataset, found: Scan, foreign: ExternalMethod
-) -> RunInfo:
+def _info(evaluation: _Evaluation) -> RunInfo:
     """run.json of a run that holds nothing but this method."""
+    request, scan = evaluation.request, evaluation.scan
     method: dict[str, Any] = {
         "detector": DETECTOR,
         "backbone": "unknown",
@@ -230,17 +236,17 @@ def _info(
         "weights": None,
         "settings": {},
     }
-    settings = sweep.model_dump(mode="json")
+    settings = evaluation.method.sweep.model_dump(mode="json")
     settings["shots"] = [request.shots] if request.shots else []
     settings["methods"] = {request.name: method}
     return RunInfo(
-        dataset=dataset.name,
-        data=dataset.root,
+        dataset=evaluation.dataset.name,
+        data=evaluation.dataset.root,
         settings=settings,
-        fingerprints=found.fingerprints,
-        computing=dict(foreign.environment),
+        fingerprints=scan.fingerprints,
+        computing=dict(evaluation.method.environment),
         environment=recorded_environment(),
-        left_out=found.left_out,
-        emptied=found.emptied,
+        left_out=scan.left_out,
+        emptied=scan.emptied,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

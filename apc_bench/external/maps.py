@@ -10,9 +10,10 @@ file.
 import csv
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,46 +27,62 @@ ENDINGS = (".tiff", ".tif", ".npy")
 IMAGE, SCORE = ("image", "image_path", "path"), ("score", "anomaly_score", "pred_score")
 CALIBRATION = "calibration"
 
-Map = NDArray[np.float32]
+AnomalyMaps = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ImageScores:
     """(category, image) -> score of the images to test, and of normal images that calibrate a
     threshold: training images that the method did not learn from.
     """
 
-    test: Mapping[tuple[str, str], float]
-    calibration: Mapping[tuple[str, str], float]
+    test: dict[tuple[str, str], float]
+    calibration: dict[tuple[str, str], float]
+
+    def calibration_of(self, category: str) -> dict[str, float]:
+        """Image -> score of a category's calibration images."""
+        own = {}
+        for (place, image), score in self.calibration.items():
+            if place == category:
+                own[image] = score
+        return own
 
 
 def by_seed(root: Path) -> bool:
     """Whether every seed has maps of its own."""
-    return any(path.is_dir() for path in root.glob("seed=*"))
+    return bool(_seed_folders(root))
+
+
+def _seed_folders(root: Path) -> list[Path]:
+    return [path for path in root.glob("seed=*") if path.is_dir()]
 
 
 def seed_folder(root: Path, seed: int) -> Path:
     """Where the maps of a seed are. Raises DataError where other seeds have folders of their own
     and this one has none.
     """
-    folders = sorted(path.name for path in root.glob("seed=*") if path.is_dir())
-    if not folders:
+    names = sorted(path.name for path in _seed_folders(root))
+    if not names:
         return root
-    if f"seed={seed}" not in folders:
-        raise DataError(f"{root}: no maps of seed {seed} (it has {listed(folders)})")
+    if f"seed={seed}" not in names:
+        raise DataError(f"{root}: no maps of seed {seed} (it has {listed(names)})")
     return root / f"seed={seed}"
 
 
 def categories_in(root: Path, known: Sequence[str]) -> list[str]:
     """The categories that have maps. Raises DataError where there is none."""
-    folders = [root, *(path for path in root.glob("seed=*") if path.is_dir())]
-    found = [name for name in known if any((folder / name / "test").is_dir() for folder in folders)]
-    if not found:
+    folders = [root, *_seed_folders(root)]
+
+    def has_maps(category: str) -> bool:
+        return any((folder / category / "test").is_dir() for folder in folders)
+
+    mapped = [category for category in known if has_maps(category)]
+    if not mapped:
         raise DataError(
             f"{root}: no maps in it; they belong in {root / known[0] / 'test'}/TYPE/NAME.tiff"
             f" (categories: {listed(known)})"
         )
-    return found
+    return mapped
 
 
 def map_file(folder: Path, image: str) -> Path | None:
@@ -76,9 +93,9 @@ def map_file(folder: Path, image: str) -> Path | None:
 
 def read_maps(
     folder: Path, images: Sequence[str], sizes: Sequence[tuple[int, int]], geometry: Geometry
-) -> tuple[Map, list[float], str]:
-    """Maps (n, s, s) at input size, the largest value of each as it was stored, and a digest of the
-    files.
+) -> tuple[AnomalyMaps, list[float], str]:
+    """Maps (n, s, s) float32 at input size, the largest value of each as it was stored, and a
+    digest of the files.
 
     `images`: relative to the category; `sizes`: (height, width) of the originals. Raises DataError
     in one line that names every map that is missing, cannot be read, has another size than the
@@ -96,20 +113,18 @@ def read_maps(
         try:
             values = _read(path)
             maps[row] = to_input(values, size, geometry)
-        except _Wrong as wrong:
-            problems.setdefault(wrong.kind, []).append(f"{image}{wrong.detail}")
+        except _BadMap as error:
+            problems.setdefault(error.kind, []).append(f"{image}{error.detail}")
             continue
         largest.append(float(values.max()))
         hashes.append(file_sha256(path))
     if problems:
-        said = "; ".join(
-            f"{kind}: {len(names)} ({listed(names, 4)})" for kind, names in problems.items()
-        )
-        raise DataError(f"maps in {folder}: {said}")
+        kinds = [f"{kind}: {len(names)} ({listed(names, 4)})" for kind, names in problems.items()]
+        raise DataError(f"maps in {folder}: {'; '.join(kinds)}")
     return maps, largest, hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-class _Wrong(Exception):
+class _BadMap(Exception):
     """What is wrong with one map."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
@@ -117,30 +132,32 @@ class _Wrong(Exception):
         super().__init__(kind)
 
 
-def _read(path: Path) -> Map:
+def _read(path: Path) -> AnomalyMaps:
+    """One map (rows, columns) float32."""
     try:
         if path.suffix == ".npy":
             values = np.load(path, allow_pickle=False)
         else:
             with Image.open(path, formats=("TIFF",)) as image:
                 values = np.asarray(image)
-        found: Map = np.asarray(values, np.float32)
+        anomaly_map: AnomalyMaps = np.asarray(values, np.float32)
     except Exception as error:  # decoders raise what they like
-        raise _Wrong("cannot be read", f": {' '.join(str(error).split())[:80]}") from None
-    if found.ndim == 3 and found.shape[0] == 1:
-        found = found[0]
-    if found.ndim != 2 or not found.size:
-        raise _Wrong("not one map of rows and columns", f" {found.shape}")
-    if not np.isfinite(found).all():
-        raise _Wrong("not finite", "")
-    return found
+        raise _BadMap("cannot be read", f": {' '.join(str(error).split())[:80]}") from None
+    if anomaly_map.ndim == 3 and anomaly_map.shape[0] == 1:
+        anomaly_map = anomaly_map[0]
+    if anomaly_map.ndim != 2 or not anomaly_map.size:
+        raise _BadMap("not one map of rows and columns", f" {anomaly_map.shape}")
+    if not np.isfinite(anomaly_map).all():
+        raise _BadMap("not finite")
+    return anomaly_map
 
 
-def to_input(values: Map, size: tuple[int, int], geometry: Geometry) -> Map:
-    """A map of the original image's (height, width) -> (s, s) as the image itself was brought
-    there, bilinear; one of the input's size stays as it is.
+def to_input(values: AnomalyMaps, size: tuple[int, int], geometry: Geometry) -> AnomalyMaps:
+    """A map float32 of the original image's (height, width) -> (s, s) as the image itself was
+    brought there, bilinear; one of the input's size stays as it is.
 
-    Outside of the image stands the map's smallest value; no metric looks there.
+    Outside of the image stands the map's smallest value; no metric looks there. Raises an error
+    that `read_maps` catches for a map of any other size.
     """
     side = geometry.image_size
     if values.shape == size:
@@ -153,57 +170,61 @@ def to_input(values: Map, size: tuple[int, int], geometry: Geometry) -> Map:
         return np.asarray(canvas)
     if values.shape == (side, side):
         return values
-    raise _Wrong(
+    raise _BadMap(
         "of another size",
         f" {values.shape[1]} × {values.shape[0]}, neither the image's {size[1]} × {size[0]} nor the"
         f" input's {side} × {side}",
     )
 
 
-def read_scores(path: Path, categories: Sequence[str]) -> Scores:
+def read_scores(path: Path, categories: Sequence[str]) -> ImageScores:
     """A CSV file with the columns image and score, and category unless the image's path begins with
     it; a row whose `split` is calibration calibrates.
 
     Raises DataError in one line that names what is wrong.
     """
+    scores = ImageScores({}, {})
+    wrong: list[str] = []
+    for row in _rows(path):
+        place = _place(row.image.replace("\\", "/"), row.category, categories)
+        value = _finite(row.score)
+        table = scores.calibration if row.split == CALIBRATION else scores.test
+        if value is None:
+            wrong.append(f"{row.image} ({row.score!r})")
+        elif place in table:
+            wrong.append(f"{row.image} (twice)")
+        else:
+            table[place] = value
+    if wrong:
+        raise DataError(f"{path}: {len(wrong)} rows without one finite score: {listed(wrong, 4)}")
+    return scores
+
+
+class _Row(NamedTuple):
+    image: str
+    score: str
+    category: str
+    split: str
+
+
+def _rows(path: Path) -> list[_Row]:
+    """The cells that count, '' where there is none. Raises DataError."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            names = {name.strip().lower(): name for name in reader.fieldnames or ()}
-            image, score = (
-                next((names[name] for name in known if name in names), None)
-                for known in (IMAGE, SCORE)
-            )
+            column_of = {name.strip().lower(): name for name in reader.fieldnames or ()}
+            image = next((column_of[name] for name in IMAGE if name in column_of), None)
+            score = next((column_of[name] for name in SCORE if name in column_of), None)
             if image is None or score is None:
                 raise DataError(
-                    f"{path}: needs the columns image and score (got {listed(names) or 'none'})"
+                    f"{path}: needs the columns image and score (got {listed(column_of) or 'none'})"
                 )
-            rows = [
-                (
-                    row[image] or "",
-                    row[score] or "",
-                    row.get(names.get("category", "")) or "",
-                    row.get(names.get("split", "")) or "",
-                )
-                for row in reader
-            ]
+            columns = (image, score, column_of.get("category", ""), column_of.get("split", ""))
+            return [_Row(*(row.get(column) or "" for column in columns)) for row in reader]
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    found: dict[bool, dict[tuple[str, str], float]] = {False: {}, True: {}}
-    wrong: list[str] = []
-    for name, text, category, split in rows:
-        place = _place(name.replace("\\", "/"), category, categories)
-        value = _finite(text)
-        table = found[split == CALIBRATION]
-        if value is None or place in table:
-            wrong.append(f"{name} ({'twice' if value is not None else repr(text)})")
-            continue
-        table[place] = value
-    if wrong:
-        raise DataError(f"{path}: {len(wrong)} rows without one finite score: {listed(wrong, 4)}")
-    return Scores(found[False], found[True])
 
 
 def _finite(text: str) -> float | None:
@@ -219,7 +240,7 @@ def _place(name: str, category: str, categories: Iterable[str]) -> tuple[str, st
     it.
     """
     parts = name.split("/")
-    for category_ in (category,) if category else categories:
-        if category_ in parts[:-1]:
-            return category_, "/".join(parts[parts.index(category_) + 1 :])
+    for candidate in (category,) if category else categories:
+        if candidate in parts[:-1]:
+            return candidate, "/".join(parts[parts.index(candidate) + 1 :])
     return category, name

@@ -1,5 +1,5 @@
-"""One trial of a foreign method: its maps and scores of a split as the tables that our own trials
-write (trial.py).
+"""One trial of an external method: its maps and scores of a split as the tables that our own trials
+write (runner/tabulate.py).
 """
 
 import time
@@ -13,7 +13,7 @@ import pyarrow as pa
 from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Images, Scored, Timings
-from apc_bench.external.maps import Scores, read_maps
+from apc_bench.external.maps import AnomalyMaps, ImageScores, read_maps
 from apc_bench.hashing import digest
 from apc_bench.plan import TRIAL, Planned, Step, place
 from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
@@ -22,6 +22,8 @@ from apc_bench.settings.sweep import Method, Sweep
 from apc_bench.store.trials import TrialResult
 
 DETECTOR = "foreign"
+"""What run folders call the detector of an external method."""
+
 MAX_OF_MAP = "image score: the largest value of the map, for no scores were given"
 AS_GIVEN = (
     "maps and scores made elsewhere; that the method learned from no test image is its author's"
@@ -48,10 +50,12 @@ class PrecomputedMaps:
     notes: tuple[str, ...] = ()
 
     def score(self, images: Images) -> Scored:
-        raise NotImplementedError("a foreign method is not run here")
+        """Never called: the method is not run here."""
+        raise NotImplementedError("an external method is not run here")
 
     def calibrate(self) -> tuple[Images, Scored]:
-        raise NotImplementedError("a foreign method is not run here")
+        """Never called: the method is not run here."""
+        raise NotImplementedError("an external method is not run here")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,16 +71,18 @@ class ExternalMethod:
     environment: Mapping[str, str]
     one_set: bool
 
-    @staticmethod
-    def rows(split: Split, shots: int) -> list[int]:
+    @property
+    def geometry(self) -> Geometry:
+        """How images, and maps of their size, are brought to the input."""
+        return Geometry(self.sweep.image_size, self.sweep.resize)
+
+    def rows(self, split: Split) -> list[int]:
         """The images whose maps are needed: the test set, and of a method that saw no anomalous
         image the reserve too, as a frozen detector's.
         """
-        return (
-            split.where("test")
-            if shots
-            else sorted([*split.where("test"), *split.where("reserved")])
-        )
+        if self.shots:
+            return split.where("test")
+        return sorted([*split.where("test"), *split.where("reserved")])
 
     @property
     def method(self) -> Method:
@@ -95,9 +101,8 @@ class ExternalMethod:
     def step(self, planned: Planned, seed: int, content: str) -> Step:
         """Its trial in the plan. `content`: a digest of maps and scores."""
         sweep, dataset = self.sweep, self.sweep.dataset or ""
-        what = place(sweep, dataset, planned.category.name, self.shots, seed)
         identity = {
-            **what,
+            **place(sweep, dataset, planned.category.name, self.shots, seed),
             "false_alarms": sweep.false_alarms,
             "method": self.name,
             "detector": DETECTOR,
@@ -107,54 +112,62 @@ class ExternalMethod:
             "content": content,
             "environment": dict(self.environment),
         }
-        key = digest({"kind": TRIAL, **identity, **computed})
         return Step(
-            TRIAL,
-            digest(identity),
-            key,
-            dataset,
-            planned.category.name,
-            self.name,
-            self.shots,
-            seed,
-            None,
-            self.method,
-            0.0,
+            kind=TRIAL,
+            trial_id=digest(identity),
+            result_key=digest({"kind": TRIAL, **identity, **computed}),
+            dataset=dataset,
+            category=planned.category.name,
+            method=self.name,
+            shots=self.shots,
+            seed=seed,
+            needs=None,
+            settings=self.method,
+            macs=0.0,
         )
 
+    def notes(self, scores: ImageScores | None) -> tuple[str, ...]:
+        """What a reader of its results must know."""
+        notes = [AS_GIVEN]
+        if scores is None:
+            notes.append(MAX_OF_MAP)
+        if self.one_set:
+            notes.append(ONE_SET)
+        return tuple(notes)
 
-def results(
-    foreign: ExternalMethod,
-    planned: Planned,
-    split: Split,
-    decoded: Decoded,
-    folder: Path,
-    scores: Scores | None,
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MappedSplit:
+    """A split of a category, its decoded images, and the folder of the category's maps."""
+
+    planned: Planned
+    split: Split
+    decoded: Decoded
+    folder: Path
+
+
+def external_trial(
+    method: ExternalMethod, mapped: MappedSplit, scores: ImageScores | None
 ) -> tuple[Step, TrialResult]:
-    """The step and its tables. `folder`: of the category's maps. Raises DataError."""
+    """The method's trial on a split and its tables; without scores the largest value of a map is
+    its image's score. Raises DataError as `read_maps` does.
+    """
     started = time.perf_counter()
-    category = planned.category.name
-    tested = images_of(split, decoded, ExternalMethod.rows(split, foreign.shots))
+    split, decoded, category = mapped.split, mapped.decoded, mapped.planned.category.name
+    tested = images_of(split, decoded, method.rows(split))
     sizes = [(int(height), int(width)) for height, width in decoded.placement[tested.rows, :2]]
-    geometry = Geometry(foreign.sweep.image_size, foreign.sweep.resize)
-    maps, largest, content = read_maps(folder, tested.names, sizes, geometry)
-    values = largest if scores is None else [scores.test[category, name] for name in tested.names]
-    known = (
-        {}
-        if scores is None
-        else {
-            name: value for (place, name), value in scores.calibration.items() if place == category
-        }
-    )
-    calibration = images_of(
-        split,
-        decoded,
-        [row for row in split.where("train") if split.rows[row].sample.image in known],
-    )
-    step = foreign.step(planned, split.seed, digest([content, values, sorted(known.items())]))
+    maps, values, content = read_maps(mapped.folder, tested.names, sizes, method.geometry)
+    known: dict[str, float] = {}
+    if scores is not None:
+        values = [scores.test[category, name] for name in tested.names]
+        known = scores.calibration_of(category)
+    training = images_of(split, decoded, split.where("train"))
+    positions = [position for position, name in enumerate(training.names) if name in known]
+    calibration = training.at(positions)
+    step = method.step(mapped.planned, split.seed, digest([content, values, sorted(known.items())]))
     measured = Measured(
         step=step,
-        sweep=foreign.sweep,
+        sweep=method.sweep,
         split=split,
         decoded=decoded,
         fitted=PrecomputedMaps(),
@@ -162,9 +175,9 @@ def results(
         scored=_scored(maps, values),
         calibration_images=calibration,
         calibration=_scored(maps[:0], [known[name] for name in calibration.names]),
-        training=images_of(split, decoded, split.where("train")),
-        notes=(AS_GIVEN, *[MAX_OF_MAP] * (scores is None), *[ONE_SET] * foreign.one_set),
-        environment=foreign.environment,
+        training=training,
+        notes=method.notes(scores),
+        environment=method.environment,
         costs=Costs(started),
         half=False,
     )
@@ -172,13 +185,11 @@ def results(
     return step, replace(result, metrics=_without_cost(result.metrics))
 
 
-def _scored(
-    maps: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", values: list[float]
-) -> Scored:
+def _scored(maps: AnomalyMaps, values: list[float]) -> Scored:
     """Scores with the place of the largest value of each map; UNKNOWN where there is no map."""
     worst = np.full((len(values), 2), UNKNOWN, np.int64)
-    for row, one in enumerate(maps):
-        worst[row] = np.unravel_index(int(one.argmax()), one.shape)
+    for row, values_of_map in enumerate(maps):
+        worst[row] = np.unravel_index(int(values_of_map.argmax()), values_of_map.shape)
     return Scored(maps, np.array(values, np.float32), worst)
 
 
@@ -186,11 +197,7 @@ def _without_cost(metrics: pa.Table) -> pa.Table:
     """What the method itself took is not known, and what its evaluation took would be mistaken for
     it.
     """
-    for index, name in enumerate(metrics.schema.names):
-        if name.startswith("seconds_") or name == "training_images":
-            metrics = metrics.set_column(
-                index,
-                metrics.schema.field(index),
-                pa.nulls(len(metrics), metrics.schema.field(index).type),
-            )
+    for index, column in enumerate(metrics.schema):
+        if column.name.startswith("seconds_") or column.name == "training_images":
+            metrics = metrics.set_column(index, column, pa.nulls(len(metrics), column.type))
     return metrics
