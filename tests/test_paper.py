@@ -14,7 +14,7 @@ from PIL import Image
 from support import apc_bench, make_category
 from torchvision.models import resnet50
 
-from apc_bench.datasets.counts import MVTEC_AD_COUNTS
+from apc_bench.datasets.counts import PUBLISHED
 from apc_bench.store.run import Run
 
 
@@ -35,7 +35,7 @@ def mvtec(tmp_path_factory) -> Path:
             ).save(buffer, "PNG", compress_level=0)
             (folder / f"{index:03}{ending}").write_bytes(buffer.getvalue())
 
-    for category, (train, good, types) in MVTEC_AD_COUNTS.items():
+    for category, (train, good, types) in PUBLISHED["mvtec_ad"].items():
         write(root / category / "train" / "good", train, ".png")
         write(root / category / "test" / "good", good, ".png")
         for kind, count in types.items():
@@ -60,7 +60,7 @@ def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
     lines = result.output.splitlines()
     steps = [line for line in lines if line.startswith("would ")]
     expected = set()
-    for category in MVTEC_AD_COUNTS:
+    for category in PUBLISHED["mvtec_ad"]:
         for seed in range(5):
             for method in ("patchcore", "apc-frozen", "patchcore-wr50"):
                 expected.add(f"would score {method} · {category} · seed {seed}")

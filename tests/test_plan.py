@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apc_bench.datasets.counts import MVTEC_AD_COUNTS
+from apc_bench.datasets.counts import PUBLISHED
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import UsageError
@@ -19,7 +19,7 @@ ENVIRONMENT = {"torch": "2", "device": "cpu/x", "threads": "1"}
 
 
 def category(name: str, folder: str = "somewhere") -> Category:
-    train, good, types = MVTEC_AD_COUNTS[name]
+    train, good, types = PUBLISHED["mvtec_ad"][name]
     samples = [Sample(f"train/good/{i}.png", None, "good", True, f"t{i}") for i in range(train)]
     samples += [Sample(f"test/good/{i}.png", None, "good", False, f"g{i}") for i in range(good)]
     samples += [
@@ -64,7 +64,7 @@ def keys(steps) -> set[str]:
 
 def test_the_paper_s_job_has_450_fine_tunings_and_675_trials():
     sweep, _ = sweep_from("paper", {})
-    steps = plan(sweep, names=tuple(MVTEC_AD_COUNTS))
+    steps = plan(sweep, names=tuple(PUBLISHED["mvtec_ad"]))
     assert sum(step.kind == EXTRACTOR for step in steps) == 15 * 2 * 3 * 5
     assert sum(step.kind == TRIAL for step in steps) == 15 * (3 * 5 + 2 * 3 * 5)
     assert len(keys(steps)) == len(steps)

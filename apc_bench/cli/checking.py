@@ -43,8 +43,8 @@ def check(
 
     Exit code 0: fit for a sweep (warnings may stand). 2: not fit as it is.
     """
-    from apc_bench.datasets.check.findings import examine
     from apc_bench.datasets.check.format import as_lines, as_object, failed, groups_csv
+    from apc_bench.datasets.check.health import examine
     from apc_bench.datasets.images import Geometry
 
     if groups is not None and groups.resolve().is_relative_to(root.resolve()):

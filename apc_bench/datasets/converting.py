@@ -1,14 +1,15 @@
-"""From the layouts in which datasets are published to the one that layouts.py reads. Files are
+"""From the layouts in which datasets are published to the one that mvtec.py reads. Files are
 moved as they are; no pixel is touched.
 """
 
 import csv
-import hashlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
+from apc_bench.datasets.order import random_order
 from apc_bench.datasets.samples import GOOD
 from apc_bench.errors import DataError, listed
 from apc_bench.settings.sweep import NAME
@@ -17,37 +18,37 @@ MTD_TRAIN_SHARE = 0.8
 """Of MTD's normal groups, those that train: it has no official split [ours]."""
 
 VISA_TYPE = "anomaly"
+LABELS = ("normal", VISA_TYPE)
 
 
 def mvtec_layout(source: Path, target: Path) -> None:
     """MVTec AD and MPDD: `[TOP/]CATEGORY/{train,test,ground_truth}`, taken over as they are."""
-    for folder in _categories(source, ("train", "test")):
-        for part in ("train", "test", "ground_truth"):
-            if (folder / part).is_dir():
-                _move(folder / part, target / folder.name / part)
+    _take(source, target, {part: part for part in ("train", "test", "ground_truth")})
 
 
 def loco(source: Path, target: Path) -> None:
     """MVTec LOCO: the validation images are left beside, unread; so are the masks, several an
     image, which its own metric sPRO needs.
     """
-    for folder in _categories(source, ("train", "test")):
-        for part, name in (
-            ("train", "train"),
-            ("test", "test"),
-            ("validation", "validation"),
-            ("ground_truth", "ground_truth_spro"),
-        ):
-            if (folder / part).is_dir():
-                _move(folder / part, target / folder.name / name)
+    aside = {"validation": "validation", "ground_truth": "ground_truth_spro"}
+    _take(source, target, {"train": "train", "test": "test", **aside})
 
 
 def btad(source: Path, target: Path) -> None:
     """BTAD: `CATEGORY/{train/ok, test/{ok,ko}, ground_truth/ko}`; `ok` becomes `good`."""
-    for folder in _categories(source, ("train", "test")):
-        for part in ("train/ok", "test/ok", "test/ko", "ground_truth/ko"):
-            if (folder / part).is_dir():
-                _move(folder / part, target / folder.name / part.replace("/ok", f"/{GOOD}"))
+    normal = {f"{part}/ok": f"{part}/{GOOD}" for part in ("train", "test")}
+    defective = {part: part for part in ("test/ko", "ground_truth/ko")}
+    _take(source, target, {**normal, **defective})
+
+
+def _take(source: Path, target: Path, places: Mapping[str, str]) -> None:
+    """Moves each category's folders to their new places; a folder that is not there is passed
+    over.
+    """
+    for folder in _categories(source):
+        for old, new in places.items():
+            if (folder / old).is_dir():
+                _move(folder / old, target / folder.name / new)
 
 
 def visa(source: Path, target: Path, split: str) -> None:
@@ -64,23 +65,22 @@ def visa(source: Path, target: Path, split: str) -> None:
     with table.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        missing = {"object", "split", "label", "image", "mask"} - row.keys()
-        if (
-            missing
-            or row["split"] not in ("train", "test")
-            or row["label"] not in ("normal", "anomaly")
-        ):
-            raise DataError(f"split_csv/{split}.csv: not VisA's table ({listed(row.values())})")
-        if not re.fullmatch(NAME, row["object"]):
-            raise DataError(f"split_csv/{split}.csv: {row['object']!r} cannot be an object's name")
+        _check_row(row, f"split_csv/{split}.csv")
         kind = GOOD if row["label"] == "normal" else VISA_TYPE
         image = _inside(root, row["image"])
         place = target / row["object"]
         _move(image, place / row["split"] / kind / image.name)
         if row["mask"]:
-            _move(
-                _inside(root, row["mask"]), place / "ground_truth" / kind / f"{image.stem}_mask.png"
-            )
+            mask = _inside(root, row["mask"])
+            _move(mask, place / "ground_truth" / kind / f"{image.stem}_mask.png")
+
+
+def _check_row(row: Mapping[str, str], table: str) -> None:
+    missing = {"object", "split", "label", "image", "mask"} - row.keys()
+    if missing or row["split"] not in ("train", "test") or row["label"] not in LABELS:
+        raise DataError(f"{table}: not VisA's table ({listed(row.values())})")
+    if not re.fullmatch(NAME, row["object"]):
+        raise DataError(f"{table}: {row['object']!r} cannot be an object's name")
 
 
 def mtd(source: Path, target: Path) -> None:
@@ -90,40 +90,34 @@ def mtd(source: Path, target: Path) -> None:
     folders = sorted(folder for folder in source.rglob("MT_*") if (folder / "Imgs").is_dir())
     if not folders:
         raise DataError("no folder MT_*/Imgs in the archive: is it the magnetic tile dataset?")
+    place = target / "magnetic_tile"
     for folder in folders:
         kind = folder.name.removeprefix("MT_").lower()
-        photos = sorted((folder / "Imgs").glob("*.jpg"))
-        order = sorted(
-            photos, key=lambda path: hashlib.sha256(f"mtd\x1f{path.name}".encode()).digest()
-        )
-        training = set(order[: round(MTD_TRAIN_SHARE * len(order))]) if kind == "free" else set()
-        for photo in photos:
-            part = (
-                f"train/{GOOD}" if photo in training else f"test/{GOOD if kind == 'free' else kind}"
-            )
-            _move(photo, target / "magnetic_tile" / part / photo.name)
-            if kind != "free":
-                mask = _inside(folder, f"Imgs/{photo.stem}.png")
-                _move(
-                    mask,
-                    target / "magnetic_tile" / "ground_truth" / kind / f"{photo.stem}_mask.png",
-                )
+        photos = {path.name: path for path in sorted((folder / "Imgs").glob("*.jpg"))}
+        if kind == "free":
+            order = random_order(photos, "mtd")
+            training = set(order[: round(MTD_TRAIN_SHARE * len(order))])
+            for name, photo in photos.items():
+                part = "train" if name in training else "test"
+                _move(photo, place / part / GOOD / name)
+            continue
+        for name, photo in photos.items():
+            mask = _inside(folder, f"Imgs/{photo.stem}.png")
+            _move(photo, place / "test" / kind / name)
+            _move(mask, place / "ground_truth" / kind / f"{photo.stem}_mask.png")
 
 
-def _categories(source: Path, parts: Iterable[str]) -> list[Path]:
-    """Folders that hold all the parts, at any depth."""
-    first, *others = parts
-    found = sorted(
-        path.parent
-        for path in source.rglob(first)
-        if path.is_dir() and all((path.parent / part).is_dir() for part in others)
-    )
-    if not found:
-        raise DataError(f"no folder in the archive has {listed(parts)}: is it the right archive?")
-    names = [folder.name for folder in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+def _categories(source: Path) -> list[Path]:
+    """Folders with a train and a test in them, at any depth."""
+    folders = [path.parent for path in source.rglob("train") if path.is_dir()]
+    folders = sorted(folder for folder in folders if (folder / "test").is_dir())
+    if not folders:
+        raise DataError("no folder in the archive has train, test: is it the right archive?")
+    times = Counter(folder.name for folder in folders)
+    twice = sorted(name for name, number in times.items() if number > 1)
+    if twice:
         raise DataError(f"the archive holds category {listed(twice)} more than once")
-    return found
+    return folders
 
 
 def _inside(root: Path, relative: str) -> Path:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from filelock import FileLock
 
 from apc_bench.datasets.archives import extract, unpacked_size
-from apc_bench.datasets.catalog import Known
+from apc_bench.datasets.catalog import KnownDataset
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Dataset
 from apc_bench.download import download, record_of, record_sum, recorded_sum
@@ -25,23 +25,23 @@ ARCHIVES = "archives"
 Progress = Callable[[int, int | None], None]
 
 
-def place_of(known: Known, into: Path) -> Path:
+def place_of(known: KnownDataset, into: Path) -> Path:
     """Where the dataset lies once it is here."""
     return into / known.name
 
 
-def is_here(known: Known, into: Path) -> bool:
+def is_here(known: KnownDataset, into: Path) -> bool:
     """Whether it was fetched into the folder as a whole."""
     return (place_of(known, into) / ORIGIN).is_file()
 
 
-def archive_of(known: Known, into: Path) -> Path:
+def archive_of(known: KnownDataset, into: Path) -> Path:
     """Where its archive is put, by a download or by hand."""
     return into / ARCHIVES / known.archive
 
 
 def fetch(
-    known: Known,
+    known: KnownDataset,
     into: Path,
     *,
     archive: Path | None,
@@ -81,7 +81,7 @@ def fetch(
 
 
 def _verified(
-    known: Known,
+    known: KnownDataset,
     into: Path,
     given: Path | None,
     say: Callable[[str], None],
@@ -123,7 +123,7 @@ def _verified(
     return path, found
 
 
-def _by_hand(known: Known, path: Path) -> str:
+def _by_hand(known: KnownDataset, path: Path) -> str:
     todo = (
         f"download {known.archive} from {known.page}, put it at {path} or name it with --archive"
         " FILE, and call this again"
@@ -160,7 +160,7 @@ def _make_folder(folder: Path) -> None:
         raise StorageError(f"cannot make {folder}: {error.strerror or error}") from None
 
 
-def _write_origin(path: Path, known: Known, sha256: str, dataset: Dataset) -> None:
+def _write_origin(path: Path, known: KnownDataset, sha256: str, dataset: Dataset) -> None:
     images = sum(len(category.samples) for category in dataset.categories)
     origin = {
         "dataset": known.name,

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from apc_bench.datasets.catalog import is_mvtec_ad
-from apc_bench.datasets.counts import MVTEC_AD_COUNTS
+from apc_bench.datasets.counts import PUBLISHED
 from apc_bench.datasets.samples import Category, Dataset, Sample
 
 
 def category_of(name: str) -> Category:
-    train, good, types = MVTEC_AD_COUNTS[name]
+    train, good, types = PUBLISHED["mvtec_ad"][name]
     samples = [
         Sample(f"train/good/{i}.png", None, "good", True, f"train/good/{i}.png")
         for i in range(train)
@@ -29,7 +29,7 @@ def dataset_of(*categories: Category) -> Dataset:
 
 
 def test_the_counts_of_mvtec_ad_are_those_of_its_paper():
-    counts = MVTEC_AD_COUNTS.values()
+    counts = PUBLISHED["mvtec_ad"].values()
     assert len(counts) == 15
     assert sum(train for train, _, _ in counts) == 3629
     assert sum(good for _, good, _ in counts) == 467
@@ -37,7 +37,7 @@ def test_the_counts_of_mvtec_ad_are_those_of_its_paper():
     assert sum(len(types) for _, _, types in counts) == 73
 
 
-@pytest.mark.parametrize("name", MVTEC_AD_COUNTS)
+@pytest.mark.parametrize("name", PUBLISHED["mvtec_ad"])
 def test_each_category_alone_is_known(name):
     assert is_mvtec_ad(dataset_of(category_of(name)))
 

@@ -2,7 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from apc_bench.datasets.check.findings import ERROR, WARNING, Finding, Health
@@ -18,17 +20,7 @@ def as_lines(categories: Sequence[Health], whole: Sequence[Finding]) -> Iterator
     for health in categories:
         yield f"{health.name}: {_counts('train', health.training)}; {_counts('test', health.test)}"
         if health.sizes:
-            sizes = listed(
-                (
-                    f"{width} × {height} ({number})"
-                    for (height, width), number in health.sizes.items()
-                ),
-                4,
-            )
-            yield (
-                f"  sizes: {sizes}; modes:"
-                f" {listed(f'{mode} ({number})' for mode, number in health.modes.items())}"
-            )
+            yield f"  sizes: {_sizes(health)}; modes: {_modes(health)}"
         for finding in health.findings:
             yield from _finding(finding, "  ")
     for finding in whole:
@@ -38,39 +30,28 @@ def as_lines(categories: Sequence[Health], whole: Sequence[Finding]) -> Iterator
 
 def failed(categories: Sequence[Health], whole: Sequence[Finding]) -> bool:
     """Whether anything stops a sweep or makes its figures wrong."""
-    return any(finding.level == ERROR for finding in _all(categories, whole))
+    return _levels(categories, whole)[ERROR] > 0
 
 
 def verdict(categories: Sequence[Health], whole: Sequence[Finding]) -> str:
     """One line: how many errors and warnings, and what that means."""
-    errors, warnings = (
-        sum(finding.level == level for finding in _all(categories, whole))
-        for level in (ERROR, WARNING)
-    )
-    counts = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
-    return f"{counts}: {'not fit for a sweep as it is' if errors else 'fit for a sweep'}"
+    levels = _levels(categories, whole)
+    fit = "not fit for a sweep as it is" if levels[ERROR] else "fit for a sweep"
+    return f"{counted(levels[ERROR], 'error')}, {counted(levels[WARNING], 'warning')}: {fit}"
 
 
 def as_object(categories: Sequence[Health], whole: Sequence[Finding]) -> dict[str, Any]:
     """The report as JSON values."""
     return {
         "fit": not failed(categories, whole),
-        "categories": [
-            {
-                "name": health.name,
-                "training": health.training,
-                "test": health.test,
-                "sizes": {
-                    f"{width}x{height}": number for (height, width), number in health.sizes.items()
-                },
-                "modes": health.modes,
-                "findings": [_as_object(finding) for finding in health.findings],
-                "groups": health.groups,
-            }
-            for health in categories
-        ],
-        "findings": [_as_object(finding) for finding in whole],
+        "categories": [_health_object(health) for health in categories],
+        "findings": [asdict(finding) for finding in whole],
     }
+
+
+def _health_object(health: Health) -> dict[str, Any]:
+    sizes = {f"{width}x{height}": number for (height, width), number in health.sizes.items()}
+    return {**asdict(health), "sizes": sizes}
 
 
 def groups_csv(health: Health) -> str:
@@ -88,27 +69,29 @@ def groups_csv(health: Health) -> str:
 def _finding(finding: Finding, indent: str) -> Iterator[str]:
     files = f" ({len(finding.files)})" if finding.files else ""
     yield f"{indent}{finding.level}: {finding.kind}{files}: {finding.text}"
-    shown = list(finding.files.items())[:SHOWN]
-    yield from (f"{indent}  {name!r}{f': {why}' if why else ''}" for name, why in shown)
+    for name, why in list(finding.files.items())[:SHOWN]:
+        yield f"{indent}  {name!r}: {why}" if why else f"{indent}  {name!r}"
     if len(finding.files) > SHOWN:
         yield f"{indent}  … and {len(finding.files) - SHOWN} more"
 
 
-def _counts(side: str, counts: dict[str, int]) -> str:
-    return (
-        f"{side}"
-        f" {', '.join(f'{kind} {number}' for kind, number in sorted(counts.items())) or 'nothing'}"
-    )
+def _counts(side: str, counts: Mapping[str, int]) -> str:
+    numbers = ", ".join(f"{kind} {number}" for kind, number in sorted(counts.items()))
+    return f"{side} {numbers or 'nothing'}"
 
 
-def _all(categories: Sequence[Health], whole: Sequence[Finding]) -> list[Finding]:
-    return [*(finding for health in categories for finding in health.findings), *whole]
+def _sizes(health: Health) -> str:
+    sizes = (f"{width} × {height} ({number})" for (height, width), number in health.sizes.items())
+    return listed(sizes, 4)
 
 
-def _as_object(finding: Finding) -> dict[str, Any]:
-    return {
-        "level": finding.level,
-        "kind": finding.kind,
-        "text": finding.text,
-        "files": finding.files,
-    }
+def _modes(health: Health) -> str:
+    return listed(f"{mode} ({number})" for mode, number in health.modes.items())
+
+
+def _levels(categories: Sequence[Health], whole: Sequence[Finding]) -> Counter[str]:
+    """How many findings there are of each level."""
+    levels = Counter(finding.level for finding in whole)
+    for health in categories:
+        levels.update(finding.level for finding in health.findings)
+    return levels

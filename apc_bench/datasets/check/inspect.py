@@ -3,9 +3,10 @@ numbers.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ from apc_bench.hashing import file_sha256
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
     """An image that could be read: height and width in pixels, its mode in words of Pillow, whether
-    EXIF asks to turn it, sha256 and its difference hash (similar.py); `outside`: where a link leads
-    out of the dataset.
+    EXIF asks to turn it, sha256 and its difference hash (32,) uint8 (similar.py); `outside`: where
+    a link leads out of the dataset.
     """
 
     size: tuple[int, int]
@@ -39,9 +40,9 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Mask:
-    """A mask that could be read: its size, how many grey levels it has, and its anomalous pixels
-    before and after the resize.
+class MaskFacts:
+    """A mask that could be read: height and width, how many grey levels it has, and its anomalous
+    pixels before and after the resize.
     """
 
     size: tuple[int, int]
@@ -50,54 +51,51 @@ class Mask:
     left: int
 
 
-Seen = Photo | Mask | str
-"""What was seen of a file; a string says why it cannot be read."""
+Inspected = Photo | MaskFacts | str
+"""What is known of a file; a string says why it cannot be read."""
 
 
-def look(
+def inspect(
     folder: Path, images: list[str], masks: list[str], geometry: Geometry
-) -> Mapping[str, Seen]:
+) -> dict[str, Inspected]:
     """Every file of a category, by path. Memory is bounded by a few decoded images at a time."""
+    look_at_photo = partial(_photo, folder)
+    look_at_mask = partial(_mask, geometry)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        photos = pool.map(lambda name: _photo(folder, name), images)
-        others = pool.map(lambda name: _mask(folder / name, geometry), masks)
+        photos = pool.map(lambda name: _or_reason(look_at_photo, folder / name), images)
+        others = pool.map(lambda name: _or_reason(look_at_mask, folder / name), masks)
         return dict(zip([*images, *masks], [*photos, *others], strict=True))
 
 
-def _photo(folder: Path, name: str) -> Photo | str:
-    path = folder / name
+def _or_reason(look: Callable[[Path], Inspected], path: Path) -> Inspected:
     try:
-        pixels, mode, turned = read_photo(path)
-        real = path.resolve()
-        inside = real.is_relative_to(folder.resolve())
-        return Photo(
-            pixels.shape[:2],
-            mode,
-            turned,
-            file_sha256(path),
-            difference_hash(pixels),
-            None if inside else str(real),
-        )
+        return look(path)
     except DataError as error:
         return str(error).removeprefix(f"{path}: ")
     except OSError as error:
         return error.strerror or str(error)
 
 
-def _mask(path: Path, geometry: Geometry) -> Mask | str:
-    try:
-        values = read_levels(path)
-        anomalous = anomalous_pixels(values)
-        place = geometry.place(*anomalous.shape)
-        fits = place.resized_height * place.resized_width <= PIXELS_MAX
-        left = int(geometry.apply_mask(anomalous).sum()) if fits else 0
-        return Mask(
-            (anomalous.shape[0], anomalous.shape[1]),
-            len(np.unique(values)),
-            int(anomalous.sum()),
-            left,
-        )
-    except DataError as error:
-        return str(error).removeprefix(f"{path}: ")
-    except OSError as error:
-        return error.strerror or str(error)
+def _photo(folder: Path, path: Path) -> Photo:
+    pixels, mode, turned = read_photo(path)
+    real = path.resolve()
+    inside = real.is_relative_to(folder.resolve())
+    return Photo(
+        pixels.shape[:2],
+        mode,
+        turned,
+        file_sha256(path),
+        difference_hash(pixels),
+        None if inside else str(real),
+    )
+
+
+def _mask(geometry: Geometry, path: Path) -> MaskFacts:
+    levels = read_levels(path)
+    anomalous = anomalous_pixels(levels)
+    height, width = anomalous.shape
+    place = geometry.place(height, width)
+    left = 0
+    if place.resized_height * place.resized_width <= PIXELS_MAX:
+        left = int(geometry.apply_mask(anomalous).sum())
+    return MaskFacts((height, width), len(np.unique(levels)), int(anomalous.sum()), left)

@@ -1,0 +1,72 @@
+"""The health of a dataset: every file inspected, and every fault of every category named."""
+
+from collections import Counter
+from pathlib import Path
+
+from apc_bench.datasets.check.files import CategoryFiles, files_of, walk
+from apc_bench.datasets.check.findings import ERROR, NOTE, Finding, Health, about
+from apc_bench.datasets.check.inspect import Photo, inspect
+from apc_bench.datasets.check.masks import mask_findings, pair, partner_findings
+from apc_bench.datasets.check.photos import (
+    copies,
+    lookalikes,
+    oddities,
+    small_pool,
+    unreadable,
+)
+from apc_bench.datasets.check.similar import alike
+from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.layouts import read_dataset
+from apc_bench.errors import DataError
+
+
+def examine(root: Path, geometry: Geometry, reserve: int) -> tuple[list[Health], list[Finding]]:
+    """The health of each category, and findings on the dataset as a whole. Raises DataError where
+    there is no folder to look at.
+    """
+    if not root.is_dir():
+        raise DataError(f"no such folder: {root}")
+    try:
+        categories, beside = walk(root)
+        whole = []
+        try:
+            dataset = read_dataset(root)
+            if not categories:  # of no layout of ours: a reader of another package knows it
+                categories, beside = [files_of(category) for category in dataset.categories], {}
+        except DataError as error:
+            whole = [Finding(ERROR, "layout", str(error))]
+        healths = [_examine(files, geometry, reserve) for files in categories]
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
+    return healths, [*about(NOTE, "passed over", "not read by any sweep", beside), *whole]
+
+
+def _examine(files: CategoryFiles, geometry: Geometry, reserve: int) -> Health:
+    masks = [mask for names in files.masks.values() for mask in names]
+    facts = inspect(files.folder, list(files.images), masks, geometry)
+    photos: dict[str, Photo] = {}
+    for name in files.images:
+        photo = facts[name]
+        if isinstance(photo, Photo):
+            photos[name] = photo
+    names, pairs = list(photos), pair(files)
+    similar = alike([photo.hash for photo in photos.values()])
+    groups = [[names[index] for index in group] for group in similar]
+    findings = [
+        *unreadable(facts),
+        *partner_findings(files, pairs),
+        *mask_findings(files, facts, pairs),
+        *copies(files, photos),
+        *lookalikes(files, photos, groups),
+        *oddities(files, photos),
+        *small_pool(files, reserve),
+    ]
+    return Health(
+        files.name,
+        dict(files.counts(training=True)),
+        dict(files.counts(training=False)),
+        dict(Counter(photo.size for photo in photos.values()).most_common()),
+        dict(Counter(photo.mode for photo in photos.values()).most_common()),
+        findings,
+        groups,
+    )

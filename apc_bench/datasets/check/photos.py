@@ -1,0 +1,100 @@
+"""Findings on photos: unreadable ones, copies and lookalikes, and too few of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from apc_bench.datasets.check.files import CategoryFiles
+from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, about
+from apc_bench.datasets.check.inspect import Inspected, Photo
+from apc_bench.datasets.groups import GROUPS
+from apc_bench.datasets.samples import GOOD
+
+
+def unreadable(facts: Mapping[str, Inspected]) -> Iterator[Finding]:
+    """Images and masks that cannot be read, and why."""
+    reasons = {name: reason for name, reason in facts.items() if isinstance(reason, str)}
+    text = "cannot be read; a sweep leaves them out with --skip-unreadable"
+    yield from about(ERROR, "unreadable", text, reasons)
+
+
+def copies(files: CategoryFiles, photos: Mapping[str, Photo]) -> Iterator[Finding]:
+    """Files of one content: between train and test they are a leak."""
+    names_of: dict[str, list[str]] = defaultdict(list)
+    for name, photo in photos.items():
+        names_of[photo.sha256].append(name)
+    leaks: dict[str, str] = {}
+    harmless: dict[str, str] = {}
+    for first, *others in names_of.values():
+        if not others:
+            continue
+        same = f"same content as {', '.join(others)}"
+        if files.on_both_sides([first, *others]) or files.good_and_bad([first, *others]):
+            leaks[first] = same
+        else:
+            harmless[first] = same
+    leak = "the same content in train and test, or as good and as anomalous"
+    yield from about(ERROR, "leak", leak, leaks)
+    copy = (
+        "the same content more than once: name the copies as one group in groups.csv, or remove"
+        " them"
+    )
+    yield from about(WARNING, "copies", copy, harmless)
+
+
+def lookalikes(
+    files: CategoryFiles, photos: Mapping[str, Photo], groups: list[list[str]]
+) -> Iterator[Finding]:
+    """Photos that look alike, a list a group, above all between train and test."""
+    alike: dict[str, str] = {}
+    across: dict[str, str] = {}
+    for group in groups:
+        first, *others = group
+        alike[first] = f"like {', '.join(others)}"
+        contents = {photos[name].sha256 for name in group}
+        if len(contents) > 1 and files.on_both_sides(group):
+            across[first] = alike[first]
+    if not files.plain:
+        text = "photos in train and test look alike: do they show one part?"
+        yield from about(WARNING, "alike across", text, across)
+    if not (files.folder / GROUPS).is_file():
+        images = sum(len(group) for group in groups)
+        text = (
+            f"{images} photos in {len(groups)} groups look alike; --groups DIR writes them as a"
+            " groups.csv: look it through before use"
+        )
+        yield from about(WARNING, "alike", text, alike)
+
+
+def oddities(files: CategoryFiles, photos: Mapping[str, Photo]) -> Iterator[Finding]:
+    """Photos to be turned, links that lead out, and files that are not read."""
+    turned = {name: "" for name, photo in photos.items() if photo.turned}
+    outside = {name: f"-> {photo.outside}" for name, photo in photos.items() if photo.outside}
+    exif = "EXIF data asks to turn these; it is not applied, so that image and mask agree"
+    yield from about(WARNING, "EXIF", exif, turned)
+    yield from about(WARNING, "link", "links that lead out of the category's folder", outside)
+    yield from about(NOTE, "passed over", "not read by any sweep", files.passed_over)
+
+
+def small_pool(files: CategoryFiles, reserve: int) -> Iterator[Finding]:
+    """Anomalous images too few for a reserve of this size, altogether or of a type."""
+    own_pool = files.counts(training=True)
+    del own_pool[GOOD]
+    pool = own_pool or files.counts(training=False)
+    del pool[GOOD]
+    total, needed = pool.total(), reserve
+    if not own_pool:
+        needed += 1  # draws leave the test set, and one must stay there
+    if total < needed:
+        text = (
+            f"{total} anomalous images are too few for a reserve of {reserve}: lower --reserve, or"
+            " use --protocol crossfit"
+        )
+        yield Finding(WARNING, "few anomalous", text)
+        return
+    share = reserve // len(pool)
+    small = {kind: f"{number} images" for kind, number in sorted(pool.items()) if number < share}
+    text = (
+        f"defect types with fewer images than their share of the reserve ({share}): the rest is"
+        " drawn from others"
+    )
+    yield from about(NOTE, "small type", text, small)
