@@ -31,7 +31,7 @@ def export(
     Maps are smoothed as for the pixel metrics. What a crop cut off gets the smallest value of the
     category's maps: it counts as normal.
     """
-    from apc_bench.report import read_results
+    from apc_bench.results.aggregate import read_results
     from apc_bench.results.export import choose, export_maps
     from apc_bench.store.run import Run
 

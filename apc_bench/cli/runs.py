@@ -77,7 +77,7 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     found = root_of(data.resolve()) if data else opened.info.data
     told = crossfit_summaries(results, opened)
     page = write_report(
-        opened, data=None if without_images else found, out=out, results=results, found=told
+        opened, data=None if without_images else found, out=out, results=results, summaries=told
     )
     Console().print(terminal_table(results))
     for line in (line for answer in told for line in sentences(answer)):

@@ -339,7 +339,9 @@ def _report(path: Path, prepared: Prepared) -> None:
     say = plain(console)
     results = report.read_results(run)
     summaries = report.crossfit_summaries(results, run)
-    page = report.write_report(run, data=prepared.dataset.root, results=results, found=summaries)
+    page = report.write_report(
+        run, data=prepared.dataset.root, results=results, summaries=summaries
+    )
     console.print(report.terminal_table(results))
     for summary in summaries:
         for line in report.sentences(summary):

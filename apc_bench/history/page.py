@@ -2,15 +2,17 @@
 few lines of text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from apc_bench.errors import RunError
-from apc_bench.history.charts import HEIGHT, LEFT, TOP, WIDTH, Chart, chart, title_of, value_text
-from apc_bench.history.series import Series, between, history_of
+from apc_bench.history.charts import COLOURS, HEIGHT, LEFT, TOP, WIDTH, Chart, chart
+from apc_bench.history.series import Series, between, history_of, title_of
 from apc_bench.metrics.catalogue import CATALOGUE, COSTS, METRICS
 from apc_bench.results.folders import reports_folder
 from apc_bench.results.recorded_runs import RecordedRun, read_recorded_runs
@@ -48,6 +50,11 @@ class History:
     changes: tuple[Change, ...]
     problems: tuple[str, ...]
 
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Their names, in the order of the series."""
+        return tuple(dict.fromkeys(series.system for series in self.series))
+
 
 def read_history(folder: Path) -> History:
     """Reads every run in a folder. Raises UsageError without the folder, RunError where no run in
@@ -55,45 +62,32 @@ def read_history(folder: Path) -> History:
     """
     nights, problems = read_recorded_runs(folder)
     if not nights:
-        raise RunError(
-            f"{folder} holds no run that can be read"
-            + "".join(f"; {line}" for line in problems[:3])
-        )
-    problems += [
-        f"{night.name}: planned trials without a result: {night.missing}"
-        for night in nights
-        if night.missing
-    ]
+        raise RunError("; ".join([f"{folder} holds no run that can be read", *problems[:3]]))
+    for night in nights:
+        if night.missing:
+            problems.append(f"{night.name}: planned trials without a result: {night.missing}")
     series = history_of(nights)
-    changes = sorted(
-        (change for one in series for change in _changes(one, nights)),
-        key=lambda change: -change.night,
-    )
+    changes = [change for one in series for change in _changes(one, nights)]
+    changes.sort(key=lambda change: -change.night)
     return History(folder, tuple(nights), tuple(series), tuple(changes), tuple(problems))
 
 
-def _changes(series: Series, nights: Sequence[RecordedRun]) -> list[Change]:
-    found = []
-    for step in series.steps:
-        last = max(
-            index for index in range(step.night) if series.values[index] == series.values[index]
-        )
+def _changes(series: Series, nights: Sequence[RecordedRun]) -> Iterator[Change]:
+    for step in series.changes:
+        last = int(np.flatnonzero(np.isfinite(series.values[: step.night]))[-1])
         before, after = nights[last], nights[step.night]
-        found.append(
-            Change(
-                series.system,
-                title_of(series.column),
-                series.category or "mean over categories",
-                value_text(series.column, step.before),
-                value_text(series.column, step.after),
-                f"{before.name} → {after.name}",
-                after.created[:10],
-                between(before, after),
-                CATALOGUE[series.column].is_worse(step.change),
-                step.night,
-            )
+        yield Change(
+            system=series.system,
+            figure=title_of(series.column),
+            place=series.category or "mean over categories",
+            before=series.text(step.before),
+            after=series.text(step.after),
+            nights=f"{before.name} → {after.name}",
+            day=after.created[:10],
+            why=between(before, after),
+            worse=CATALOGUE[series.column].is_worse(step.change),
+            night=step.night,
         )
-    return found
 
 
 def write_page(history: History, out: Path) -> Path:
@@ -105,17 +99,16 @@ def write_page(history: History, out: Path) -> Path:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    colours = {
-        name: index
-        for index, name in enumerate(dict.fromkeys(one.system for one in history.series))
-    }
+    systems = [
+        (name, index % COLOURS, index >= COLOURS) for index, name in enumerate(history.systems)
+    ]
     text = environment.get_template("history.html.j2").render(
         history=history,
         summary=summary(history),
-        systems=[(name, index % 6, index >= 6) for name, index in colours.items()],
-        metrics=_panels(history, METRICS, colours),
-        costs=_panels(history, COSTS, colours),
-        categories=_of_categories(history, colours),
+        systems=systems,
+        metrics=list(_panels(history, METRICS)),
+        costs=list(_panels(history, COSTS)),
+        categories=list(_panels_of_categories(history)),
         nights=_nights(history.nights),
         size=(WIDTH, HEIGHT, LEFT, TOP),
     )
@@ -123,53 +116,50 @@ def write_page(history: History, out: Path) -> Path:
     return out
 
 
-def _panels(history: History, columns: Sequence[str], colours: dict[str, int]) -> list[Chart]:
-    series = {
-        column: [one for one in history.series if one.column == column and one.category is None]
-        for column in columns
-    }
-    return [chart(found, history.nights, colours) for found in series.values() if found]
+def _panels(history: History, columns: Sequence[str]) -> Iterator[Chart]:
+    """A panel of the mean over categories for each column that any night has."""
+    for column in columns:
+        panel = _panel(history, column, None, None)
+        if panel:
+            yield panel
 
 
-def _of_categories(history: History, colours: dict[str, int]) -> list[Chart]:
+def _panels_of_categories(history: History) -> Iterator[Chart]:
     """A panel for each category's metric with a change of its own."""
     changed = dict.fromkeys(
-        (one.column, one.category) for one in history.series if one.category and one.steps
+        (series.column, series.category)
+        for series in history.series
+        if series.category and series.changes
     )
-    return [
-        chart(
-            [one for one in history.series if (one.column, one.category) == key],
-            history.nights,
-            colours,
-            f"{key[1]}: {title_of(key[0])}",
-        )
-        for key in changed
-    ]
+    for column, category in changed:
+        panel = _panel(history, column, category, f"{category}: {title_of(column)}")
+        if panel:
+            yield panel
+
+
+def _panel(history: History, column: str, category: str | None, title: str | None) -> Chart | None:
+    wanted = (column, category)
+    series = [one for one in history.series if (one.column, one.category) == wanted]
+    colours = {name: index for index, name in enumerate(history.systems)}
+    return chart(series, history.nights, colours, title) if series else None
 
 
 def _nights(nights: Sequence[RecordedRun]) -> list[tuple[RecordedRun, tuple[str, ...]]]:
     """The newest first, each with what differs from the night before."""
-    earlier = [None, *nights[:-1]]
-    return [
-        (night, between(before, night) if before else ())
-        for night, before in zip(nights, earlier, strict=True)
-    ][::-1]
+    differences = [(), *(between(before, night) for before, night in pairwise(nights))]
+    return list(zip(nights, differences, strict=True))[::-1]
 
 
 def summary(history: History) -> str:
     """The folder in a sentence."""
     nights, changes = history.nights, history.changes
-    span = (
-        nights[0].created[:10]
-        if len(nights) == 1
-        else f"{nights[0].created[:10]} to {nights[-1].created[:10]}"
-    )
-    worse = sum(change.worse for change in changes)
-    found = (
-        f"{len(changes)} changes of level, {worse} of them for the worse"
-        if changes
-        else "no change of level"
-    )
+    span = nights[0].created[:10]
+    if len(nights) > 1:
+        span += f" to {nights[-1].created[:10]}"
+    found = "no change of level"
+    if changes:
+        worse = sum(change.worse for change in changes)
+        found = f"{len(changes)} changes of level, {worse} of them for the worse"
     return f"{counted(len(nights), 'night')}, {span}: {found}."
 
 
@@ -179,14 +169,9 @@ def as_lines(history: History, shown: int = 20) -> list[str]:
     for change in history.changes[:shown]:
         why = "; ".join(change.why) or "nothing that is recorded differs"
         mark = "WORSE " if change.worse else "better"
-        lines.append(
-            f"{change.day} {mark} {change.system} · {change.figure} · {change.place}:"
-            f" {change.before} → {change.after} ({why})"
-        )
-    lines += (
-        [f"… and {len(history.changes) - shown} more changes, on the page"]
-        if len(history.changes) > shown
-        else []
-    )
+        where = f"{change.system} · {change.figure} · {change.place}"
+        lines.append(f"{change.day} {mark} {where}: {change.before} → {change.after} ({why})")
+    if len(history.changes) > shown:
+        lines.append(f"… and {len(history.changes) - shown} more changes, on the page")
     lines += [f"not whole: {line}" for line in history.problems]
     return printable(lines)

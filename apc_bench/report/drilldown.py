@@ -2,7 +2,8 @@
 the normal patches that they were compared with.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from apc_bench.datasets.images import Geometry
 from apc_bench.errors import ApcError
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
-from apc_bench.report.patches import CELLS, Patch
-from apc_bench.report.photos import Photos
-from apc_bench.report.plots import PANELS, points_of, read_curves
-from apc_bench.report.pool import Pictures
-from apc_bench.report.scaled_maps import Shown, read_shown
+from apc_bench.report.curves import PANELS, curve_line, read_curves
+from apc_bench.report.pictures import CELLS, Patch, PicturePool, photos_of
+from apc_bench.report.scaled_maps import ScaledMaps, read_scaled_maps
 from apc_bench.report.selection import Pick, hardest
-from apc_bench.results.aggregate import TEST, Results, System
+from apc_bench.results.aggregate import TEST, Results, System, Trial
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.number_format import percent
 
@@ -31,7 +29,22 @@ POINTS_MAX = 120
 NO_BANK = "no nearest patch: this detector keeps no memory bank"
 LEGEND = f"Crops show {CELLS} × {CELLS} cells of the detector's grid, the patch in the middle"
 
+FIGURES = (*POSTER, "missed_rate", "false_alarm_rate")
+"""What stands above a trial's pictures."""
+
 Json = dict[str, Any]
+
+
+def shown_seeds(results: Results) -> tuple[int, ...]:
+    """The seeds whose trials have pictures."""
+    return results.seeds[:SEEDS_MAX]
+
+
+def drilldown_tasks(
+    results: Results, data: Path | None
+) -> list[Callable[[Results, RunReader], Json | None]]:
+    """The work of `drilldown`, a category each, for parallel.perform."""
+    return [partial(drilldown, category, data) for category in results.categories]
 
 
 def drilldown(category: str, data: Path | None, results: Results, run: RunReader) -> Json | None:
@@ -42,70 +55,114 @@ def drilldown(category: str, data: Path | None, results: Results, run: RunReader
 
     None where there is no trial, damaged or not.
     """
-    pictures = Pictures()
+    behind = _Category(category, results, run)
     trials: dict[str, Json] = {}
     for seed in shown_seeds(results):
-        systems = [system for system in results.systems if seed in system.seeds]
-        wanted = {
-            image for system in systems for image in _wanted(results, run, system, category, seed)
-        }
-        shown = {
-            system: read_shown(results, run, system, category, seed, wanted) for system in systems
-        }
-        for system, entry in shown.items():
-            if entry is not None:
-                with_it = [other for other in _beside(results, system) if shown.get(other)]
-                entries = [shown[other] for other in with_it]
-                trials[f"{results.systems.index(system)}-{seed}"] = _trial(
-                    results, run, category, seed, entry, entries, pictures
-                )
+        for system, trial in behind.of_seed(seed):
+            trials[f"{results.systems.index(system)}-{seed}"] = trial
     if not trials and not run.damaged:
         return None
-    geometry = Geometry(int(results.settings["image_size"]), results.settings["resize"])
-    masks = _masks(run, category, shown_seeds(results))
-    photos = Photos(None if data is None else data / category, geometry, masks)
     return {
         "trials": trials,
-        "shots": list(_shots(results, category)),
-        "pictures": pictures.made(photos),
+        "shots": list(_by_shots(results, category)),
+        "pictures": behind.pictures.made(photos_of(results, run, category, data)),
         "damaged": list(run.damaged),
     }
 
 
-def drilldowns(
-    results: Results, data: Path | None
-) -> list[Callable[[Results, RunReader], Json | None]]:
-    """The work of `drilldown`, a category each, for drawing.perform."""
-    return [partial(drilldown, category, data) for category in results.categories]
+@dataclass(frozen=True, slots=True)
+class _Category:
+    """The trials of one category, and the pictures that they ask for."""
+
+    category: str
+    results: Results
+    run: RunReader
+    pictures: PicturePool = field(default_factory=PicturePool)
+
+    def of_seed(self, seed: int) -> Iterator[tuple[System, Json]]:
+        """The trials of a seed that can be read."""
+        trials = {
+            system: self.results.trials[system, self.category, seed]
+            for system in self.results.systems
+            if seed in system.seeds
+        }
+        # Maps stand side by side, so each system keeps those of the others' images too.
+        wanted: set[str] = set()
+        for trial in trials.values():
+            wanted |= _hardest_images(self.run, trial)
+        shown: dict[System, ScaledMaps] = {}
+        for system, trial in trials.items():
+            scaled = read_scaled_maps(system, trial, self.run, wanted)
+            if scaled is not None:
+                shown[system] = scaled
+        for system, own in shown.items():
+            beside = [shown[other] for other in _beside(self.results, system) if other in shown]
+            yield system, self._trial(trials[system], seed, own, beside)
+
+    def _trial(
+        self, trial: Trial, seed: int, own: ScaledMaps, beside: Sequence[ScaledMaps]
+    ) -> Json:
+        row = trial.rows[TEST]
+        picks = hardest(own.table, threshold=own.threshold)
+        return {
+            "figures": [(CATALOGUE[metric].heading, _percent(row[metric])) for metric in FIGURES],
+            "histogram": _histogram(own),
+            "curves": _curves(self.run, trial.result_key),
+            "one": own.one,
+            "images": [self._image(pick, seed, own, beside) for pick in picks],
+        }
+
+    def _image(self, pick: Pick, seed: int, own: ScaledMaps, beside: Sequence[ScaledMaps]) -> Json:
+        """One of the hardest images: what it is, its pictures, and the maps of all `beside`."""
+        name = pick.image
+        row = own.table.row(by_predicate=pl.col("image") == name, named=True)
+        image: Json = {
+            "why": pick.why,
+            "name": name,
+            "type": pick.defect_type,
+            "score": _short(row["score"]),
+            "image": self.pictures.photo(name),
+            "mask": self.pictures.mask(name, pick.label),
+            "outline": self.pictures.outline(name) if pick.label else None,
+            "maps": [self._map(name, seed, scaled) for scaled in beside],
+        }
+        if name in own.maps and row["worst_row"] is not None:
+            rows, columns = own.maps[name].shape
+            worst = Patch(row["worst_row"], row["worst_column"], (rows, columns))
+            image["patch"] = self._patch(name, worst)
+            if row["nearest_image"] is not None:
+                nearest = Patch(row["nearest_row"], row["nearest_column"], (rows, columns))
+                image["nearest"] = self._patch(row["nearest_image"], nearest)
+                image["distance"] = _short(row["nearest_distance"])
+        return image
+
+    def _map(self, image: str, seed: int, scaled: ScaledMaps) -> Json:
+        return {
+            "of": scaled.system.label,
+            "score": scaled.score(image) if image in scaled.scores else None,
+            "map": self.pictures.map((scaled.system, seed), image, scaled.maps.get(image)),
+        }
+
+    def _patch(self, image: str, patch: Patch) -> Json:
+        return {
+            "name": image,
+            "row": patch.row,
+            "column": patch.column,
+            "grid": patch.grid,
+            "box": [round(share, 4) for share in patch.box()],
+            "crop": self.pictures.crop(image, patch),
+        }
 
 
-def shown_seeds(results: Results) -> tuple[int, ...]:
-    """The seeds whose trials have pictures."""
-    return results.seeds[:SEEDS_MAX]
-
-
-def _wanted(results: Results, run: RunReader, system: System, category: str, seed: int) -> set[str]:
+def _hardest_images(run: RunReader, trial: Trial) -> set[str]:
     """The images that a trial shows; none where its scores cannot be read."""
-    trial = results.trials[system, category, seed]
+    if trial.result_key is None:
+        return set()
     try:
-        table = None if trial.result_key is None else run.scores(trial.result_key)
+        scores = run.scores(trial.result_key)
     except ApcError:
-        table = None
-    return (
-        set()
-        if table is None
-        else {pick.image for pick in hardest(table, threshold=trial.rows[TEST]["threshold"])}
-    )
-
-
-def _masks(run: RunReader, category: str, seeds: Sequence[int]) -> Mapping[str, str | None]:
-    """Image -> mask, of the first split that can be read: the same in every seed."""
-    for seed in seeds:
-        try:
-            return run.split(category, seed).masks
-        except ApcError:
-            continue
-    return {}
+        return set()
+    return {pick.image for pick in hardest(scores, threshold=trial.rows[TEST]["threshold"])}
 
 
 def _beside(results: Results, system: System) -> list[System]:
@@ -117,141 +174,77 @@ def _beside(results: Results, system: System) -> list[System]:
         return [system]
     if system != baseline:
         return [baseline, system]
-    return [baseline, *[other for other in results.at_most_shots() if not other.frozen][:1]]
+    tuned = [other for other in results.at_most_shots() if not other.frozen]
+    return [baseline, *tuned[:1]]
 
 
-def _trial(
-    results: Results,
-    run: RunReader,
-    category: str,
-    seed: int,
-    entry: Shown,
-    beside: Sequence[Shown | None],
-    pictures: Pictures,
-) -> Json:
-    trial = results.trials[entry.system, category, seed]
-    row = trial.rows[TEST]
-    figures = [(CATALOGUE[metric].heading, row[metric]) for metric in POSTER]
-    figures += [("Missed defects", row["missed_rate"]), ("False alarms", row["false_alarm_rate"])]
-    return {
-        "figures": [
-            (title, "–" if value is None else f"{percent(value)} %") for title, value in figures
-        ],
-        "histogram": _histogram(entry),
-        "curves": _curves(run, trial.result_key),
-        "one": entry.one,
-        "images": [
-            _image(pick, seed, entry, [one for one in beside if one], pictures)
-            for pick in hardest(entry.table, threshold=entry.threshold)
-        ],
-    }
-
-
-def _histogram(entry: Shown) -> Json:
+def _histogram(own: ScaledMaps) -> Json:
     """Counts of the test images' scores, normal and anomalous, in the same BINS bins, with the
     calibrated threshold.
 
     Scores have long tails: the bins end at the 95th percentile, or above the threshold, and where
     scores lie beyond (`beyond`), the last bin counts them too.
     """
-    test = entry.table.filter(pl.col("split") == "test")
-    scores, labels = test["score"].to_numpy().astype(np.float64), test["label"].to_numpy()
-    threshold = [] if entry.threshold is None else [entry.threshold]
-    low = min([*scores, *threshold], default=0.0)
-    high = max(
-        [
-            *np.quantile(scores, [0.95] if len(scores) else []),
-            *(low + 1.25 * (value - low) for value in threshold),
-        ],
-        default=low,
-    )
-    high = high if high > low else low + 1.0
-    kinds = {"normal": ~labels, "anomalous": labels}
-    counts = {
-        name: np.histogram(scores[kind].clip(low, high), BINS, (low, high))[0].tolist()
-        for name, kind in kinds.items()
-    }
-    ends = {"low": _short(low), "high": _short(high), "beyond": bool((scores > high).any())}
+    test = own.table.filter(pl.col("split") == "test")
+    scores, anomalous = test["score"].to_numpy().astype(np.float64), test["label"].to_numpy()
+    low, high = _histogram_range(scores, own.threshold)
+
+    def counts(kind: np.ndarray) -> list[int]:
+        found: list[int] = np.histogram(scores[kind].clip(low, high), BINS, (low, high))[0].tolist()
+        return found
+
     return {
-        **ends,
-        "threshold": None if entry.threshold is None else _short(entry.threshold),
-        **counts,
+        "low": _short(low),
+        "high": _short(high),
+        "beyond": bool((scores > high).any()),
+        "threshold": None if own.threshold is None else _short(own.threshold),
+        "normal": counts(~anomalous),
+        "anomalous": counts(anomalous),
     }
 
 
-def _curves(run: RunReader, result_key: str | None) -> dict[str, list[list[float]]]:
+def _histogram_range(scores: np.ndarray, threshold: float | None) -> tuple[float, float]:
+    """Ends of the bins over scores (n,), which may be none."""
+    lows, highs = list(scores), [float(np.quantile(scores, 0.95))] if len(scores) else []
+    if threshold is not None:
+        lows.append(threshold)
+    low = float(min(lows, default=0.0))
+    if threshold is not None:
+        highs.append(low + 1.25 * (threshold - low))
+    high = max(highs, default=low)
+    return low, high if high > low else low + 1.0
+
+
+def _curves(run: RunReader, result_key: str | None) -> dict[str, list[tuple[float, float]]]:
     """`image roc` and so on -> its points; without those that are undefined or cannot be read."""
     points = read_curves(run, result_key)
-    found: dict[str, list[list[float]]] = {}
+    curves: dict[str, list[tuple[float, float]]] = {}
     if points is None:
-        return found
+        return curves
     for level, curve in PANELS:
-        x, y = points_of(points, level, curve, POINTS_MAX)
+        x, y = curve_line(points, level, curve, POINTS_MAX)
         if len(x):
-            found[f"{level} {curve}"] = [
-                [round(float(a), 4), round(float(b), 4)] for a, b in zip(x, y, strict=True)
-            ]
-    return found
+            points_of_line = zip(x.tolist(), y.tolist(), strict=True)
+            curves[f"{level} {curve}"] = [(round(a, 4), round(b, 4)) for a, b in points_of_line]
+    return curves
 
 
-def _shots(results: Results, category: str) -> Iterator[Json]:
+def _by_shots(results: Results, category: str) -> Iterator[Json]:
     """Each system's metrics in this category: mean and standard deviation over seeds, in percent,
     by metric.
     """
     for position, system in enumerate(results.systems):
-        means = {metric: results.in_category(system, category, metric) for metric in POSTER}
-        values = {
-            CATALOGUE[name].heading: [round(100 * mean.value, 2), round(100 * (mean.sd or 0.0), 2)]
-            for name, mean in means.items()
-            if mean
-        }
+        values = {}
+        for metric in POSTER:
+            mean = results.in_category(system, category, metric)
+            if mean:
+                spread = 100 * (mean.sd or 0.0)
+                values[CATALOGUE[metric].heading] = [round(100 * mean.value, 2), round(spread, 2)]
         yield {"system": position, "shots": system.shots, "values": values}
 
 
-def _image(
-    pick: Pick, seed: int, entry: Shown, beside: Sequence[Shown], pictures: Pictures
-) -> Json:
-    row = entry.table.row(by_predicate=pl.col("image") == pick.image, named=True)
-    own = entry.maps.get(pick.image)
-    found = {
-        "why": pick.why,
-        "name": pick.image,
-        "type": pick.defect_type,
-        "score": _short(row["score"]),
-    }
-    found |= {"image": pictures.photo(pick.image), "mask": pictures.mask(pick.image, pick.label)}
-    found["outline"] = pictures.outline(pick.image) if pick.label else None
-    found["maps"] = [
-        {
-            "of": one.system.label,
-            "score": round(one.scores[pick.image], 2) + 0.0 if pick.image in one.scores else None,
-            "map": pictures.map((one.system, seed), pick.image, one.maps.get(pick.image)),
-        }
-        for one in beside
-    ]
-    if own is not None and row["worst_row"] is not None:
-        found["patch"] = _patch(row, "worst", pick.image, (own.shape[0], own.shape[1]), pictures)
-        nearest = row["nearest_image"]
-        if nearest is not None:
-            found["nearest"] = _patch(
-                row, "nearest", nearest, (own.shape[0], own.shape[1]), pictures
-            )
-            found["distance"] = _short(row["nearest_distance"])
-    return found
-
-
-def _patch(
-    row: Mapping[str, Any], which: str, image: str, grid: tuple[int, int], pictures: Pictures
-) -> Json:
-    patch = Patch(row[f"{which}_row"], row[f"{which}_column"], grid)
-    return {
-        "name": image,
-        "row": patch.row,
-        "column": patch.column,
-        "grid": grid,
-        "box": [round(share, 4) for share in patch.box()],
-        "crop": pictures.crop(image, patch),
-    }
+def _percent(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{percent(fraction)} %"
 
 
 def _short(value: float) -> float:

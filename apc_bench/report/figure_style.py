@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,7 +21,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from apc_bench.results.aggregate import Results, System
+from apc_bench.results.aggregate import Results
 
 # Okabe and Ito's palette: black for the baseline, the pale yellow left out.
 BLACK = "#000000"
@@ -97,16 +98,16 @@ def looks(results: Results) -> dict[str, Look]:
     """
     frozen = {system.method for system in results.systems if system.frozen}
     names = list(dict.fromkeys(system.method for system in results.systems))
-    found = {}
+    drawn = {}
     if results.baseline:
         names.remove(results.baseline.method)
-        found[results.baseline.method] = Look(BLACK, "", DASHES[0])
+        drawn[results.baseline.method] = Look(BLACK, "", DASHES[0])
     dashed = [name for name in names if name in frozen]
     for index, name in enumerate(names):
         colour = index % len(COLOURS)
         dashes = DASHES[(dashed.index(name) + 1) % len(DASHES)] if name in frozen else SOLID
-        found[name] = Look(COLOURS[colour], MARKERS[colour], dashes)
-    return found
+        drawn[name] = Look(COLOURS[colour], MARKERS[colour], dashes)
+    return drawn
 
 
 def style() -> AbstractContextManager[None]:
@@ -123,20 +124,18 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
     """One legend for all axes, outside of them, with as many columns as the names leave room
     for.
     """
-    entries = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
+    entries: dict[str, Artist] = {}
+    for axis in axes:
+        handles, names = axis.get_legend_handles_labels()
+        entries.update(zip(names, handles, strict=True))
     if not entries:
         return
     labels = [textwrap.fill(label, 48) for label in entries]
     widest = max(len(line) for label in labels for line in label.splitlines())
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 16 / (widest + 6))))
     if columns == 1:  # room for the names, not taken from the axes
-        figure.set_figheight(
-            figure.get_figheight() + 0.14 * (sum(label.count("\n") + 1 for label in labels) - 1)
-        )
+        lines = sum(label.count("\n") + 1 for label in labels)
+        figure.set_figheight(figure.get_figheight() + 0.14 * (lines - 1))
     figure.legend(list(entries.values()), labels, loc="outside lower center", ncols=columns)
 
 
@@ -151,10 +150,8 @@ def save(
         _fix_layout(figure)
         for format_ in formats:
             # The canvas itself, since Figure.savefig draws everything twice.
-            canvas = _CANVASES[format_](figure)
-            getattr(canvas, f"print_{format_}")(
-                folder / f"{name}.{format_}", metadata=_METADATA[format_]
-            )
+            canvas, path = _CANVASES[format_](figure), folder / f"{name}.{format_}"
+            getattr(canvas, f"print_{format_}")(path, metadata=_METADATA[format_])
 
 
 def _fix_layout(figure: Figure) -> None:
@@ -166,9 +163,8 @@ def _fix_layout(figure: Figure) -> None:
         engine.execute(figure)
     figure.set_layout_engine("none")
     for axis in figure.axes:
-        left, bottom, width, height = (
-            round(edge, 6) for edge in axis.get_position(original=True).bounds
-        )
+        bounds = axis.get_position(original=True).bounds
+        left, bottom, width, height = (round(edge, 6) for edge in bounds)
         axis.set_position((left, bottom, width, height))
     for text in figure.texts:
         x, y = text.get_position()
@@ -180,16 +176,6 @@ def file_name(name: str) -> str:
     digest so that no two names meet.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "-", name)
-    return (
-        name
-        if safe == name and not name.startswith(".")
-        else f"{safe.lstrip('.-')[:60]}-{sha256(name.encode()).hexdigest()[:8]}"
-    )
-
-
-def system_at(results: Results, method: str) -> list[System]:
-    """A method's systems by shots."""
-    return sorted(
-        (system for system in results.systems if system.method == method),
-        key=lambda system: system.shots,
-    )
+    if safe == name and not name.startswith("."):
+        return name
+    return f"{safe.lstrip('.-')[:60]}-{sha256(name.encode()).hexdigest()[:8]}"

@@ -1,9 +1,8 @@
-"""The gain over the baseline by category and system, as a heat map: the figure of the table in
-gains.py.
-"""
+"""The gain over the baseline as a heat map of categories and systems: the table in gains.py."""
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
-from apc_bench.report.parallel import Drawing
+from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.gains import gain, largest_gain
 from apc_bench.tables.number_format import signed
 
@@ -28,72 +27,64 @@ NUMBERS_MAX = 5
 """Systems up to which a cell has room for its number."""
 
 
-def heat_drawing(results: Results, folder: Path) -> Drawing:
+def heatmap_task(folder: Path) -> FigureTask:
     """`gains`: image AUROC beside pixel AUROC."""
-    return Drawing(_heat, folder, "gains", WITH_PNG)
+    return FigureTask(partial(of_results, heatmap_figure), folder, "gains", WITH_PNG)
 
 
-def _heat(results: Results, run: RunReader) -> Figure | None:
-    return heat_figure(results)
-
-
-def heat_figure(results: Results) -> Figure | None:
+def heatmap_figure(results: Results) -> Figure | None:
     """Rows are categories, columns systems; None without a baseline or a second system."""
     systems = results.others
     if not systems:
         return None
-    labels = [textwrap.fill(system.label, 20) for system in systems]
-    longest = max(len(line) for label in labels for line in label.splitlines())
+    rows = [textwrap.shorten(name, 24, placeholder="…") for name in results.categories]
+    columns = [textwrap.fill(system.label, 20) for system in systems]
+    longest = max(len(line) for label in columns for line in label.splitlines())
+    height = 1.0 + 0.17 * len(rows) + 0.055 * longest
     with style():
-        figure = Figure(
-            figsize=(COLUMN, 1.0 + 0.17 * len(results.categories) + 0.055 * longest),
-            layout="constrained",
-        )
+        figure = Figure(figsize=(COLUMN, height), layout="constrained")
         axes = list(figure.subplots(1, 2, sharey=True))
         for axis, metric in zip(axes, AUROCS, strict=True):
-            _draw(figure, axis, results, systems, metric)
-            axis.set_xticks(range(len(systems)), labels, rotation=90)
-        axes[0].set_yticks(
-            range(len(results.categories)),
-            [textwrap.shorten(name, 24, placeholder="…") for name in results.categories],
-        )
+            largest = largest_gain(results, metric)
+            axis.set_title(f"{CATALOGUE[metric].heading}, points")
+            _draw_cells(axis, _points(results, systems, metric), largest)
+            _draw_scale(figure, axis, largest)
+            axis.set_xticks(range(len(systems)), columns, rotation=90)
+        axes[0].set_yticks(range(len(rows)), rows)
     return figure
 
 
-def _draw(
-    figure: Figure, axis: Axes, results: Results, systems: Sequence[System], metric: str
-) -> None:
+def _points(results: Results, systems: Sequence[System], metric: str) -> NDArray[np.float64]:
+    """Gains (categories, systems) in percentage points, NaN where no seed has both."""
     points = np.full((len(results.categories), len(systems)), np.nan)
     for row, category in enumerate(results.categories):
         for column, system in enumerate(systems):
-            found = gain(results, system, category, metric)
-            points[row, column] = np.nan if found is None else found.points
-    largest = largest_gain(results, metric)
+            over_baseline = gain(results, system, category, metric)
+            if over_baseline is not None:
+                points[row, column] = over_baseline.points
+    return points
+
+
+def _draw_cells(axis: Axes, points: NDArray[np.float64], largest: float) -> None:
+    """A colour a cell, in full at ± `largest`, and its number where there is room."""
     axis.imshow(
         points, cmap=SCALE, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest"
     )
-    axis.set_title(f"{CATALOGUE[metric].heading}, points")
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(points):
         if np.isnan(value):
-            axis.text(column, row, "–", ha="center", va="center", fontsize=6)
-        elif len(systems) <= NUMBERS_MAX:
-            axis.text(
-                column,
-                row,
-                signed(value, 1),
-                ha="center",
-                va="center",
-                fontsize=6,
-            )
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(-largest, largest), SCALE),
-        ax=axis,
-        location="bottom",
-        aspect=16,
-        pad=0.03,
-    )
+            text = "–"
+        elif points.shape[1] <= NUMBERS_MAX:
+            text = signed(value, 1)
+        else:
+            continue
+        axis.text(column, row, text, ha="center", va="center", fontsize=6)
+
+
+def _draw_scale(figure: Figure, axis: Axes, largest: float) -> None:
+    colours = ScalarMappable(Normalize(-largest, largest), SCALE)
+    bar = figure.colorbar(colours, ax=axis, location="bottom", aspect=16, pad=0.03)
     bar.ax.tick_params(labelsize=6, length=2)
     bar.outline.set_linewidth(0.4)

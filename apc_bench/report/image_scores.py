@@ -19,7 +19,7 @@ _LEFT_OUT = ("seconds", "resized_height", "resized_width", "top", "left")
 
 
 def score_tasks(results: Results, folder: Path) -> list[Task]:
-    """The work of `write_scores`, a category each, for drawing.perform."""
+    """The work of `write_scores`, a category each, for parallel.perform."""
     return [partial(write_scores, category, folder) for category in results.categories]
 
 
@@ -28,38 +28,31 @@ def write_scores(category: str, folder: Path, results: Results, run: RunReader) 
     test set, drawn, reserved and calibration images, as `split` says, with the calibrated
     threshold. Returns the file's name; None where no scores can be read.
     """
-    found = list(_tables(category, results, run))
-    if not found:
+    tables = list(_tables(category, results, run))
+    if not tables:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{file_name(category)}.csv"
-    pl.concat(found).write_csv(folder / name)
+    pl.concat(tables).write_csv(folder / name)
     return name
 
 
 def _tables(category: str, results: Results, run: RunReader) -> Iterator[pl.DataFrame]:
-    shown = shown_seeds(results)
     for system in results.systems:
-        for seed in (seed for seed in system.seeds if seed in shown):
-            trial = results.trials[system, category, seed]
-            if trial.result_key is None:
+        for seed in shown_seeds(results):
+            trial = results.trials.get((system, category, seed))
+            if trial is None or trial.result_key is None:
                 continue
             try:
-                table = run.scores(trial.result_key)
+                scores = run.scores(trial.result_key)
             except ApcError:
                 continue
-            threshold = pl.lit(trial.rows[TEST]["threshold"], pl.Float64).alias("threshold")
-            place = [
-                pl.lit(value).alias(name)
-                for name, value in (
-                    ("category", category),
-                    ("system", system.title),
-                    ("shots", system.shots),
-                    ("seed", seed),
-                )
-            ]
-            yield (
-                table.drop(_LEFT_OUT, strict=False)
-                .sort("split", "image")
-                .select(*place, pl.all(), threshold)
+            scores = scores.drop(_LEFT_OUT, strict=False).sort("split", "image")
+            yield scores.select(
+                pl.lit(category).alias("category"),
+                pl.lit(system.title).alias("system"),
+                pl.lit(system.shots).alias("shots"),
+                pl.lit(seed).alias("seed"),
+                pl.all(),
+                pl.lit(trial.rows[TEST]["threshold"], pl.Float64).alias("threshold"),
             )

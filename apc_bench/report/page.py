@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,19 +17,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
-from apc_bench.report import encode
 from apc_bench.report.drilldown import LEGEND, NO_BANK, SEEDS_MAX, shown_seeds
-from apc_bench.report.figure_style import BLACK, looks
+from apc_bench.report.figure_style import BLACK, Look, looks
 from apc_bench.report.gain_heatmap import BETTER, WORSE
+from apc_bench.report.pictures import colour_bar
 from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
-from apc_bench.report.trial_links import Behind
+from apc_bench.report.trial_links import TrialLinks
 from apc_bench.results.aggregate import Results
 from apc_bench.results.crossfit import CrossFitSummary
 from apc_bench.results.folders import reports_folder
 from apc_bench.tables.crossfit_summary import sentences
 from apc_bench.tables.gains import gain_summaries
 from apc_bench.tables.number_format import signed
-from apc_bench.tables.table import Table
+from apc_bench.tables.table import Row, Table
 from apc_bench.wording import counted, enumerated
 
 SHORT = {
@@ -60,7 +61,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class Illustrations:
     """All that the page shows besides tables. `categories`: what drilldown.drilldown gave, in the
     order of the categories. `files`: of each category, (what, path from the page) of the figures
     made for papers. `damaged`: what should have been shown and cannot be read.
@@ -76,11 +77,43 @@ class Pictures:
 def render_page(
     results: Results,
     tables: Sequence[Table],
-    pictures: Pictures,
-    found: Sequence[CrossFitSummary] = (),
+    illustrations: Illustrations,
+    summaries: Sequence[CrossFitSummary] = (),
 ) -> str:
     """The whole page; everything that a run may name is escaped."""
     templates = reports_folder() / "templates"
+    script = (templates / "page.js").read_text(encoding="utf-8")
+    by_name = {table.name: table for table in tables}
+    links = TrialLinks(results)
+    return (
+        _environment(templates)
+        .get_template("page.html.j2")
+        .render(
+            results=results,
+            summary=summary(results),
+            answers=[sentences(crossfit) for crossfit in summaries],
+            tables=[table for table in tables if table.name != "missing"],
+            missing=by_name.get("missing"),
+            short=SHORT,
+            findings=list(_findings(results, links)),
+            exclusions=list(exclusions(results, illustrations.damaged)),
+            illustrations=illustrations,
+            alone=[plot for plot in illustrations.plots if plot.under not in by_name],
+            link_of=links.of_cell,
+            seeds=shown_seeds(results),
+            more_seeds=len(results.seeds) > SEEDS_MAX,
+            page=_page_data(results),
+            style=Markup((templates / "page.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
+            command=command(results),
+            provenance=list(provenance(results)),
+            settings=json.dumps(results.settings, indent=2, ensure_ascii=False),
+        )
+    )
+
+
+def _environment(templates: Path) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(templates),
         autoescape=True,
@@ -88,35 +121,19 @@ def render_page(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"address": quote, "json": _json, "heat": _heat, "svg": _svg}
-    environment.filters["blocks"] = lambda rows: [
-        list(block) for _, block in groupby(rows, key=lambda row: row.block)
-    ]
-    script = (templates / "page.js").read_text(encoding="utf-8")
-    named = {table.name for table in tables}
-    behind = Behind(results)
-    return environment.get_template("page.html.j2").render(
-        results=results,
-        summary=summary(results),
-        answers=[sentences(answer) for answer in found],
-        tables=[table for table in tables if table.name != "missing"],
-        missing=next((table for table in tables if table.name == "missing"), None),
-        short=SHORT,
-        findings=list(_findings(results, behind)),
-        exclusions=list(exclusions(results, pictures.damaged)),
-        pictures=pictures,
-        alone=[plot for plot in pictures.plots if plot.under not in named],
-        behind=behind.address,
-        seeds=shown_seeds(results),
-        more_seeds=len(results.seeds) > SEEDS_MAX,
-        page=_page_data(results),
-        style=Markup((templates / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
-        command=command(results),
-        provenance=list(provenance(results)),
-        settings=json.dumps(results.settings, indent=2, ensure_ascii=False),
-    )
+    environment.filters |= {
+        "address": quote,
+        "json": _json,
+        "heat": _heat,
+        "svg": _svg,
+        "blocks": _blocks,
+    }
+    return environment
+
+
+def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that stand together, apart from the others by a rule."""
+    return [list(block) for _, block in groupby(rows, key=lambda row: row.block)]
 
 
 def _json(value: Any) -> Markup:
@@ -140,79 +157,82 @@ def _heat(share: float) -> str:
 
 def _page_data(results: Results) -> dict[str, Any]:
     """What the script needs of the report as a whole."""
-    drawn = looks(results)
-    titles = {system.method: (system.title, system.frozen) for system in results.systems}
-    methods = [
-        {
-            "name": titles[method][0],
-            "frozen": titles[method][1],
-            "colour": "var(--ink)" if look.colour == BLACK else look.colour,
-            "dashes": " ".join(str(2 * length) for length in look.dashes[1]) or "none",
-            "systems": [
-                index for index, system in enumerate(results.systems) if system.method == method
-            ],
-        }
-        for method, look in drawn.items()
-    ]
     return {
         "categories": results.categories,
         "systems": [system.label for system in results.systems],
-        "methods": methods,
+        "methods": [_method(results, method, look) for method, look in looks(results).items()],
         "metrics": [CATALOGUE[metric].heading for metric in POSTER],
         "scale": f"{SCALE}. {LEGEND}.",
-        "bar": encode.colour_bar(),
+        "bar": colour_bar(),
         "ends": [str(number).replace("-", "−") for number in range(LOW, HIGH + 1)],
         "noBank": NO_BANK,
     }
 
 
+def _method(results: Results, method: str, look: Look) -> dict[str, Any]:
+    """How the script draws a method, and the positions of its systems."""
+    systems = {
+        index: system for index, system in enumerate(results.systems) if system.method == method
+    }
+    first = next(iter(systems.values()))
+    dashes = [str(2 * length) for length in look.dashes[1]]
+    return {
+        "name": first.title,
+        "frozen": first.frozen,
+        "colour": "var(--ink)" if look.colour == BLACK else look.colour,
+        "dashes": " ".join(dashes) or "none",
+        "systems": list(systems),
+    }
+
+
+Categories = list[tuple[str, str, str | None]]
+"""(category, gain, address of its trial)."""
+
+
 def _findings(
-    results: Results, behind: Behind
-) -> Iterator[tuple[str, list[tuple[str, list[tuple[str, str, str | None]]]]]]:
-    """(system and metric, [(helps, hurts or no clear change, [(category, gain, address of its
-    trial)])]).
-    """
-    for found in gain_summaries(results):
-        parts = (("helps", found.helps), ("hurts", found.hurts), ("no clear change", found.unclear))
-        said = [
-            (
-                name,
-                [
-                    (category, signed(gain.points), behind.trial(found.system, category))
-                    for category, gain in gains
-                ],
-            )
-            for name, gains in parts
-            if gains
-        ]
-        yield f"{found.system.label}, {CATALOGUE[found.metric].heading}", said
+    results: Results, links: TrialLinks
+) -> Iterator[tuple[str, list[tuple[str, Categories]]]]:
+    """(system and metric, [(helps, hurts or no clear change, where)])."""
+    for finding in gain_summaries(results):
+        by_effect = {
+            "helps": finding.helps,
+            "hurts": finding.hurts,
+            "no clear change": finding.unclear,
+        }
+        parts = []
+        for effect, gains in by_effect.items():
+            where = [
+                (category, signed(gain.points), links.of_trial(finding.system, category))
+                for category, gain in gains
+            ]
+            if where:
+                parts.append((effect, where))
+        yield f"{finding.system.label}, {CATALOGUE[finding.metric].heading}", parts
 
 
 def summary(results: Results) -> str:
     """What was run, in a sentence."""
-    methods = list(dict.fromkeys(system.title for system in results.systems))
+    methods = dict.fromkeys(system.title for system in results.systems)
+    categories = counted(len(results.categories), "category", "categories")
+    size = f"{results.settings['image_size']} px, {results.settings['resize']}"
+    shots = ""
+    if results.shots:
+        numbers = enumerated([str(number) for number in results.shots])
+        shots = f", with {numbers} anomalous training images"
+    seeds = counted(len(results.seeds), *results.protocol.seed_words)
+    return (
+        f"{enumerated(list(methods))} on {categories} of {results.dataset} at {size}{shots},"
+        f" {seeds}: {_done(results)}."
+    )
+
+
+def _done(results: Results) -> str:
     total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
     missing = sum(len(results.missing(system)) for system in results.systems)
-    shots = (
-        f", with {enumerated([str(number) for number in results.shots])} anomalous training images"
-        if results.shots
-        else ""
-    )
-    done = (
-        f"all {total} trials are done"
-        if not missing
-        else (
-            f"{total - missing} of {total} trials are done, {missing}"
-            f" {'is' if missing == 1 else 'are'} missing"
-        )
-    )
-    size = f"{results.settings['image_size']} px, {results.settings['resize']}"
-    return (
-        f"{enumerated(methods)} on {counted(len(results.categories), 'category', 'categories')} of"
-        f" {results.dataset} at {size}{shots},"
-        f" {counted(len(results.seeds), *results.protocol.seed_words)}:"
-        f" {done}."
-    )
+    if not missing:
+        return f"all {total} trials are done"
+    are = "is" if missing == 1 else "are"
+    return f"{total - missing} of {total} trials are done, {missing} {are} missing"
 
 
 def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
@@ -224,22 +244,15 @@ def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[
             yield f"Left out of {category}: cannot be read", ", ".join(files)
     for category, images in sorted(results.info.emptied.items()):
         if images:
-            yield (
-                f"Masks of {category} that the resize emptied: image level only",
-                ", ".join(images),
-            )
+            what = f"Masks of {category} that the resize emptied: image level only"
+            yield what, ", ".join(images)
     for line in results.damaged:
         yield "Damaged", line
     for line in unshown:
         yield "Damaged, so not shown behind its figures", line
     if results.superseded:
-        yield (
-            "Superseded",
-            (
-                f"{counted(results.superseded, 'older result', 'older results')} of the same"
-                " trials left aside"
-            ),
-        )
+        older = counted(results.superseded, "older result")
+        yield "Superseded", f"{older} of the same trials left aside"
 
 
 def command(results: Results) -> str | None:

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from apc_bench.report.figure_style import DPI, FORMATS, save
+from apc_bench.report.figure_style import DPI, FORMATS, WITH_PNG, file_name, save
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
 
@@ -21,15 +22,18 @@ PER_PROCESS = 8
 """Pieces of work that make up for the start of one more process."""
 
 Task = Callable[[Results, RunReader], Any]
+"""A piece of work that can be pickled: a function of a module, with arguments bound to it."""
+
+Draw = Callable[[Results, RunReader], Figure | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure to be drawn and saved as `folder/name.*`. `make` is a function of a module with its
-    arguments bound; None: nothing to draw.
+class FigureTask:
+    """A figure to be drawn and saved as `folder/name.*`; `draw` gives None where there is nothing
+    to draw.
     """
 
-    make: Callable[[Results, RunReader], Figure | None]
+    draw: Draw
     folder: Path
     name: str
     formats: Sequence[str] = FORMATS
@@ -37,21 +41,58 @@ class Drawing:
 
     def __call__(self, results: Results, run: RunReader) -> bool:
         """Draws and saves; says whether there was something to draw."""
-        figure = self.make(results, run)
+        figure = self.draw(results, run)
         if figure is not None:
             save(figure, self.folder, self.name, self.formats, dpi=self.dpi)
         return figure is not None
+
+    @property
+    def path(self) -> Path:
+        """Of its files, without their endings."""
+        return self.folder / self.name
 
     def svg(self) -> bytes:
         """The drawn figure's SVG file."""
         return (self.folder / f"{self.name}.svg").read_bytes()
 
 
+def of_results(
+    draw: Callable[..., Figure | None], results: Results, _run: RunReader, **bound: Any
+) -> Figure | None:
+    """Of a figure that needs no more of a run than its results: bound to it, what `FigureTask`
+    draws.
+    """
+    return draw(results, **bound)
+
+
+def figure_by_category(
+    draw: Callable[..., Figure | None], results: Results, folder: Path, name: str
+) -> dict[str, FigureTask]:
+    """Category -> its figure, `draw(results, run, category=…)`, as `name_CATEGORY.*`."""
+    return {
+        category: FigureTask(
+            partial(draw, category=category), folder, f"{name}_{file_name(category)}"
+        )
+        for category in results.categories
+    }
+
+
+def figure_of_the_mean(
+    draw: Callable[..., Figure | None], results: Results, folder: Path, name: str
+) -> dict[str, FigureTask]:
+    """'' -> the figure of the mean over categories, `category=None`, as `name.*`; nothing where
+    there is one category alone.
+    """
+    if len(results.categories) == 1:
+        return {}
+    return {"": FigureTask(partial(draw, category=None), folder, name, WITH_PNG)}
+
+
 def perform(
     tasks: Sequence[Task], results: Results, run: RunReader, *, processes: int | None = None
 ) -> list[Any]:
-    """What each task, a function that can be pickled, gives, in their order. `processes`: by
-    default as many as cores, where there is enough to do.
+    """What each task gives, in their order. `processes`: by default as many as cores, where there
+    is enough to do.
     """
     processes = processes or min(os.cpu_count() or 1, len(tasks) // PER_PROCESS)
     if processes < 2:
@@ -69,8 +110,8 @@ _remembered: list[tuple[Results, RunReader]] = []
 
 def _remember(results: Results, run: RunReader) -> None:
     _remembered.append((results, run))
-    # what is imported and sent stays; looking through it again and again would take a tenth of the
-    # time
+    # What is imported and sent stays; looking through it for garbage again and again would take a
+    # tenth of the time.
     gc.freeze()
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from apc_bench.errors import ApcError
-from apc_bench.results.aggregate import TEST, Results, System
+from apc_bench.results.aggregate import TEST, System, Trial
 from apc_bench.results.run_reader import RunReader
 
 COLOURS = "inferno"
@@ -23,9 +23,10 @@ SCALE = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """One trial in pictures. `maps`: image -> (rows, columns) float32, scaled; `scores`: image ->
-    image score, scaled. `one`: what 1 is.
+class ScaledMaps:
+    """One trial in pictures. `table`: its scores (schemas.SCORES), unscaled like `threshold`;
+    `maps`: image -> (rows, columns) float32, scaled; `scores`: image -> image score, scaled; `one`:
+    what 1 is, in words.
     """
 
     system: System
@@ -35,20 +36,18 @@ class Shown:
     scores: Mapping[str, float]
     one: str
 
+    def score(self, image: str) -> float:
+        """An image's scaled score as it is shown: two decimals, no negative zero."""
+        return round(self.scores[image], 2) + 0.0
 
-def read_shown(
-    results: Results,
-    run: RunReader,
-    system: System,
-    category: str,
-    seed: int,
-    only: Collection[str] | None = None,
-) -> Shown | None:
+
+def read_scaled_maps(
+    system: System, trial: Trial | None, run: RunReader, only: Collection[str] | None = None
+) -> ScaledMaps | None:
     """A trial's scores and maps, scaled; None where there is no such trial, or one whose files
     cannot be read. `only`: keep the maps of these images, so that many trials side by side stay
     small.
     """
-    trial = results.trials.get((system, category, seed))
     if trial is None or trial.result_key is None:
         return None
     try:
@@ -57,35 +56,33 @@ def read_shown(
     except ApcError:
         return None
     threshold: float | None = trial.rows[TEST]["threshold"]
-    zero, span, one = _scale(table, threshold)
+    zero, unit, one = _scale(table, threshold)
     scores = {
-        image: (score - zero) / span for image, score in table.select("image", "score").iter_rows()
+        image: (score - zero) / unit for image, score in table.select("image", "score").iter_rows()
     }
     kept = {
-        name: (map_ - zero) / span
+        name: (map_ - zero) / unit
         for name, map_ in zip(names, maps, strict=True)
         if only is None or name in only
     }
-    return Shown(system, table, threshold, kept, scores, one)
+    return ScaledMaps(system, table, threshold, kept, scores, one)
 
 
 def _scale(table: pl.DataFrame, threshold: float | None) -> tuple[float, float, str]:
     """What is drawn as 0, the width of one unit, and what 1 is: the first of the known references
     that lies above 0.
     """
-    by_split = {
-        split: table.filter(pl.col("split") == split)["score"].to_numpy()
+    calibration, test = (
+        table.filter(pl.col("split") == split)["score"].to_numpy()
         for split in ("calibration", "test")
-    }
-    reference = by_split["calibration"] if len(by_split["calibration"]) else by_split["test"]
-    zero = float(np.median(reference))
-    candidates = [(threshold, "the calibrated threshold")]
-    candidates += [
-        (float(values.max()), f"the largest {split} score")
-        for split, values in by_split.items()
-        if len(values)
-    ]
-    for value, words in candidates:
+    )
+    zero = float(np.median(calibration if len(calibration) else test))
+    references = [(threshold, "the calibrated threshold")]
+    if len(calibration):
+        references.append((float(calibration.max()), "the largest calibration score"))
+    if len(test):
+        references.append((float(test.max()), "the largest test score"))
+    for value, words in references:
         if value is not None and value > zero:
             return zero, value - zero, words
     return zero, 1.0, "one unit of the score"

@@ -3,20 +3,23 @@ report.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from apc_bench.errors import StorageError, UsageError
-from apc_bench.report.drilldown import drilldowns
-from apc_bench.report.gain_heatmap import heat_drawing
-from apc_bench.report.gallery import gallery_drawings
+from apc_bench.report.curves import curves_tasks
+from apc_bench.report.drilldown import drilldown_tasks
+from apc_bench.report.gain_heatmap import heatmap_task
+from apc_bench.report.gallery import gallery_tasks
 from apc_bench.report.image_scores import score_tasks
-from apc_bench.report.page import Pictures, Plot, render_page
-from apc_bench.report.parallel import Drawing, Task, perform
-from apc_bench.report.plots import curves_drawings, shots_drawings
-from apc_bench.report.ranks import ranks_drawing
-from apc_bench.report.shots_curve import few_drawings
+from apc_bench.report.page import Illustrations, Plot, render_page
+from apc_bench.report.parallel import FigureTask, Task, perform
+from apc_bench.report.rank_diagram import rank_diagram_task
+from apc_bench.report.shots_plots import few_samples_tasks, shots_tasks
 from apc_bench.results.aggregate import Results, read_results
 from apc_bench.results.crossfit import CrossFitSummary, crossfit_summaries
 from apc_bench.results.run_reader import RunReader
@@ -32,25 +35,32 @@ def write_report(
     data: Path | None,
     out: Path | None = None,
     results: Results | None = None,
-    found: Sequence[CrossFitSummary] | None = None,
+    summaries: Sequence[CrossFitSummary] | None = None,
 ) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
     `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders.
     `out`: by default RUN/report; an earlier report there is replaced, anything else is left alone
-    with a UsageError. `results`, `found`: what `read_results` and `crossfit_summaries` gave, where
-    that is known already. The same run gives the same bytes. Raises StorageError when a write
+    with a UsageError. `results`, `summaries`: what `read_results` and `crossfit_summaries` gave,
+    where that is known already. The same run gives the same bytes. Raises StorageError when a write
     fails.
     """
     out = (out or run.path / "report").absolute()
     _check_place(out)
     beside = out.with_name(f".{out.name}-{uuid4().hex[:8]}")
+    if data is not None and not data.is_dir():
+        data = None
     try:
         beside.mkdir(parents=True)
         results = results or read_results(run)
-        found = crossfit_summaries(results, run) if found is None else found
-        _write(
-            results, found, run, beside, data=data if data is not None and data.is_dir() else None
+        summaries = crossfit_summaries(results, run) if summaries is None else summaries
+        tables = report_tables(results, run, summaries)
+        write_tables(tables, results, beside / "tables")
+        illustrations = _illustrate(results, run, beside, data=data)
+        page = render_page(results, tables, illustrations, summaries)
+        (beside / INDEX).write_text(page, encoding="utf-8")
+        (beside / MARK).write_text(
+            "made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8"
         )
         _swap(beside, out)
     except OSError as error:
@@ -61,7 +71,9 @@ def write_report(
 
 
 def _check_place(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
+    """Raises UsageError where something stands that is no report."""
+    is_report = out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))
+    if out.exists() and not is_report:
         raise UsageError(
             f"{out} is there already and is no report; name a folder that does not exist"
         )
@@ -75,95 +87,112 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(
-    results: Results,
-    found: Sequence[CrossFitSummary],
-    run: RunReader,
-    folder: Path,
-    *,
-    data: Path | None,
-) -> None:
-    tables = report_tables(results, run, found)
-    write_tables(tables, results, folder / "tables")
-    pictures = _write_pictures(results, run, folder, data=data)
-    (folder / INDEX).write_text(render_page(results, tables, pictures, found), encoding="utf-8")
-    (folder / MARK).write_text(
-        "made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8"
-    )
-
-
-def page_figures(results: Results, folder: Path) -> list[tuple[Drawing, str, str]]:
-    """The figures that the page shows besides the tables: (drawing, what it shows, the name of the
-    table that it stands under).
+@dataclass(frozen=True, slots=True)
+class PageFigure:
+    """A figure that the page shows: what it shows, and the name of the table that it stands
+    under.
     """
-    shots = next(
-        iter(shots_drawings(results, folder).values())
-    )  # of the mean over categories, or of the only one
-    said = "Metrics by number of anomalous training images; bands: ± standard deviation over seeds"
-    joined = "Average ranks; a bar joins systems that cannot be told apart"
-    few = next(iter(few_drawings(results, folder).values()), None)
+
+    task: FigureTask
+    title: str
+    under: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaperFigure:
+    """A figure that the page links to: what kind it is, and of which category."""
+
+    task: FigureTask
+    kind: str
+    category: str
+
+    def links(self, report: Path) -> Iterator[tuple[str, str]]:
+        """(what, path from the page) of each of its files."""
+        place = self.task.folder.relative_to(report)
+        for ending in self.task.formats:
+            yield f"{self.kind} ({ending.upper()})", f"{place}/{self.task.name}.{ending}"
+
+
+def page_figures(results: Results, folder: Path) -> list[PageFigure]:
+    """The figures that the page shows besides the tables: by shots of the mean over categories, or
+    of the only one.
+    """
+    shots = next(iter(shots_tasks(results, folder).values()))
+    metrics = (
+        "Metrics by number of anomalous training images; bands: ± standard deviation over seeds"
+    )
+    few = next(iter(few_samples_tasks(results, folder).values()), None)
     how_few = "How few samples: the baseline at 0; bands: 95 % interval over seeds"
-    return [
-        (shots, said, "shots"),
-        *([(few, how_few, "shots")] if few else []),
-        (heat_drawing(results, folder), "Gain over the baseline by category", "gains"),
-        (ranks_drawing(results, folder), joined, "ranks"),
+    gain = "Gain over the baseline by category"
+    average = "Average ranks; a bar joins systems that cannot be told apart"
+    figures = [
+        PageFigure(shots, metrics, "shots"),
+        PageFigure(few, how_few, "shots") if few else None,
+        PageFigure(heatmap_task(folder), gain, "gains"),
+        PageFigure(rank_diagram_task(folder), average, "ranks"),
     ]
+    return [figure for figure in figures if figure]
 
 
-def _write_pictures(
+def paper_figures(results: Results, folder: Path, *, data: Path | None) -> Iterator[PaperFigure]:
+    """The figures by category that the page links to, besides those that it shows."""
+    shown = {figure.task.path for figure in page_figures(results, folder / "plots")}
+    kinds = {
+        "shots": shots_tasks(results, folder / "plots"),
+        "few": few_samples_tasks(results, folder / "plots"),
+        "curves": curves_tasks(results, folder / "plots"),
+        "gallery": gallery_tasks(results, folder / "gallery", data=data),
+    }
+    for kind, tasks in kinds.items():
+        for category, task in tasks.items():
+            if task.path not in shown:
+                yield PaperFigure(task, kind, category)
+
+
+def _illustrate(
     results: Results, run: RunReader, folder: Path, *, data: Path | None
-) -> Pictures:
+) -> Illustrations:
     """Draws everything, side by side: what the page shows, what it links to for papers, and what
     lies behind its figures.
     """
     shown = page_figures(results, folder / "plots")
-    drawn_before = {one.name for one, *_ in shown}
-    papers = {
-        "shots": {
-            name: one
-            for name, one in shots_drawings(results, folder / "plots").items()
-            if one.name not in drawn_before
-        },
-        "few": {
-            name: one
-            for name, one in few_drawings(results, folder / "plots").items()
-            if one.name not in drawn_before
-        },
-        "curves": curves_drawings(results, folder / "plots"),
-        "gallery": gallery_drawings(results, folder / "gallery", data=data),
-    }
-    behind: list[Task] = [
-        *drilldowns(results, data),
+    papers = list(paper_figures(results, folder, data=data))
+    tasks: list[Task] = [  # the longest first
+        *drilldown_tasks(results, data),
         *score_tasks(results, folder / "scores"),
-    ]  # first, for they take longest
-    figures = [drawing for drawing, *_ in shown] + [
-        drawing for kind in papers.values() for drawing in kind.values()
+        *(figure.task for figure in shown),
+        *(figure.task for figure in papers),
     ]
-    done = iter(perform([*behind, *figures], results, run))
-    categories = [next(done) for _ in results.categories]
-    damaged = sorted(
-        {line for category in categories if category for line in category.pop("damaged")}
-        - set(results.damaged)
-    )
-    categories = [category if category and category["trials"] else None for category in categories]
-    scores = [next(done) for _ in results.categories]
-    plots = [Plot(one.name, title, one.svg(), under) for one, title, under in shown if next(done)]
-    drawn = [
-        (kind, category, drawing)
-        for kind, drawings in papers.items()
-        for category, drawing in drawings.items()
-        if next(done)
+    done = iter(perform(tasks, results, run))
+    behind = list(islice(done, len(results.categories)))
+    scores = list(islice(done, len(results.categories)))
+    plots = [
+        Plot(figure.task.name, figure.title, figure.task.svg(), figure.under)
+        for figure, drawn in zip(shown, islice(done, len(shown)), strict=True)
+        if drawn
     ]
-    files: dict[str, list[tuple[str, str]]] = {
-        category: [("scores (CSV)", f"scores/{name}")]
-        for category, name in zip(results.categories, scores, strict=True)
-        if name
-    }
-    for kind, category, drawing in drawn:
-        place = drawing.folder.relative_to(folder)
-        files.setdefault(category, []).extend(
-            (f"{kind} ({ending.upper()})", f"{place}/{drawing.name}.{ending}")
-            for ending in drawing.formats
-        )
-    return Pictures(plots, categories, files, data is not None, damaged)
+    files: dict[str, list[tuple[str, str]]] = {}
+    for category, name in zip(results.categories, scores, strict=True):
+        if name:
+            files[category] = [("scores (CSV)", f"scores/{name}")]
+    for figure, drawn in zip(papers, done, strict=True):
+        if drawn:
+            files.setdefault(figure.category, []).extend(figure.links(folder))
+    categories, damaged = _readable(behind)
+    unknown = damaged - set(results.damaged)
+    return Illustrations(plots, categories, files, data is not None, sorted(unknown))
+
+
+def _readable(
+    behind: Sequence[dict[str, Any] | None],
+) -> tuple[list[Mapping[str, Any] | None], set[str]]:
+    """The drill-downs that have trials, None for the others, and what in all of them was damaged,
+    which the page says once.
+    """
+    damaged: set[str] = set()
+    categories: list[Mapping[str, Any] | None] = []
+    for category in behind:
+        if category is not None:
+            damaged.update(category.pop("damaged"))
+        categories.append(category if category and category["trials"] else None)
+    return categories, damaged

@@ -1,5 +1,5 @@
 """Three or more systems ranked over categories: the table (the statistics: statistics/ranking.py;
-the critical-difference diagram: report/ranks.py).
+the critical-difference diagram: report/rank_diagram.py).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -13,9 +13,16 @@ from PIL import Image
 
 from apc_bench.datasets.images import Geometry
 from apc_bench.report.drilldown import SEEDS_MAX, drilldown
-from apc_bench.report.encode import CELLS_MAX, LEVELS, map_picture, outline_picture
 from apc_bench.report.image_scores import write_scores
-from apc_bench.report.patches import CELLS, Patch, crop_around
+from apc_bench.report.pictures import (
+    CELLS,
+    CELLS_MAX,
+    LEVELS,
+    Patch,
+    crop_around,
+    map_address,
+    outline_address,
+)
 from apc_bench.report.selection import HARDEST, hardest
 from apc_bench.results.aggregate import read_results
 
@@ -116,7 +123,7 @@ def test_maps_stand_beside_the_baselines_and_all_on_one_scale(make_run: Make) ->
 def test_a_fine_map_is_drawn_coarser_but_keeps_its_largest_value() -> None:
     values = np.full((200, 150), -2.0, np.float32)
     values[131, 77] = 4.0
-    picture = np.asarray(opened(map_picture(values)).convert("RGB"), int)
+    picture = np.asarray(opened(map_address(values)).convert("RGB"), int)
     assert max(picture.shape[:2]) <= CELLS_MAX
     assert (picture.sum(axis=2) > 500).sum() == 1
 
@@ -124,7 +131,7 @@ def test_a_fine_map_is_drawn_coarser_but_keeps_its_largest_value() -> None:
 def test_an_outline_is_clear_inside_and_outside() -> None:
     mask = np.zeros((40, 40), bool)
     mask[10:20, 10:30] = True
-    shown = np.asarray(opened(outline_picture(mask)).convert("RGBA"))[..., 3] > 0
+    shown = np.asarray(opened(outline_address(mask)).convert("RGBA"))[..., 3] > 0
     assert shown.sum() == 2 * 10 + 2 * 20 - 4
     assert not shown[12:18, 12:28].any()
 

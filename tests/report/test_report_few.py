@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from apc_bench.report.shots_curve import few_drawings, few_figure, per_seed
+from apc_bench.report.shots_plots import few_samples_figure, few_samples_tasks, per_seed
 from apc_bench.results.aggregate import read_results
 
 Make = Callable[..., Any]
@@ -20,7 +20,7 @@ def test_the_line_starts_at_the_baseline_and_its_band_is_the_t_interval_over_see
     make_run: Make, category: str | None
 ) -> None:
     results = read_results(make_run(shots=(1, 10), seeds=(0, 1, 2), detail=False))
-    figure = few_figure(results, category)
+    figure = few_samples_figure(results, category)
     assert figure is not None
     for axis, metric in zip(
         figure.axes, ("image_auroc", "pixel_auroc", "missed_rate", "false_alarm_rate"), strict=True
@@ -45,7 +45,7 @@ def test_the_line_starts_at_the_baseline_and_its_band_is_the_t_interval_over_see
 
 def test_there_is_one_drawing_a_category_and_one_of_the_mean(make_run: Make, tmp_path) -> None:
     results = read_results(make_run(detail=False))
-    assert set(few_drawings(results, tmp_path)) == {"", *results.categories}
+    assert set(few_samples_tasks(results, tmp_path)) == {"", *results.categories}
 
 
 def test_nothing_is_drawn_where_nothing_was_trained(make_run: Make, tmp_path) -> None:
@@ -54,4 +54,4 @@ def test_nothing_is_drawn_where_nothing_was_trained(make_run: Make, tmp_path) ->
             methods={"patchcore": {"detector": "patchcore", "backbone": "builtin"}}, detail=False
         )
     )
-    assert few_drawings(results, tmp_path) == {}
+    assert few_samples_tasks(results, tmp_path) == {}

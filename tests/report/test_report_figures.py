@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
+from apc_bench.report.curves import POINTS_MAX, SEEDS_MAX, curves_figure, curves_tasks, thinned
 from apc_bench.report.figure_style import BLACK, WITH_PNG, file_name, looks, save
 from apc_bench.report.parallel import perform
-from apc_bench.report.plots import (
-    POINTS_MAX,
-    SEEDS_MAX,
-    curves_drawings,
-    curves_figure,
-    shots_drawings,
-    shots_figure,
-    thinned,
-)
+from apc_bench.report.shots_plots import shots_figure, shots_tasks
 from apc_bench.results.aggregate import read_results
 from apc_bench.settings.sweep import NAME
 from apc_bench.store.run import Run
@@ -161,8 +154,8 @@ def test_processes_side_by_side_draw_the_same_bytes(make_run: Make, tmp_path: Pa
     results, reader = read_results(run), Run(tmp_path / "nothing stored")
     for folder, processes in (("inline", 1), ("beside", 2)):
         shots, curves = (
-            shots_drawings(results, tmp_path / folder),
-            curves_drawings(results, tmp_path / folder),
+            shots_tasks(results, tmp_path / folder),
+            curves_tasks(results, tmp_path / folder),
         )
         drawn = perform([*shots.values(), *curves.values()], results, reader, processes=processes)
         assert drawn == [True] * len(shots) + [False] * len(curves)

@@ -17,7 +17,8 @@ import pytest
 
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
-from apc_bench.report import reports_folder, write_report
+from apc_bench.report import write_report
+from apc_bench.results.folders import reports_folder
 from apc_bench.settings.sweep import Method
 from apc_bench.store import attempts
 from apc_bench.store.run import Run

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from apc_bench.report.gain_heatmap import heat_figure
-from apc_bench.report.trial_links import Behind
+from apc_bench.report.gain_heatmap import heatmap_figure
+from apc_bench.report.trial_links import TrialLinks
 from apc_bench.results.aggregate import read_results
 from apc_bench.tables.ablation import ablation
 from apc_bench.tables.accuracy import poster
@@ -103,7 +103,7 @@ def test_the_heat_map_shows_the_gains_of_both_levels(make_run: Make) -> None:
         if (row["method"], row["category"], row["shots"]) != ("apc", "weave", 5)
     ]
     results = read_results(run)
-    figure = heat_figure(results)
+    figure = heatmap_figure(results)
     assert figure is not None
     for axis, metric in zip(figure.axes[:2], ("image_auroc", "pixel_auroc"), strict=True):
         shown = np.asarray(axis.images[0].get_array().filled(np.nan))  # type: ignore[union-attr]
@@ -120,7 +120,12 @@ def test_the_heat_map_shows_the_gains_of_both_levels(make_run: Make) -> None:
 def test_without_a_baseline_or_another_system_there_are_no_gains(make_run: Make) -> None:
     only = {"patchcore": {"detector": "patchcore", "backbone": "builtin"}}
     results = read_results(make_run(methods=only, detail=False))
-    assert (gains(results), heat_figure(results), gain_summaries(results), by_shots(results)) == (
+    assert (
+        gains(results),
+        heatmap_figure(results),
+        gain_summaries(results),
+        by_shots(results),
+    ) == (
         None,
         None,
         [],
@@ -169,9 +174,9 @@ def test_an_ablation_names_the_settings_that_differ(make_run: Make) -> None:
     assert ablation(read_results(make_run(detail=False))) is None
 
 
-def of(table: Table, row: int, column: str, behind: Behind) -> str | None:
+def of(table: Table, row: int, column: str, links: TrialLinks) -> str | None:
     index = [one.title for one in table.columns].index(column)
-    return behind.address(table, table.rows[row], index)
+    return links.of_cell(table, table.rows[row], index)
 
 
 def test_a_cell_leads_to_its_trial(make_run: Make) -> None:
@@ -181,23 +186,23 @@ def test_a_cell_leads_to_its_trial(make_run: Make) -> None:
         row["image_auroc"] = 0.5 if row["category"] == "granite" else 0.9
     run.drop("apc", "weave", 5, 0)
     results = read_results(run)
-    behind = Behind(results)
+    links = TrialLinks(results)
     overview, by_category = poster(results, ()), per_category(results)
     to_baseline, shots = differences(results), by_shots(results)
     assert to_baseline is not None
     assert shots is not None
     # granite, the worst at the image level
-    assert of(overview, 1, "AUROC_im", behind) == "#images/0/1/0"
-    assert of(overview, 1, "AUROC_px", behind) == "#images/1/1/0"
-    assert of(overview, 1, "Missing", behind) is None
-    assert of(by_category, 1, "APC, 10 shots", behind) == "#images/1/3/0"
-    assert of(by_category, 1, "APC, 5 shots", behind) is None  # its first seed is missing
-    assert of(by_category, 2, "APC, 10 shots", behind) is None  # the mean
-    assert of(to_baseline, 0, "Difference", behind) == "#images/0/1/0"
-    assert of(shots, 0, "0 (PatchCore)", behind) == "#images/0/0/0"
-    assert of(shots, 0, "10 shots", behind) == "#images/0/3/0"
-    assert behind.trial(results.systems[3], "weave", 2) == "#images/1/3/2"
-    assert behind.trial(results.systems[2], "weave") is None
+    assert of(overview, 1, "AUROC_im", links) == "#images/0/1/0"
+    assert of(overview, 1, "AUROC_px", links) == "#images/1/1/0"
+    assert of(overview, 1, "Missing", links) is None
+    assert of(by_category, 1, "APC, 10 shots", links) == "#images/1/3/0"
+    assert of(by_category, 1, "APC, 5 shots", links) is None  # its first seed is missing
+    assert of(by_category, 2, "APC, 10 shots", links) is None  # the mean
+    assert of(to_baseline, 0, "Difference", links) == "#images/0/1/0"
+    assert of(shots, 0, "0 (PatchCore)", links) == "#images/0/0/0"
+    assert of(shots, 0, "10 shots", links) == "#images/0/3/0"
+    assert links.of_trial(results.systems[3], "weave", 2) == "#images/1/3/2"
+    assert links.of_trial(results.systems[2], "weave") is None
 
 
 def test_published_rows_have_no_images(make_run: Make) -> None:
@@ -217,7 +222,7 @@ def test_published_rows_have_no_images(make_run: Make) -> None:
     rows = [index for index, row in enumerate(table.rows) if row.block == "published"]
     assert rows
     assert all(
-        Behind(results).address(table, table.rows[row], column) is None
+        TrialLinks(results).of_cell(table, table.rows[row], column) is None
         for row in rows
         for column in range(len(table.columns))
     )

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from apc_bench.report.ranks import ranks_figure
+from apc_bench.report.rank_diagram import rank_diagram
 from apc_bench.results.aggregate import read_results
 from apc_bench.statistics.differences import holm
 from apc_bench.statistics.ranking import LEVEL, rank
@@ -93,7 +93,7 @@ def test_the_table_and_the_diagram_of_a_run(make_run: Make) -> None:
     text = " ".join(note.text for note in table.notes)
     assert "8 categories; Friedman p < 0.001; differ: Method 0 and Method 1 (p 0.047)" in text
     assert (
-        ranked(results, "image_auroc").ranking.groups == () and len(ranks_figure(results).axes) == 2
+        ranked(results, "image_auroc").ranking.groups == () and len(rank_diagram(results).axes) == 2
     )
 
 
@@ -102,9 +102,9 @@ def test_few_categories_are_ranked_without_a_claim_and_a_single_one_not_at_all(
 ) -> None:
     few = read_results(make_run(detail=False))
     assert "2 categories; too few for a claim" in " ".join(note.text for note in ranks(few).notes)
-    assert "too few to tell apart" in ranks_figure(few).axes[0].get_title(loc="left")
+    assert "too few to tell apart" in rank_diagram(few).axes[0].get_title(loc="left")
     one = read_results(make_run(categories=("granite",), detail=False))
-    assert ranks(one) is None and ranks_figure(one) is None
+    assert ranks(one) is None and rank_diagram(one) is None
 
 
 def test_a_resampled_interval_is_the_t_interval_where_means_are_normal_and_the_same_every_time():
