@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import procedural_images as procedural
+import procedural_textures as textures
 import torch
 from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
@@ -99,7 +100,7 @@ class DenseTask(nn.Module):
 
 def family_of_formula() -> Tensor:
     """(classes,) int64: the family's number of each formula."""
-    names = [formula.name.partition("(")[0] for formula in procedural.formulas()]
+    names = [formula.name.partition("(")[0] for formula in textures.formulas()]
     families = sorted(set(names))
     return torch.tensor([families.index(name) for name in names])
 
@@ -143,7 +144,7 @@ def scene_batches(training: Training, first_step: int) -> Iterator[procedural.Sc
     while True:
         era = step // training.renew
         if not len(fields) or step % training.renew == 0:
-            fields, labels = procedural.draw_fields(
+            fields, labels = textures.draw_fields(
                 stream(training.seed, 0, era), training.per_formula, training.side
             )
         yield procedural.compose(

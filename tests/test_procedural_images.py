@@ -32,9 +32,10 @@ def script(name: str) -> ModuleType:
     return sys.modules[name]
 
 
+textures = script("procedural_textures")
 procedural = script("procedural_images")
 pretrain = script("pretrain_builtin")
-FIELDS, LABELS = procedural.draw_fields(Generator().manual_seed(3), 2, 48)
+FIELDS, LABELS = textures.draw_fields(Generator().manual_seed(3), 2, 48)
 
 
 def scenes(seed: int) -> object:
@@ -42,12 +43,12 @@ def scenes(seed: int) -> object:
 
 
 def test_formulas_have_names_of_their_own() -> None:
-    names = [formula.name for formula in procedural.formulas()]
+    names = [formula.name for formula in textures.formulas()]
     assert 100 <= len(names) == len(set(names))
 
 
 def test_every_field_is_finite_in_range_and_not_flat() -> None:
-    assert FIELDS.shape == (2 * len(procedural.formulas()), 48, 48)
+    assert FIELDS.shape == (2 * len(textures.formulas()), 48, 48)
     assert FIELDS.min() == 0
     assert FIELDS.max() == 1
     assert FIELDS.std((1, 2)).min() > 0.01
