@@ -59,3 +59,14 @@ def make_category(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(mask).save(place)
     return root
+
+
+def small_job(tmp_path: Path) -> Path:
+    """A job of seconds: both systems, one shot, one seed."""
+    job = tmp_path / "small.yaml"
+    job.write_text(
+        "image_size: 32\nreserve: 2\nshots: [1]\nseeds: [0]\nmethods:\n  patchcore: {backbone:"
+        " builtin, settings: {pretrain_dim: 32, target_dim: 32}}\n  apc: {detector: apc, backbone:"
+        " builtin, settings: {pretrain_dim: 32, target_dim: 32, steps: 2, batch: 4}}\n"
+    )
+    return job

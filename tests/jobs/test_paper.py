@@ -45,18 +45,8 @@ def mvtec(tmp_path_factory) -> Path:
 
 
 def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
-    result = apc_bench(
-        "sweep",
-        "--job",
-        "paper",
-        "--data",
-        mvtec,
-        "--dry-run",
-        "--cache",
-        tmp_path / "cache",
-        "--device",
-        "cpu",
-    )
+    options = ("--data", mvtec, "--dry-run", "--cache", tmp_path / "cache", "--device", "cpu")
+    result = apc_bench("sweep", "--job", "paper", *options)
     lines = result.output.splitlines()
     steps = [line for line in lines if line.startswith("would ")]
     expected = set()
@@ -81,19 +71,9 @@ def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path):
 def test_a_folder_with_mvtec_counts_is_known_as_mvtec_ad_and_cropped_and_another_is_not(
     mvtec, tmp_path
 ):
-    options = (
-        "--dry-run",
-        "--cache",
-        tmp_path / "cache",
-        "--device",
-        "cpu",
-        "--categories",
-        "toothbrush",
-        "--methods",
-        "patchcore",
-        "--seeds",
-        "0",
-    )
+    places = ("--dry-run", "--cache", tmp_path / "cache", "--device", "cpu")
+    chosen = ("--categories", "toothbrush", "--methods", "patchcore", "--seeds", "0")
+    options = (*places, *chosen)
     assert "runs/sweep-mvtec_ad-" in apc_bench("sweep", "--data", mvtec, *options).output
     (mvtec / "toothbrush" / "train" / "good" / "000.png").unlink()
     assert "runs/sweep-mvtec_ad-" not in apc_bench("sweep", "--data", mvtec, *options).output
@@ -123,19 +103,8 @@ def test_one_short_step_of_each_system_at_full_size(tmp_path):
         f" backbone: moco_v3_resnet50, weights: '{tmp_path}/moco.pth.tar', settings: {{steps: 1,"
         " batch: 2, coreset_ratio: 0.01}}\n"
     )
-    apc_bench(
-        "sweep",
-        "--job",
-        job,
-        "--data",
-        tmp_path / "data",
-        "--executor",
-        "serial",
-        "--run",
-        tmp_path / "run",
-        "--cache",
-        tmp_path / "cache",
-    )
+    places = ("--data", tmp_path / "data", "--cache", tmp_path / "cache", "--run", tmp_path / "run")
+    apc_bench("sweep", "--job", job, "--executor", "serial", *places)
     run = Run.open(tmp_path / "run")
     metrics = run.metrics().filter(pl.col("subset") == "test")
     assert set(metrics["method"]) == {"patchcore", "prnet", "apc"}

@@ -11,16 +11,8 @@ from apc_bench.store.run import Run
 
 @pytest.mark.slow
 def test_frozen_patchcore_finds_between_70_and_95_percent_in_every_category(tmp_path):
-    options = (
-        "--methods",
-        "patchcore",
-        "--executor",
-        "serial",
-        "--run",
-        tmp_path / "run",
-        "--cache",
-        tmp_path / "cache",
-    )
+    places = ("--run", tmp_path / "run", "--cache", tmp_path / "cache")
+    options = ("--methods", "patchcore", "--executor", "serial", *places)
     apc_bench("sweep", *options)
     metrics = Run.open(tmp_path / "run").metrics().filter(pl.col("subset") == "test")
     means = dict(metrics.group_by("category").agg(pl.col("image_auroc").mean()).iter_rows())

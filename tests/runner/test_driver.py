@@ -1,0 +1,120 @@
+"""The main job end to end, through the command line, on real files: what a user sees, what lands on
+disk, what a second run does.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+from click.testing import Result
+from processes import scores_of
+from support import apc_bench
+
+from apc_bench.store import attempts
+from apc_bench.store.run import Run
+
+TINY = ("sweep", "--job", "tiny", "--executor", "serial")
+
+
+def sweep(run: Path, cache: Path, *options: object, code: int = 0) -> Result:
+    return apc_bench(*TINY, "--run", run, "--cache", cache, *options, code=code)
+
+
+def maps_of(run: Path) -> pl.DataFrame:
+    return pl.read_parquet(f"{run}/maps/**/*.parquet", hive_partitioning=True).sort(
+        "category", "method", "shots", "seed", "image"
+    )
+
+
+def times_of_metrics(run: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (run / "metrics").rglob("*.parquet")}
+
+
+def test_every_planned_trial_is_there_and_the_frozen_baseline_ran_once_per_category_and_seed(tiny):
+    metrics = Run.open(tiny).metrics().filter(pl.col("subset") == "test")
+    counts = dict(metrics.group_by("method").len().iter_rows())
+    assert counts == {"patchcore": 2 * 2, "apc": 2 * 3 * 2}
+    log = attempts.read_attempts(tiny / "attempts")
+    starts = [attempt.step for attempt in log if attempt.event == attempts.START]
+    assert len([step for step in starts if "score patchcore" in step]) == 2 * 2
+    assert set(metrics.filter(pl.col("method") == "patchcore")["shots"]) == {0}
+
+
+def test_the_same_sweep_in_two_folders_gives_the_same_bits(tiny, place):
+    sweep(place / "again", place / "other-cache", "--features", "bank")
+    assert scores_of(tiny).equals(scores_of(place / "again"))
+    assert maps_of(tiny).equals(maps_of(place / "again"))
+    keys, again = ({path.stem for path in times_of_metrics(run)} for run in (tiny, place / "again"))
+    assert keys == again
+
+
+def test_running_the_same_command_again_does_nothing(tiny, place):
+    before = times_of_metrics(tiny)
+    started = len(attempts.read_attempts(tiny / "attempts"))
+    result = sweep(tiny, place / "cache", "--features", "bank")
+    assert "0 steps done, 28 were done before" in result.output
+    assert times_of_metrics(tiny) == before
+    assert len(attempts.read_attempts(tiny / "attempts")) == started
+
+
+def test_seeds_shots_and_methods_are_added_to_a_run(place):
+    run, cache = place / "grown", place / "cache"
+    sweep(run, cache, "--seeds", "0", "--shots", "1", "--methods", "patchcore")
+    result = sweep(run, cache, "--seeds", "0,1", "--shots", "1,2", "--categories", "washer")
+    assert "1 were done before" in result.output
+    metrics = Run.open(run).metrics().filter(pl.col("subset") == "test")
+    assert len(metrics) == 2 + 1 + 4
+    assert Run.open(run).info.settings["seeds"] == [0, 1]
+
+
+def test_a_run_folder_refuses_other_settings_and_says_which(tiny, place):
+    result = sweep(tiny, place / "cache", "--image-size", "48", code=2)
+    assert "image_size was 32, now 48" in result.output
+    assert result.output.count("error:") == 1
+
+
+def test_an_altered_file_is_named_and_its_trial_alone_is_done_again(tiny, place):
+    wanted = scores_of(tiny)
+    victim = next((tiny / "scores").rglob("*.parquet"))
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    result = sweep(tiny, place / "cache", "--features", "bank")
+    assert str(victim) in result.output.replace("\n", "")
+    assert "1 steps done, 27 were done before" in result.output
+    assert scores_of(tiny).equals(wanted)
+
+
+def test_a_failed_step_is_recorded_and_listed_and_tried_again(place, monkeypatch):
+    from apc_bench.detectors.apc import Apc
+    from apc_bench.errors import TrainingError
+
+    train = Apc.train
+
+    def fails_for_two_shots(self, data):
+        if len(data.anomalous) == 2:
+            raise TrainingError("fine-tuning diverged")
+        return train(self, data)
+
+    monkeypatch.setattr(Apc, "train", fails_for_two_shots)
+    run, options = place / "failing", ("--categories", "weave", "--seeds", "0")
+    result = sweep(run, place / "cache", *options, code=1)
+    assert "FAILED fine-tune apc · weave · 2 shots · seed 0: fine-tuning diverged" in result.output
+    assert "2 FAILED" in result.output
+    told = apc_bench("status", run).output
+    assert "5 of 7 steps done, 0 running, 2 failed, 0 left" in told
+    assert "fine-tuning diverged" in told
+    monkeypatch.setattr(Apc, "train", train)
+    assert "2 steps done, 5 were done before" in sweep(run, place / "cache", *options).output
+    assert "7 of 7 steps done, 0 running, 0 failed, 0 left" in apc_bench("status", run).output
+
+
+def test_a_new_process_gives_the_same_bits(tiny, place):
+    """What the driver and earlier tests left in memory must not matter."""
+    options = ("--categories", "washer", "--seeds", "1", "--features", "bank")
+    places = ("--run", place / "fresh", "--cache", place / "fresh-cache")
+    command = [sys.executable, "-m", "apc_bench", *TINY, *options, *map(str, places)]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    mine = scores_of(tiny).filter((pl.col("category") == "washer") & (pl.col("seed") == 1))
+    assert scores_of(place / "fresh").equals(mine)
