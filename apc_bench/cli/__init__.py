@@ -1,5 +1,5 @@
-"""The command line: parses, calls, prints. One file per family of commands; heavy imports stay
-inside the commands, so that --help answers at once.
+"""The command line: parses, calls, prints. A file per command; heavy imports stay inside the
+commands, so that --help answers at once.
 """
 
 import os
@@ -11,12 +11,15 @@ from typing import NoReturn
 import click
 
 from apc_bench import __version__
-from apc_bench.cli.checking import check
-from apc_bench.cli.comparing import compare, evaluate
+from apc_bench.cli.check import check
+from apc_bench.cli.compare import compare
 from apc_bench.cli.data import data
-from apc_bench.cli.exports import export
-from apc_bench.cli.nightly import gate, history
-from apc_bench.cli.runs import report, status
+from apc_bench.cli.evaluate import evaluate
+from apc_bench.cli.export import export
+from apc_bench.cli.gate import gate
+from apc_bench.cli.history import history
+from apc_bench.cli.report import report
+from apc_bench.cli.status import status
 from apc_bench.cli.submit import submit
 from apc_bench.cli.sweep import sweep
 from apc_bench.errors import ApcError

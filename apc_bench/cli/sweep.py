@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apc_bench.cli.options import CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
+from apc_bench.cli.report import show
 from apc_bench.errors import UsageError
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.settings.backbones import BACKBONES
@@ -191,6 +192,7 @@ def sweep(
     from apc_bench.runner.prepare import prepare
     from apc_bench.runner.progress import plain
     from apc_bench.store.cache import Cache, default_folder
+    from apc_bench.store.run import Run
 
     console = Console(stderr=True)
     say = plain(console)
@@ -214,7 +216,8 @@ def sweep(
     summary = run_sweep(prepared, path, cache, execution, console)
     for step, reason in summary.failed:
         say(f"failed: {step.name}: {reason}")
-    _report(path, prepared)
+    page = show(Run.open(path), prepared.dataset.root)
+    click.echo(f"page: {page.resolve()}")
     say(_ending(summary, path))
     return summary.exit_code
 
@@ -326,27 +329,6 @@ def _settings(
     if flags["resize"] is None and not is_mvtec_ad(dataset):
         flags["resize"] = "square"
     return sweep_from("photos" if flags["protocol"] == "crossfit" else "paper", flags)
-
-
-def _report(path: Path, prepared: Prepared) -> None:
-    from rich.console import Console
-
-    from apc_bench import report
-    from apc_bench.runner.progress import plain
-    from apc_bench.store.run import Run
-
-    run, console = Run.open(path), Console()
-    say = plain(console)
-    results = report.read_results(run)
-    summaries = report.crossfit_summaries(results, run)
-    page = report.write_report(
-        run, data=prepared.dataset.root, results=results, summaries=summaries
-    )
-    console.print(report.terminal_table(results))
-    for summary in summaries:
-        for line in report.sentences(summary):
-            say(line)
-    say(f"page: {page.resolve()}")
 
 
 def _tell(prepared: Prepared, path: Path, execution: Execution) -> None:

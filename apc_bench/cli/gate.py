@@ -1,4 +1,4 @@
-"""`gate` and `history`: what a nightly job asks after its sweep."""
+"""`gate`: what a nightly job asks after its sweep."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from apc_bench.cli.options import FOLDER, Names, Pairs
+from apc_bench.cli.options import FOLDER, JSON, Names, Pairs
 
 
 class Drops(click.ParamType[tuple[float, float]]):
@@ -76,7 +76,7 @@ class Drops(click.ParamType[tuple[float, float]]):
     metavar="METHOD[@SHOTS]=NAME",
     help="Which system of a table a method is judged against.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
+@JSON
 @click.option("--junit", type=FOLDER, metavar="FILE", help="Write JUnit XML too, for a CI system.")
 def gate(
     run: Path,
@@ -114,22 +114,3 @@ def gate(
         json.dumps(as_object(found), ensure_ascii=False) if as_json else "\n".join(as_lines(found))
     )
     return found.exit_code
-
-
-@click.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option(
-    "--out", type=FOLDER, metavar="FILE", help="Where the page goes. [default: DIR/history.html]"
-)
-def history(folder: Path, out: Path | None) -> None:
-    """A trend page of a folder of nights: every metric and stage by night, and where they changed,
-    with the code revisions between.
-
-    Runs that are damaged or half-finished are named, here and on the page.
-    """
-    from apc_bench.history.page import as_lines, read_history, write_page
-
-    found = read_history(folder)
-    page = write_page(found, out or folder / "history.html")
-    click.echo("\n".join(as_lines(found)))
-    click.echo(f"page: {page.resolve()}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from apc_bench.cli.options import FOLDER
+from apc_bench.cli.options import FOLDER, RESIZE
 from apc_bench.errors import StorageError, UsageError
 
 
@@ -21,7 +21,7 @@ from apc_bench.errors import StorageError, UsageError
 )
 @click.option(
     "--resize",
-    type=click.Choice(["square", "letterbox", "crop"]),
+    type=RESIZE,
     default="square",
     show_default=True,
 )

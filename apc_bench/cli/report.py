@@ -1,0 +1,71 @@
+"""`report`: tables, figures and the page of a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from apc_bench.cli.options import FOLDER
+from apc_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from apc_bench.store.run import Run
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--data",
+    type=FOLDER,
+    metavar="DIR",
+    help="The dataset, for the pictures. [default: where the sweep found it]",
+)
+@click.option(
+    "--without-images",
+    is_flag=True,
+    help=(
+        "Names in the place of the dataset's images, to publish a report of images that are not"
+        " yours."
+    ),
+)
+@click.option("--out", type=FOLDER, metavar="DIR", help="Where to. [default: RUN/report]")
+def report(run: Path, data: Path | None, without_images: bool, out: Path | None) -> None:
+    """Tables, plots and the page of a run folder."""
+    from apc_bench.datasets.tree import root_of
+    from apc_bench.store.run import Run
+
+    if data is not None and not data.is_dir():
+        raise UsageError(
+            f"no such folder: {data} (--data takes the dataset that the run was swept over)"
+        )
+    opened = Run.open(run)
+    images: Path | None = None
+    if not without_images:
+        images = root_of(data.resolve()) if data else opened.info.data
+    click.echo(f"page: {show(opened, images, out)}")
+
+
+def show(run: Run, data: Path | None, out: Path | None = None) -> Path:
+    """Writes the report with the images in `data`, prints its table and sentences, and returns the
+    page.
+    """
+    from rich.console import Console
+
+    from apc_bench.report import (
+        crossfit_summaries,
+        read_results,
+        sentences,
+        terminal_table,
+        write_report,
+    )
+
+    results = read_results(run)
+    summaries = crossfit_summaries(results, run)
+    page = write_report(run, data=data, out=out, results=results, summaries=summaries)
+    Console().print(terminal_table(results))
+    for summary in summaries:
+        for line in sentences(summary):
+            click.echo(line)
+    return page

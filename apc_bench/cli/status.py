@@ -1,0 +1,36 @@
+"""`status`: how far a sweep is."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from apc_bench.cli.options import FOLDER, JSON
+
+WATCHED_EVERY = 10.0
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@JSON
+@click.option(
+    "--watch", is_flag=True, help="Again every ten seconds until no sweep holds the folder."
+)
+def status(run: Path, as_json: bool, watch: bool) -> None:
+    """What is done, running, failed and left in a run folder, how fast it goes and when it will
+    end.
+
+    Reads the folder's files alone, so it works from any machine that sees them, and after the sweep
+    has died.
+    """
+    from apc_bench.results.status import as_lines, as_object
+    from apc_bench.results.status import status as read_status
+    from apc_bench.store.run import Run
+
+    while True:
+        state = read_status(Run.open(run))
+        click.echo(json.dumps(as_object(state)) if as_json else "\n".join(as_lines(state)))
+        if not (watch and state.held):
+            return
+        time.sleep(WATCHED_EVERY)
