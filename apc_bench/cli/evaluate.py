@@ -89,7 +89,7 @@ def evaluate(
     from apc_bench.external.evaluate import EvaluationRequest
     from apc_bench.external.evaluate import evaluate as evaluate_maps
     from apc_bench.report import terminal_table
-    from apc_bench.results.aggregate import read_results
+    from apc_bench.results.reading import read_results
     from apc_bench.store.cache import Cache, default_folder
     from apc_bench.store.info import is_run
     from apc_bench.store.run import Run

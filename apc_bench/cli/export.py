@@ -31,12 +31,12 @@ def export(
     Maps are smoothed as for the pixel metrics. What a crop cut off gets the smallest value of the
     category's maps: it counts as normal.
     """
-    from apc_bench.results.aggregate import read_results
-    from apc_bench.results.export import choose, export_maps
+    from apc_bench.results.export import choose_trials, export_maps
+    from apc_bench.results.reading import read_results
     from apc_bench.store.run import Run
 
     opened = Run.open(run)
     results = read_results(opened)
-    chosen = choose(results, method=method, shots=shots, seed=seed, categories=categories)
+    chosen = choose_trials(results, method=method, shots=shots, seed=seed, categories=categories)
     for line in export_maps(results, opened, chosen, out):
         click.echo(line)

@@ -24,8 +24,7 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
     Reads the folder's files alone, so it works from any machine that sees them, and after the sweep
     has died.
     """
-    from apc_bench.results.status import as_lines, as_object
-    from apc_bench.results.status import status as read_status
+    from apc_bench.results.status import as_lines, as_object, read_status
     from apc_bench.store.run import Run
 
     while True:

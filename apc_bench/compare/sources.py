@@ -9,8 +9,9 @@ from apc_bench.compare.record import Key, Row, Side
 from apc_bench.compare.table_readers import read_foreign
 from apc_bench.errors import DamagedFile, UsageError, listed, unknown
 from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
-from apc_bench.results.aggregate import FULL, TEST, Results, System, read_results
+from apc_bench.results.aggregate import FULL, TEST, Results, System
 from apc_bench.results.published import PublishedResult, read_published
+from apc_bench.results.reading import read_results
 from apc_bench.store.info import INFO, is_run
 from apc_bench.store.run import Run
 

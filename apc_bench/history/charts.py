@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from apc_bench.history.series import Series, title_of
 from apc_bench.metrics.catalogue import COSTS
 from apc_bench.results.recorded_runs import RecordedRun
-from apc_bench.statistics.change_points import Array
+from apc_bench.statistics.variance import Array
 
 WIDTH, HEIGHT = 440, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 24

@@ -16,14 +16,13 @@ from apc_bench.results.aggregate import System
 from apc_bench.results.pairing import Pair, figures
 from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.change_points import (
-    Array,
     ChangePoint,
     Spread,
     find_change_points,
     spread_of,
     without_spikes,
 )
-from apc_bench.statistics.variance import noise_between_nights
+from apc_bench.statistics.variance import Array, noise_between_nights
 
 Name = TypeVar("Name", str, int)
 LEAST_METRIC, LEAST_COST = 1e-4, 0.02

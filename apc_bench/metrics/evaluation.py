@@ -86,7 +86,6 @@ def evaluate(
     """All metrics of a subset. An anomalous image without a usable mask counts at the image level
     only.
     """
-    usable = np.isin(subset.mask_state, ("normal", "present"))
     result = Evaluated()
     result.counts = {
         "normal": int((~subset.labels).sum()),
@@ -96,13 +95,8 @@ def evaluate(
     }
     ranking = Ranking.of(subset.scores, subset.labels)
     best, at = ranking.f1_max()
-    result.put(
-        {
-            "image_auroc": ranking.auroc(),
-            "image_ap": ranking.average_precision(),
-            "image_f1_max": best,
-        }
-    )
+    image_metrics = {"image_auroc": ranking.auroc(), "image_ap": ranking.average_precision()}
+    result.put({**image_metrics, "image_f1_max": best})
     result.values["image_f1_max_threshold"] = at
     _at_calibrated(result, subset, threshold)
     if curves:
@@ -111,6 +105,7 @@ def evaluate(
         reason = NO_MASKS if pixels else NOT_BY_TYPE
         result.put({name: Measure(None, reason) for name in _AT_PIXELS})
         return result
+    usable = np.isin(subset.mask_state, ("normal", "present"))
     _at_pixels(result, subset.where(usable), curves=curves)
     return result
 
@@ -124,13 +119,12 @@ def _at_calibrated(result: Evaluated, subset: Subset, threshold: Threshold) -> N
 
 def _at_pixels(result: Evaluated, subset: Subset, *, curves: bool) -> None:
     scores = pixel_scores(subset.maps, subset.image_size, subset.sigma)
-    inside = [
-        (slice(top, bottom), slice(left, right)) for top, bottom, left, right in subset.windows
-    ]
-    ranking = PixelRanking.of(
-        [one[part] for one, part in zip(scores, inside, strict=True)],
-        [m[part] for m, part in zip(subset.masks, inside, strict=True)],
-    )
+    maps, masks = [], []
+    for smooth, mask, window in zip(scores, subset.masks, subset.windows, strict=True):
+        top, bottom, left, right = window
+        maps.append(smooth[top:bottom, left:right])
+        masks.append(mask[top:bottom, left:right])
+    ranking = PixelRanking.of(maps, masks)
     best, at = ranking.pixels.f1_max()
     result.put(
         {
@@ -142,12 +136,9 @@ def _at_pixels(result: Evaluated, subset: Subset, *, curves: bool) -> None:
     )
     result.values["pixel_f1_max_threshold"] = at
     if curves:
-        found = {
-            "roc": ranking.pixels.roc(),
-            "pr": ranking.pixels.precision_recall(),
-            "pro": ranking.pro(),
-        }
-        result.curves += _points("pixel", found)
+        pixels = ranking.pixels
+        points = {"roc": pixels.roc(), "pr": pixels.precision_recall(), "pro": ranking.pro()}
+        result.curves += _points("pixel", points)
 
 
 def pixel_scores(maps: NDArray[np.float32], image_size: int, sigma: float) -> NDArray[np.float32]:
@@ -155,9 +146,10 @@ def pixel_scores(maps: NDArray[np.float32], image_size: int, sigma: float) -> ND
     (docs/method.md section 2).
     """
     scores = np.empty((len(maps), image_size, image_size), np.float32)
-    for row, one in enumerate(maps):
-        grown = Image.fromarray(one).resize((image_size, image_size), Image.Resampling.BILINEAR)
-        scores[row] = gaussian_filter(np.asarray(grown), sigma) if sigma else np.asarray(grown)
+    size = (image_size, image_size)
+    for index, grid in enumerate(maps):
+        grown = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BILINEAR))
+        scores[index] = gaussian_filter(grown, sigma) if sigma else grown
     return scores
 
 
@@ -168,9 +160,11 @@ def windows_of(placement: NDArray[np.int32], image_size: int) -> NDArray[np.int3
     return np.stack(edges, axis=1).astype(np.int32)
 
 
-def _points(level: str, found: Mapping[str, Points]) -> list[dict[str, Any]]:
-    return [
-        {"curve": name, "level": level, "x": float(x), "y": float(y), "threshold": float(at)}
-        for name, points in found.items()
-        for x, y, at in zip(*points, strict=True)
-    ]
+def _points(level: str, curves: Mapping[str, Points]) -> list[dict[str, Any]]:
+    """Rows of the curves table."""
+    rows = []
+    for name, points in curves.items():
+        place = {"curve": name, "level": level}
+        for x, y, threshold in zip(*points, strict=True):
+            rows.append({**place, "x": float(x), "y": float(y), "threshold": float(threshold)})
+    return rows

@@ -7,7 +7,7 @@ positives alone. A metric that is not defined is null with the reason, never 0 o
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +52,9 @@ class Ranking:
     @property
     def undefined(self) -> str | None:
         """Why no metric is defined, if none is."""
-        return (
-            NO_POSITIVE
-            if not len(self.positives)
-            else NO_NEGATIVE
-            if not len(self.negatives)
-            else None
-        )
+        if not len(self.positives):
+            return NO_POSITIVE
+        return None if len(self.negatives) else NO_NEGATIVE
 
     def auroc(self) -> Measure:
         """Area under the ROC curve: the share of pairs in the right order, ties half."""
@@ -95,10 +91,9 @@ class Ranking:
         """
         if self.undefined:
             return _NOTHING
-        spread = np.concatenate(
-            [_spread(self.positives, points // 2), _spread(self.negatives, points // 2)]
-        )
-        thresholds = np.unique(spread)[::-1]
+        half = points // 2
+        spread = (_spread(self.positives, half), _spread(self.negatives, half))
+        thresholds = np.unique(np.concatenate(spread))[::-1]
         hits, alarms = self._counts(thresholds)
         return (
             alarms / len(self.negatives),
@@ -150,11 +145,11 @@ class PixelRanking:
         """From maps (h, w) and masks (h, w), whose sizes may differ from image to image. Regions
         are 8-connected.
         """
-        found = [_regions(mask) for mask in masks]
-        regions = sum(count for _, count in found)
-        anomalous = np.concatenate([one[mask] for one, mask in zip(maps, masks, strict=True)])
-        weights = np.concatenate([shares for shares, _ in found]) / max(regions, 1)
-        normal = np.concatenate([one[~mask] for one, mask in zip(maps, masks, strict=True)])
+        pairs = list(zip(maps, masks, strict=True))
+        anomalous = np.concatenate([scores[mask] for scores, mask in pairs])
+        normal = np.concatenate([scores[~mask] for scores, mask in pairs])
+        shares, counts = zip(*(_regions(mask) for mask in masks), strict=True)
+        weights = np.concatenate(shares) / max(sum(counts), 1)
         if not (np.isfinite(anomalous).all() and np.isfinite(normal).all()):
             raise ValueError("maps must be finite")
         # By weight within equal scores, so that sums come out the same, bit for bit, in whatever
@@ -186,21 +181,16 @@ class PixelRanking:
         if self.pixels.undefined:
             return Measure(None, self.pixels.undefined)
         rate, overlap, thresholds = self._pro()
-        strictly = (
-            len(self.pixels.negatives) - np.searchsorted(self.pixels.negatives, thresholds, "right")
-        ) / len(self.pixels.negatives)
+        normal = self.pixels.negatives
+        strictly = (len(normal) - np.searchsorted(normal, thresholds, "right")) / len(normal)
         before = np.concatenate([[0.0], overlap[:-1]])
         x = np.concatenate([[0.0], np.stack([strictly, rate], axis=1).ravel(), [1.0]])
         y = np.concatenate([[0.0], np.stack([before, overlap], axis=1).ravel(), [1.0]])
         inside = x <= limit
-        edge = np.interp(
-            limit,
-            x[np.searchsorted(x, limit, "right") - 1 :],
-            y[np.searchsorted(x, limit, "right") - 1 :],
-        )
-        return Measure(
-            float(np.trapezoid(np.append(y[inside], edge), np.append(x[inside], limit)) / limit)
-        )
+        last = np.searchsorted(x, limit, "right") - 1
+        edge = np.interp(limit, x[last:], y[last:])
+        area = np.trapezoid(np.append(y[inside], edge), np.append(x[inside], limit))
+        return Measure(float(area / limit))
 
     def _pro(self) -> tuple[NDArray[np.float64], NDArray[np.float64], Scores]:
         """Rate, overlap and threshold at every distinct score of an anomalous pixel, from the
@@ -209,10 +199,9 @@ class PixelRanking:
         thresholds, first = np.unique(self.pixels.positives, return_index=True)
         overlap = np.cumsum(self.weights[::-1])[::-1][first][::-1]
         thresholds = thresholds[::-1]
-        alarms = len(self.pixels.negatives) - np.searchsorted(
-            self.pixels.negatives, thresholds, "left"
-        )
-        return alarms / len(self.pixels.negatives), overlap, thresholds
+        normal = self.pixels.negatives
+        alarms = len(normal) - np.searchsorted(normal, thresholds, "left")
+        return alarms / len(normal), overlap, thresholds
 
 
 def _regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
@@ -258,18 +247,16 @@ def at_threshold(scores: Scores, labels: NDArray[np.bool_], threshold: Measure) 
     anomalous.
     """
     if threshold.value is None:
-        return AtThreshold(*[Measure(None, threshold.reason)] * 7)
+        return AtThreshold(*[Measure(None, threshold.reason)] * len(fields(AtThreshold)))
     called = scores > threshold.value
     hits, misses = int((called & labels).sum()), int((~called & labels).sum())
     alarms, passes = int((called & ~labels).sum()), int((~called & ~labels).sum())
-    f1 = (
-        Measure(2 * hits / (2 * hits + alarms + misses))
-        if hits + misses
-        else Measure(None, NO_POSITIVE)
-    )
-    return AtThreshold(
-        f1, *_rate(misses, hits + misses, NO_POSITIVE), *_rate(alarms, alarms + passes, NO_NEGATIVE)
-    )
+    missed = _rate(misses, hits + misses, NO_POSITIVE)
+    false_alarms = _rate(alarms, alarms + passes, NO_NEGATIVE)
+    if not hits + misses:
+        return AtThreshold(Measure(None, NO_POSITIVE), *missed, *false_alarms)
+    f1 = Measure(2 * hits / (2 * hits + alarms + misses))
+    return AtThreshold(f1, *missed, *false_alarms)
 
 
 def _rate(count: int, total: int, reason: str) -> tuple[Measure, Measure, Measure]:
@@ -282,10 +269,7 @@ def _rate(count: int, total: int, reason: str) -> tuple[Measure, Measure, Measur
 def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a binomial proportion."""
     tail = (1 - level) / 2
-    low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, trials - successes + 1))
-    high = (
-        1.0
-        if successes == trials
-        else float(stats.beta.ppf(1 - tail, successes + 1, trials - successes))
-    )
+    failures = trials - successes
+    low = float(stats.beta.ppf(tail, successes, failures + 1)) if successes else 0.0
+    high = float(stats.beta.ppf(1 - tail, successes + 1, failures)) if failures else 1.0
     return low, high

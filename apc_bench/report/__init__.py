@@ -3,9 +3,9 @@ of the images, where they are at hand).
 """
 
 from apc_bench.report.write import write_report
-from apc_bench.results.aggregate import read_results
 from apc_bench.results.crossfit import crossfit_summaries
 from apc_bench.results.folders import reports_folder
+from apc_bench.results.reading import read_results
 from apc_bench.tables.crossfit_summary import sentences
 from apc_bench.tables.terminal import terminal_table
 

@@ -20,8 +20,9 @@ from apc_bench.report.page import Illustrations, Plot, render_page
 from apc_bench.report.parallel import FigureTask, Task, perform
 from apc_bench.report.rank_diagram import rank_diagram_task
 from apc_bench.report.shots_plots import few_samples_tasks, shots_tasks
-from apc_bench.results.aggregate import Results, read_results
+from apc_bench.results.aggregate import Results
 from apc_bench.results.crossfit import CrossFitSummary, crossfit_summaries
+from apc_bench.results.reading import read_results
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.report_tables import report_tables, write_tables
 

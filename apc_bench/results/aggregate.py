@@ -1,22 +1,18 @@
-"""From the rows of a run to figures by system, category and seed. A mean over fewer categories than
-planned always says so.
+"""A run's figures by system, category and seed, and their means. A mean over fewer categories than
+planned always says so (how they are read: reading.py).
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apc_bench.errors import DamagedFile, RunError
-from apc_bench.results.run_reader import RunReader
 from apc_bench.settings.protocols import CrossFit, EvaluationProtocol, protocol_of
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.store.info import RunInfo
 from apc_bench.wording import counted
 
 TEST, FULL = "test", "full"
-TRIAL = "trial"
 BASELINE = "patchcore"
 
 
@@ -35,10 +31,12 @@ class System:
 
     @property
     def frozen(self) -> bool:
+        """Whether its extractor is not fine-tuned."""
         return self.shots == 0
 
     @property
     def shots_text(self) -> str:
+        """As a table shows it."""
         return "–" if self.frozen else str(self.shots)
 
     @property
@@ -122,10 +120,8 @@ class Results:
         first frozen one of the job.
         """
         frozen = [system for system in self.systems if system.frozen]
-        return next(
-            (system for system in frozen if system.method == BASELINE),
-            frozen[0] if frozen else None,
-        )
+        named = [system for system in frozen if system.method == BASELINE]
+        return next(iter(named or frozen), None)
 
     @property
     def others(self) -> tuple[System, ...]:
@@ -135,36 +131,44 @@ class Results:
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """All seeds of any system, ascending."""
         return tuple(sorted({seed for system in self.systems for seed in system.seeds}))
 
     @property
     def shots(self) -> tuple[int, ...]:
+        """The numbers of shots of the fine-tuned systems, ascending."""
         return tuple(sorted({system.shots for system in self.systems if not system.frozen}))
+
+    def system(self, method: str, shots: int) -> System | None:
+        """The system of a method with so many shots, if the run has it."""
+        found = [one for one in self.systems if (one.method, one.shots) == (method, shots)]
+        return found[0] if found else None
 
     def at_most_shots(self) -> tuple[System, ...]:
         """Each method once: frozen ones, and the others at their largest number of shots."""
-        largest = {
-            system.method: system
-            for system in sorted(self.systems, key=lambda system: system.shots)
-        }
+        by_shots = sorted(self.systems, key=lambda system: system.shots)
+        largest = {system.method: system for system in by_shots}
         return tuple(system for system in self.systems if largest[system.method] == system)
 
     def missing(self, system: System) -> list[tuple[str, int, str]]:
         """(category, seed, reason) of the trials without a result."""
-        places = ((category, seed) for category in self.categories for seed in system.seeds)
-        found = (
-            (category, seed, self.trials[system, category, seed].missing)
-            for category, seed in places
-        )
-        return [(category, seed, reason) for category, seed, reason in found if reason is not None]
+        missing = []
+        for category in self.categories:
+            for seed in system.seeds:
+                reason = self.trials[system, category, seed].missing
+                if reason is not None:
+                    missing.append((category, seed, reason))
+        return missing
 
-    def rows(
-        self, system: System, subset: str = TEST, *, category: str | None = None
-    ) -> list[Mapping[str, Any]]:
+    def rows(self, system: System, subset: str = TEST) -> list[Mapping[str, Any]]:
         """The system's metrics rows of a subset, by category and seed."""
-        chosen = self.categories if category is None else (category,)
-        trials = (self.trials[system, name, seed] for name in chosen for seed in system.seeds)
-        return [trial.rows[subset] for trial in trials if subset in trial.rows]
+        rows = []
+        for category in self.categories:
+            for seed in system.seeds:
+                by_subset = self.trials[system, category, seed].rows
+                if subset in by_subset:
+                    rows.append(by_subset[subset])
+        return rows
 
     def by_seed(
         self, system: System, category: str, metric: str, subset: str = TEST
@@ -178,23 +182,18 @@ class Results:
     def _read_by_seed(
         self, system: System, category: str, metric: str, subset: str
     ) -> dict[int, float]:
-        values = (
-            (seed, self.trials[system, category, seed].rows.get(subset, {}).get(metric))
-            for seed in system.seeds
-        )
-        return {
-            seed: float(value)
-            for seed, value in values
-            if value is not None and math.isfinite(value)
-        }
+        values = {}
+        for seed in system.seeds:
+            value = self.trials[system, category, seed].rows.get(subset, {}).get(metric)
+            if value is not None and math.isfinite(value):
+                values[seed] = float(value)
+        return values
 
     def complete(self, system: System, metric: str, subset: str = TEST) -> tuple[str, ...]:
         """The categories where the metric is defined for every seed."""
-        return tuple(
-            name
-            for name in self.categories
-            if len(self.by_seed(system, name, metric, subset)) == len(system.seeds)
-        )
+        defined = {name: self.by_seed(system, name, metric, subset) for name in self.categories}
+        seeds = len(system.seeds)
+        return tuple(name for name, by_seed in defined.items() if len(by_seed) == seeds)
 
     def in_category(
         self, system: System, category: str, metric: str, subset: str = TEST
@@ -220,107 +219,8 @@ class Results:
         complete = {system: self.complete(system, metric, subset) for system in systems}
         sets = [set(names) for names in complete.values() if names]
         common = set.intersection(*sets) if sets else set()
-        chosen = {
-            system: [name for name in names if name in common or not common]
-            for system, names in complete.items()
-        }
-        return SystemMeans(
-            {system: self.over(system, metric, names, subset) for system, names in chosen.items()},
-            bool(common),
-        )
-
-
-def read_results(run: RunReader) -> Results:
-    """Joins plan, metrics and failures of a run; systems in the order of the job's methods, then by
-    shots.
-
-    Raises DamagedFile where run.json holds no settings, RunError where the plan holds no trial.
-    """
-    info = run.info
-    if "settings" in info.absent:
-        raise DamagedFile(f"{run.path / 'run.json'}: no settings")
-    plan = [row for row in run.plan().iter_rows(named=True) if row["kind"] == TRIAL]
-    if not plan:
-        raise RunError(f"{run.path}: its plan holds no trial, so there is nothing to report")
-    measured: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in run.metrics().iter_rows(named=True):
-        measured.setdefault(row["result_key"], {})[row["subset"]] = row
-    systems = _systems(plan, list(info.settings.get("methods", {})))
-    categories = tuple(sorted({row["category"] for row in plan}))
-    planned: dict[tuple[str, int, str, int], list[dict[str, Any]]] = {}
-    for row in plan:
-        planned.setdefault((row["method"], row["shots"], row["category"], row["seed"]), []).append(
-            row
-        )
-    reasons = {failure.result_key: _one_line(failure.reason) for failure in run.failures()}
-    trials = {
-        (system, category, seed): _trial(
-            planned.get((system.method, system.shots, category, seed), []), measured, reasons
-        )
-        for system in systems
-        for category in categories
-        for seed in system.seeds
-    }
-    used = {trial.result_key for trial in trials.values()}
-    superseded = sum(
-        row["result_key"] in measured and row["result_key"] not in used for row in plan
-    )
-    return Results(
-        plan[0]["dataset"], categories, systems, trials, info, tuple(run.damaged), superseded
-    )
-
-
-def _systems(plan: Sequence[Mapping[str, Any]], order: list[str]) -> tuple[System, ...]:
-    places: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for row in plan:
-        places.setdefault((row["method"], row["shots"]), []).append(row)
-    titles = {row["method"]: row["title"] or row["method"] for row in plan}
-    twice = Counter(titles.values())
-    systems = [
-        System(
-            method,
-            shots,
-            titles[method] if twice[titles[method]] == 1 else f"{titles[method]} ({method})",
-            rows[-1]["detector"],
-            rows[-1]["backbone"],
-            tuple(sorted({row["seed"] for row in rows})),
-        )
-        for (method, shots), rows in places.items()
-    ]
-    position = {method: index for index, method in enumerate(order)}
-    return tuple(
-        sorted(
-            systems,
-            key=lambda system: (
-                position.get(system.method, len(position)),
-                system.method,
-                system.shots,
-            ),
-        )
-    )
-
-
-def _trial(
-    planned: Sequence[Mapping[str, Any]],
-    measured: Mapping[str, Mapping[str, Any]],
-    reasons: Mapping[str, str],
-) -> Trial:
-    """The last planned result that exists: a plan keeps what earlier versions of data or software
-    planned.
-    """
-    if not planned:
-        return Trial(None, {}, "not planned")
-    for row in reversed(planned):
-        if TEST in measured.get(row["result_key"], {}):
-            return Trial(row["result_key"], measured[row["result_key"]], None)
-    row = planned[-1]
-    if row["needs"] in reasons:
-        return Trial(None, {}, f"its fine-tuning failed: {reasons[row['needs']]}")
-    if row["result_key"] in reasons:
-        return Trial(None, {}, f"failed: {reasons[row['result_key']]}")
-    return Trial(None, {}, "not run")
-
-
-def _one_line(text: str, limit: int = 300) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= limit else words[: limit - 1] + "…"
+        means = {}
+        for system, own in complete.items():
+            names = [name for name in own if name in common] if common else own
+            means[system] = self.over(system, metric, names, subset)
+        return SystemMeans(means, bool(common))

@@ -22,16 +22,20 @@ from apc_bench.results.aggregate import Results, System
 from apc_bench.results.run_reader import RunReader
 
 FILL = "the smallest value of the category's maps"
+SCORE_COLUMNS = ("image", "defect_type", "label", "split", "score")
+"""Columns of the run's scores that scores.csv has beside the category."""
 
 
 class MapReader(RunReader, Protocol):
-    """A source that also says what its maps are (store/run.py)."""
+    """A reader that also says what its maps are (store/run.py)."""
 
-    def map_metadata(self, result_key: str) -> dict[str, str]: ...
+    def map_metadata(self, result_key: str) -> dict[str, str]:
+        """The metadata of a trial's maps."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ExportedTrials:
     """One system and seed, and the categories whose maps are wanted."""
 
     system: System
@@ -39,14 +43,14 @@ class Chosen:
     categories: tuple[str, ...]
 
 
-def choose(
+def choose_trials(
     results: Results,
     *,
     method: str | None,
     shots: int | None,
     seed: int | None,
     categories: Sequence[str] | None,
-) -> Chosen:
+) -> ExportedTrials:
     """What an export is of; None: the only method, its largest number of shots, its first seed, all
     categories. Raises UsageError.
     """
@@ -59,23 +63,24 @@ def choose(
         raise UsageError(unknown("method", name, methods))
     number = max(systems) if shots is None else shots
     if number not in systems:
+        known = ", ".join(map(str, sorted(systems)))
         raise UsageError(
-            f"'{name}' has no trials at {number} shots (has:"
-            f" {', '.join(map(str, sorted(systems)))}; 0 is a frozen method)"
+            f"'{name}' has no trials at {number} shots (has: {known}; 0 is a frozen method)"
         )
     system = systems[number]
-    place = system.seeds[0] if seed is None else seed
-    if place not in system.seeds:
-        raise UsageError(
-            f"{system.label} has no seed {place} (has: {', '.join(map(str, system.seeds))})"
-        )
+    wanted = system.seeds[0] if seed is None else seed
+    if wanted not in system.seeds:
+        known = ", ".join(map(str, system.seeds))
+        raise UsageError(f"{system.label} has no seed {wanted} (has: {known})")
     for category in categories or ():
         if category not in results.categories:
             raise UsageError(unknown("category", category, results.categories))
-    return Chosen(system, place, tuple(categories or results.categories))
+    return ExportedTrials(system, wanted, tuple(categories or results.categories))
 
 
-def export_maps(results: Results, run: MapReader, chosen: Chosen, out: Path) -> Iterator[str]:
+def export_maps(
+    results: Results, run: MapReader, trials: ExportedTrials, out: Path
+) -> Iterator[str]:
     """Writes OUT/CATEGORY/test/TYPE/NAME.tiff of every image that has a map, OUT/scores.csv and
     OUT/export.json; says what, a line a category.
 
@@ -84,27 +89,19 @@ def export_maps(results: Results, run: MapReader, chosen: Chosen, out: Path) -> 
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there already and not empty; name a folder that does not exist")
-    keys = {category: _key(results, chosen, category) for category in chosen.categories}
-    tables, about = [], {}
+    keys = {category: _key(results, trials, category) for category in trials.categories}
+    scores, exported = [], {}
     beside = out.absolute().with_name(f".{out.name}-{uuid4().hex[:8]}")
     try:
         beside.mkdir(parents=True)
         for category, key in keys.items():
             table = run.scores(key)
-            about[category] = _export_category(run, key, table, beside / category)
-            tables.append(
-                table.select(
-                    pl.lit(category).alias("category"),
-                    "image",
-                    "defect_type",
-                    "label",
-                    "split",
-                    "score",
-                )
-            )
-            yield f"{category}: {about[category]['maps']} maps"
-        pl.concat(tables).sort("category", "split", "image").write_csv(beside / "scores.csv")
-        text = json.dumps(_about(results, chosen, about), indent=2, ensure_ascii=False)
+            exported[category] = _export_category(run, key, table, beside / category)
+            scores.append(table.select(pl.lit(category).alias("category"), *SCORE_COLUMNS))
+            yield f"{category}: {exported[category]['maps']} maps"
+        pl.concat(scores).sort("category", "split", "image").write_csv(beside / "scores.csv")
+        about = _about(results, trials, exported)
+        text = json.dumps(about, indent=2, ensure_ascii=False)
         (beside / "export.json").write_text(text + "\n", encoding="utf-8")
         beside.rename(out)  # over an empty folder too
     except OSError as error:
@@ -114,36 +111,34 @@ def export_maps(results: Results, run: MapReader, chosen: Chosen, out: Path) -> 
     yield f"maps: {out}"
 
 
-def _key(results: Results, chosen: Chosen, category: str) -> str:
-    trial = results.trials[chosen.system, category, chosen.seed]
+def _key(results: Results, trials: ExportedTrials, category: str) -> str:
+    trial = results.trials[trials.system, category, trials.seed]
     if trial.result_key is None:
-        raise RunError(
-            f"{chosen.system.label} on {category}, seed {chosen.seed}, has no maps: {trial.missing}"
-        )
+        place = f"{trials.system.label} on {category}, seed {trials.seed}"
+        raise RunError(f"{place}, has no maps: {trial.missing}")
     return trial.result_key
 
 
-def _about(results: Results, chosen: Chosen, categories: Mapping[str, Any]) -> dict[str, Any]:
-    system = {
-        "system": chosen.system.label,
-        "method": chosen.system.method,
-        "shots": chosen.system.shots,
-        "seed": chosen.seed,
-    }
+def _about(results: Results, trials: ExportedTrials, exported: Mapping[str, Any]) -> dict[str, Any]:
+    """What export.json says; `exported`: by category."""
     note = (
         "maps of drawn and reserved images are here too, for tools that want the whole test folder;"
         " scores.csv says which they are"
     )
     return {
         "dataset": results.dataset,
-        **system,
+        "system": trials.system.label,
+        "method": trials.system.method,
+        "shots": trials.system.shots,
+        "seed": trials.seed,
         "outside_a_crop": FILL,
         "note": note,
-        "categories": categories,
+        "categories": exported,
     }
 
 
 def _export_category(run: MapReader, key: str, table: pl.DataFrame, folder: Path) -> dict[str, Any]:
+    """Writes a category's maps; says how many, and how they were made."""
     names, maps = run.maps(key)
     metadata = run.map_metadata(key)
     targets = [(folder / name).with_suffix(".tiff") for name in names]
@@ -177,14 +172,10 @@ def at_original_size(
     inside = scores[max(top, 0) : min(top + tall, size), max(left, 0) : min(left + wide, size)]
     down, across = placement["height"] / tall, placement["width"] / wide
     first_row, first_column = round(max(-top, 0) * down), round(max(-left, 0) * across)
-    rows, columns = round(inside.shape[0] * down), round(inside.shape[1] * across)
-    rows, columns = (
-        min(rows, placement["height"] - first_row),
-        min(columns, placement["width"] - first_column),
-    )
+    rows = min(round(inside.shape[0] * down), placement["height"] - first_row)
+    columns = min(round(inside.shape[1] * across), placement["width"] - first_column)
+    picture = Image.fromarray(np.ascontiguousarray(inside))
+    resized = np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR))
     whole = np.full((placement["height"], placement["width"]), fill, np.float32)
-    grown = Image.fromarray(np.ascontiguousarray(inside)).resize(
-        (columns, rows), Image.Resampling.BILINEAR
-    )
-    whole[first_row : first_row + rows, first_column : first_column + columns] = np.asarray(grown)
+    whole[first_row : first_row + rows, first_column : first_column + columns] = resized
     return whole

@@ -3,7 +3,7 @@ figures of them as arrays.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from apc_bench.results.aggregate import TEST, Results, System, Trial
 from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.variance import Array
+
+SETTINGS_NAMED = 4
+"""Settings of a trial that a reason names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +46,16 @@ def pair_up(tonight: Results, before: Results) -> tuple[list[Pair], list[Missing
     """The pairs of every system of the earlier night; what of that night's plan has no pair; and
     lines on what only tonight has.
     """
-    now = {(system.method, system.shots): system for system in tonight.systems}
-    then = {(system.method, system.shots): system for system in before.systems}
     pairs, missing = [], []
-    for key, old in then.items():
-        new = now.get(key)
+    for old in before.systems:
+        new = tonight.system(old.method, old.shots)
         if new is None:
             missing.append(Missing(old.label, None, None, "not in tonight's run"))
             continue
         pair, without = _pair(tonight, before, new, old)
         pairs.append(pair)
         missing += without
-    return pairs, missing, _only_tonight(tonight, before, now, then)
+    return pairs, missing, _only_tonight(tonight, before)
 
 
 def _pair(
@@ -97,12 +98,11 @@ def _unlike(
 def _setting(tonight: Results, before: Results, method: str) -> str:
     """` (image_size 96, was 128)`: the settings that make a trial another one."""
     new, old = dict(_flat(tonight.settings, method)), dict(_flat(before.settings, method))
-    differing = [
-        f"{name} {new.get(name)!r}, was {old.get(name)!r}"
-        for name in sorted({*new, *old})
-        if new.get(name) != old.get(name)
-    ]
-    return f" ({'; '.join(differing[:4])})" if differing else ""
+    names = [name for name in sorted({*new, *old}) if new.get(name) != old.get(name)]
+    if not names:
+        return ""
+    differing = [f"{name} {new.get(name)!r}, was {old.get(name)!r}" for name in names]
+    return f" ({'; '.join(differing[:SETTINGS_NAMED])})"
 
 
 def _flat(settings: Mapping[str, Any], method: str) -> Iterable[tuple[str, Any]]:
@@ -117,61 +117,57 @@ def _row(trial: Trial) -> Mapping[str, Any]:
     return trial.rows[TEST]
 
 
-def _only_tonight(
-    tonight: Results, before: Results, now: Mapping[Any, System], then: Mapping[Any, System]
-) -> list[str]:
-    found = [f"{system.label}" for key, system in now.items() if key not in then]
-    found += [f"category {name}" for name in tonight.categories if name not in before.categories]
-    extra = sorted(
-        {
-            seed
-            for key, system in now.items()
-            if key in then
-            for seed in set(system.seeds) - set(then[key].seeds)
-        }
-    )
-    return found + [f"seed {seed}" for seed in extra]
+def _only_tonight(tonight: Results, before: Results) -> list[str]:
+    """Systems, categories and seeds that the earlier night does not have."""
+    systems, seeds = [], set()
+    for system in tonight.systems:
+        old = before.system(system.method, system.shots)
+        if old is None:
+            systems.append(system.label)
+        else:
+            seeds |= set(system.seeds) - set(old.seeds)
+    categories = [name for name in tonight.categories if name not in before.categories]
+    return [
+        *systems,
+        *(f"category {name}" for name in categories),
+        *(f"seed {seed}" for seed in sorted(seeds)),
+    ]
 
 
 def figures(results: Results, system: System, pair: Pair, column: str, subset: str = TEST) -> Array:
-    """A column of the metrics table as (categories, seeds) of the pair; NaN where the trial has no
-    pair or the figure is undefined.
+    """A column of the metrics table as (categories, seeds) of the pair, float64; NaN where the
+    trial has no pair or the figure is undefined.
     """
-    found = np.full((len(pair.categories), len(pair.seeds)), np.nan)
+    values = np.full((len(pair.categories), len(pair.seeds)), np.nan)
     for category, seed in pair.places:
         trial = results.trials.get((system, category, seed))
         value = trial.rows.get(subset, {}).get(column) if trial else None
         if value is not None:
-            found[pair.categories.index(category), pair.seeds.index(seed)] = value
-    return found
+            values[pair.categories.index(category), pair.seeds.index(seed)] = value
+    return values
 
 
 def recorded(nights: Sequence[RecordedRun], pair: Pair, tonight: Results, column: str) -> Array:
-    """The column on other nights as (nights, categories, seeds): only trials that are the same as
-    tonight's but for the code.
+    """The column on other nights as (nights, categories, seeds), float64: only trials that are the
+    same as tonight's but for the code, NaN elsewhere.
     """
-    found = np.full((len(nights), len(pair.categories), len(pair.seeds)), np.nan)
+    values = np.full((len(nights), len(pair.categories), len(pair.seeds)), np.nan)
     for index, night in enumerate(nights):
-        old = next(
-            (
-                one
-                for one in night.results.systems
-                if (one.method, one.shots) == (pair.system.method, pair.system.shots)
-            ),
-            None,
-        )
-        if old is None:
-            continue
-        places = frozenset(
-            place
-            for place in pair.places
-            if (old, *place) in night.results.trials
-            and _unlike(tonight, night.results, (pair.system, *place), (old, *place)) is None
-        )
-        found[index] = figures(
-            night.results,
-            old,
-            Pair(pair.system, old, pair.categories, pair.seeds, places, pair.planned),
-            column,
-        )
-    return found
+        results = night.results
+        old = results.system(pair.system.method, pair.system.shots)
+        if old is not None:
+            same = _same_places(tonight, results, pair, old)
+            values[index] = figures(results, old, replace(pair, before=old, places=same), column)
+    return values
+
+
+def _same_places(
+    tonight: Results, earlier: Results, pair: Pair, old: System
+) -> frozenset[tuple[str, int]]:
+    """The pair's places whose trial of an earlier night is the same."""
+    there = [place for place in pair.places if (old, *place) in earlier.trials]
+    return frozenset(
+        place
+        for place in there
+        if _unlike(tonight, earlier, (pair.system, *place), (old, *place)) is None
+    )

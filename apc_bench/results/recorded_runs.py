@@ -2,30 +2,37 @@
 be used, by name.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from apc_bench.errors import ApcError, UsageError
-from apc_bench.results.aggregate import Results, read_results
+from apc_bench.results.aggregate import Results
+from apc_bench.results.reading import read_results
 from apc_bench.store.info import INFO, RunInfo, is_run
 from apc_bench.store.run import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedRun:
-    """One run of a series. `name`: of its folder; `created`: when its sweep began, UTC in ISO 8601;
-    `missing`: planned trials without a result.
+    """One run of a series: a night. `name`: of its folder; `missing`: planned trials without a
+    result.
     """
 
     name: str
     path: Path
-    created: str
     results: Results
     missing: int
 
     @property
     def info(self) -> RunInfo:
+        """What run.json records."""
         return self.results.info
+
+    @property
+    def created(self) -> str:
+        """When its sweep began, UTC in ISO 8601."""
+        return self.info.created
 
     @property
     def revision(self) -> str:
@@ -44,7 +51,7 @@ def read_recorded_run(path: Path) -> RecordedRun:
     """One run folder. Raises RunError or DamagedFile where it is none."""
     results = read_results(Run.open(path))
     missing = sum(len(results.missing(system)) for system in results.systems)
-    return RecordedRun(path.name or str(path), path, results.info.created, results, missing)
+    return RecordedRun(path.name or str(path), path, results, missing)
 
 
 def read_recorded_runs(
@@ -60,30 +67,34 @@ def read_recorded_runs(
         raise UsageError(
             f"{folder} is no folder; name the folder that holds the nights' run folders"
         )
-    begun, nights, problems = [], [], []
-    for path in sorted(folder.iterdir()):
-        if not path.is_dir() or path.name.startswith("."):
-            continue
+    begun, runs, problems = [], [], []
+    for path in _folders(folder):
         try:
-            begun.append((Run.open(path).info.created, path))
+            created = Run.open(path).info.created
         except ApcError as error:
-            problems.append(
-                f"{path.name}: {error}"
-                if is_run(path)
-                else f"{path.name}: no run folder (it has no {INFO})"
-            )
-    if before is not None:
-        begun = [
-            (when, path)
-            for when, path in begun
-            if when <= before.created and path.resolve() != before.path.resolve()
-        ]
-    for _, path in sorted(begun)[-(newest or len(begun)) :]:
+            why = str(error) if is_run(path) else f"no run folder (it has no {INFO})"
+            problems.append(f"{path.name}: {why}")
+            continue
+        if before is None or _is_earlier(created, path, before):
+            begun.append((created, path))
+    begun.sort()
+    for _, path in begun if newest is None else begun[-newest:]:
         try:
-            night = read_recorded_run(path)
+            run = read_recorded_run(path)
         except ApcError as error:
             problems.append(f"{path.name}: {error}")
             continue
-        problems += [f"{path.name}: {line}" for line in night.results.damaged]
-        nights.append(night)
-    return nights, problems
+        problems += [f"{path.name}: {line}" for line in run.results.damaged]
+        runs.append(run)
+    return runs, problems
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folders in a folder by name, without hidden ones."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            yield path
+
+
+def _is_earlier(created: str, path: Path, than: RecordedRun) -> bool:
+    return created <= than.created and path.resolve() != than.path.resolve()

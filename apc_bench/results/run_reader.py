@@ -40,16 +40,37 @@ class RunReader(Protocol):
     """
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The run folder."""
+
     @property
-    def damaged(self) -> list[str]: ...
+    def damaged(self) -> list[str]:
+        """What did not verify so far, by name."""
+
     @property
-    def info(self) -> RunInfo: ...
-    def plan(self) -> pl.DataFrame: ...
-    def metrics(self) -> pl.DataFrame: ...
-    def failures(self) -> Sequence[FailedStep]: ...
-    def image_counts(self, result_keys: Sequence[str]) -> Mapping[str, int]: ...
-    def scores(self, result_key: str) -> pl.DataFrame: ...
-    def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]: ...
-    def curves(self, result_key: str) -> pl.DataFrame: ...
-    def split(self, category: str, seed: int) -> Split: ...
+    def info(self) -> RunInfo:
+        """What run.json records."""
+
+    def plan(self) -> pl.DataFrame:
+        """Every step that was ever planned."""
+
+    def metrics(self) -> pl.DataFrame:
+        """Every trial's metrics by subset."""
+
+    def failures(self) -> Sequence[FailedStep]:
+        """Steps that were tried and are not done."""
+
+    def image_counts(self, result_keys: Sequence[str]) -> Mapping[str, int]:
+        """Result key -> scored images, of the trials that can be read."""
+
+    def scores(self, result_key: str) -> pl.DataFrame:
+        """A trial's scored images."""
+
+    def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:
+        """Images, and their anomaly maps (images, rows, columns)."""
+
+    def curves(self, result_key: str) -> pl.DataFrame:
+        """The points of a trial's ROC, PR and PRO curves."""
+
+    def split(self, category: str, seed: int) -> Split:
+        """Who is train, drawn, reserved, test or calibration."""

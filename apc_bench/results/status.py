@@ -4,12 +4,13 @@ any machine and after a driver's death.
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from filelock import FileLock, Timeout
 
 from apc_bench.errors import RunError
@@ -44,46 +45,49 @@ class Status:
 
     @property
     def left(self) -> int:
+        """Steps that are neither done nor running nor failed."""
         return self.total - self.done - len(self.running) - len(self.failed)
 
 
-def status(run: Run) -> Status:
+def read_status(run: Run) -> Status:
     """The state of every step that was ever planned on this folder."""
     plan = run.plan()
-    done = set(run.metrics()["result_key"])
-    for row in plan.iter_rows(named=True):
-        if row["kind"] == EXTRACTOR and run.extractors.exists(row["result_key"]):
-            done.add(row["result_key"])
+    planned = set(plan["result_key"])
+    done = _done(run, plan)
     held = _held(run.path)
     log = attempts.read_attempts(run.attempts_folder)
-    last = {attempt.result_key: attempt for attempt in log}
-    planned = set(plan["result_key"])
-    running = [
-        attempt.step
-        for key, attempt in last.items()
-        if held and attempt.event == attempts.START and key in planned and key not in done
-    ]
-    failed = [failure for failure in run.failures() if failure.result_key not in done]
+    failed = tuple(failure for failure in run.failures() if failure.result_key not in done)
     rate = _rate(log)
     left = len(planned - done) - len(failed)
-    ends = (
-        datetime.now().astimezone() + timedelta(hours=left / rate)
-        if held and rate and left
-        else None
-    )
-    leftovers = () if held else tuple(str(path) for path in run.leftovers())
-    damaged = tuple(dict.fromkeys(run.damaged))
+    ends = None
+    if held and rate and left:
+        ends = datetime.now().astimezone() + timedelta(hours=left / rate)
     return Status(
-        len(plan),
-        len(done & planned),
-        tuple(running),
-        tuple(failed),
-        held,
-        damaged,
-        leftovers,
-        rate,
-        ends,
+        total=len(plan),
+        done=len(done & planned),
+        running=tuple(_running(log, planned - done)) if held else (),
+        failed=failed,
+        held=held,
+        damaged=tuple(dict.fromkeys(run.damaged)),
+        leftovers=() if held else tuple(str(path) for path in run.leftovers()),
+        rate=rate,
+        ends=ends,
     )
+
+
+def _done(run: Run, plan: pl.DataFrame) -> set[str]:
+    """The result keys that there are results of."""
+    extractors = plan.filter(pl.col("kind") == EXTRACTOR)["result_key"]
+    trained = {key for key in extractors if run.extractors.exists(key)}
+    return trained | set(run.metrics()["result_key"])
+
+
+def _running(log: Sequence[attempts.Attempt], open_steps: set[str]) -> Iterator[str]:
+    """Names of the open steps whose last attempt is a start."""
+    last = {attempt.result_key: attempt for attempt in log}
+    for key, attempt in last.items():
+        if key in open_steps and attempt.event == attempts.START:
+            yield attempt.step
 
 
 def _rate(log: Sequence[attempts.Attempt]) -> float | None:
@@ -104,38 +108,33 @@ def as_lines(state: Status) -> list[str]:
         f"{state.done} of {state.total} steps done, {len(state.running)} running,"
         f" {len(state.failed)} failed, {state.left} left"
     ]
-    lines += ["a sweep holds this folder now" if state.held else "no sweep is at work here"]
+    lines.append("a sweep holds this folder now" if state.held else "no sweep is at work here")
     if state.rate is not None and state.held:
-        lines += [
-            f"{state.rate:.0f} steps an hour lately"
-            + (f"; will be done about {state.ends:%Y-%m-%d %H:%M}" if state.ends else "")
-        ]
+        rate = f"{state.rate:.0f} steps an hour lately"
+        if state.ends:
+            rate += f"; will be done about {state.ends:%Y-%m-%d %H:%M}"
+        lines.append(rate)
     lines += [f"running  {name}" for name in state.running]
     lines += [f"failed   {_place(failure)}: {failure.reason}" for failure in state.failed]
     lines += [f"damaged  {line}" for line in state.damaged]
-    return lines + [
-        f"left by a crash, removed by the next sweep: {path}" for path in state.leftovers
-    ]
+    lines += [f"left by a crash, removed by the next sweep: {path}" for path in state.leftovers]
+    return lines
 
 
 def as_object(state: Status) -> dict[str, Any]:
     """A status for programs: the same, as JSON values."""
-    failed = [dataclasses.asdict(failure) for failure in state.failed]
-    known = {
+    ends = state.ends.isoformat(timespec="seconds") if state.ends else None
+    return {
         "total": state.total,
         "done": state.done,
         "left": state.left,
         "running": list(state.running),
-        "failed": failed,
-    }
-    known |= {
+        "failed": [dataclasses.asdict(failure) for failure in state.failed],
         "held": state.held,
         "damaged": list(state.damaged),
         "leftovers": list(state.leftovers),
-    }
-    return known | {
         "steps_an_hour": state.rate,
-        "ends": state.ends.isoformat(timespec="seconds") if state.ends else None,
+        "ends": ends,
     }
 
 

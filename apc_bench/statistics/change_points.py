@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from apc_bench.statistics.variance import EFFICIENCY, MAD
-
-Array = NDArray[np.float64]
+from apc_bench.statistics.variance import EFFICIENCY, MAD, Array
 
 FALSE = 0.01
 """Histories without a change that may show one, all series of the page together."""
@@ -39,6 +37,7 @@ class ChangePoint:
 
     @property
     def change(self) -> float:
+        """How far the level went up; negative: down."""
         return self.after - self.before
 
 
@@ -53,62 +52,59 @@ class Spread:
 
 
 def spread_of(values: Array, least: float) -> Spread:
-    """From the differences of successive nights, which steps and spikes do not touch since the
-    median is taken; at least `least`.
+    """Of values (nights,), from the differences of successive nights, which changes and spikes do
+    not touch since the median is taken; at least `least`.
     """
     if len(values) < 3:
         return Spread(least, 1.0)
-    steps = np.abs(np.diff(values))
-    return Spread(
-        max(MAD * float(np.median(steps)) / math.sqrt(2), least), max(1.0, EFFICIENCY * len(steps))
-    )
+    differences = np.abs(np.diff(values))
+    deviation = MAD * float(np.median(differences)) / math.sqrt(2)
+    return Spread(max(deviation, least), max(1.0, EFFICIENCY * len(differences)))
 
 
 def without_spikes(values: Array, spread: Spread) -> Array:
-    """Nights far from the median of the five around them, put back to it: a busy machine for a
-    night or two is no new level.
+    """Values (nights,) with those far from the median of the five around them put back to it: a
+    busy machine for a night or two is no new level.
     """
-    around = (
-        np.lib.stride_tricks.sliding_window_view(np.pad(values, 2, mode="reflect"), 5)
-        if len(values) > 4
-        else None
-    )
-    if around is None:
+    if len(values) < 5:
         return values
-    middle = np.median(around, axis=-1)
+    padded = np.pad(values, 2, mode="reflect")
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=-1)
     return np.where(np.abs(values - middle) > SPIKE * spread.deviation, middle, values)
 
 
 def find_change_points(
     values: Array, spread: Spread, *, series: int = 1, shortest: int = 1
 ) -> list[ChangePoint]:
-    """The changes of level of a series without gaps. `series`: how many a page shows, which share
-    the rate of false ones. `shortest`: nights a level.
+    """The changes of level of a series (nights,) without gaps. `series`: how many a page shows,
+    which share the rate of false ones. `shortest`: nights a level.
     """
     count = len(values)
     if count < 2 * shortest or count < 2:
         return []
     scaled = (values - values.mean()) / spread.deviation
     penalty = float(stats.t.isf(FALSE / (2 * count * series), spread.freedom)) ** 2
-    ones, squares = (np.concatenate([[0.0], np.cumsum(part)]) for part in (scaled, scaled**2))
+    sums = np.concatenate([[0.0], np.cumsum(scaled)])
+    squares = np.concatenate([[0.0], np.cumsum(scaled**2)])
+    # best[n]: the least cost of the first n nights; origin[n]: where their last level begins.
     best = np.full(count + 1, np.inf)
     best[0] = -penalty
     origin = np.zeros(count + 1, int)
     for end in range(shortest, count + 1):
         starts = np.arange(end - shortest + 1)
-        cost = squares[end] - squares[starts] - (ones[end] - ones[starts]) ** 2 / (end - starts)
+        cost = squares[end] - squares[starts] - (sums[end] - sums[starts]) ** 2 / (end - starts)
         total = best[starts] + np.maximum(cost, 0.0) + penalty
         origin[end] = int(total.argmin())
         best[end] = total[origin[end]]
-    return _steps(values, origin)
+    return _between_levels(values, origin)
 
 
-def _steps(values: Array, origin: NDArray[np.int_]) -> list[ChangePoint]:
+def _between_levels(values: Array, origin: NDArray[np.int_]) -> list[ChangePoint]:
     edges = [len(values)]
     while edges[0] > 0:
         edges.insert(0, int(origin[edges[0]]))
     levels = [float(values[start:end].mean()) for start, end in itertools.pairwise(edges)]
     return [
-        ChangePoint(edge, *pair)
-        for edge, pair in zip(edges[1:-1], itertools.pairwise(levels), strict=True)
+        ChangePoint(edge, before, after)
+        for edge, (before, after) in zip(edges[1:-1], itertools.pairwise(levels), strict=True)
     ]

@@ -15,7 +15,10 @@ CATEGORIES_FOR_A_TEST = 6
 """Fewer differences cannot reach p < 0.05 in a two-sided Wilcoxon signed-rank test."""
 
 TIE = 1e-12
+"""Differences up to it are none."""
+
 TIE_DECIMALS = 12
+"""Decimals of a difference that count where ranks are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Difference:
 
     @property
     def categories(self) -> int:
+        """How many went in."""
         return self.wins + self.ties + self.losses
 
 
@@ -58,9 +62,8 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     spread = deviation(values)
     if spread is None:
         return None
-    reach = (
-        float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
-    )
+    quantile = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    reach = quantile * spread / math.sqrt(len(values))
     return mean(values) - reach, mean(values) + reach
 
 
@@ -76,8 +79,10 @@ def paired_difference(
     gains = [method[category] - baseline[category] for category in shared]
     low, high = t_interval(gains) or (None, None)
     p, reason = _wilcoxon(gains)
-    wins, losses = sum(gain > TIE for gain in gains), sum(gain < -TIE for gain in gains)
-    return Difference(mean(gains), low, high, p, reason, wins, len(gains) - wins - losses, losses)
+    wins = len([gain for gain in gains if gain > TIE])
+    losses = len([gain for gain in gains if gain < -TIE])
+    ties = len(gains) - wins - losses
+    return Difference(mean(gains), low, high, p, reason, wins, ties, losses)
 
 
 def _wilcoxon(gains: Sequence[float]) -> tuple[float | None, str | None]:
@@ -85,9 +90,8 @@ def _wilcoxon(gains: Sequence[float]) -> tuple[float | None, str | None]:
         return None, "one category: no claim"
     if len(gains) < CATEGORIES_FOR_A_TEST:
         return None, f"fewer than {CATEGORIES_FOR_A_TEST} categories"
-    rounded = [
-        round(gain, TIE_DECIMALS) for gain in gains
-    ]  # equal differences must share a rank, whatever their last bits
+    # Equal differences must share a rank, whatever their last bits.
+    rounded = [round(gain, TIE_DECIMALS) for gain in gains]
     if not any(rounded):
         return None, "no category differs"
     return float(stats.wilcoxon(rounded).pvalue), None

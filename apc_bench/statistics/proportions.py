@@ -18,6 +18,7 @@ EXACT_UP_TO = 13
 """Pairs whose 2^n signs are all tried; more are sampled."""
 
 RESAMPLES = 1 << EXACT_UP_TO
+"""Signs that are drawn where there are more."""
 
 
 def wilson(share: float, number: int) -> tuple[float, float]:
@@ -49,13 +50,13 @@ def sign_test(gains: Sequence[float]) -> float:
     rounded = rounded[rounded != 0]
     if len(rounded) < 2:
         return 1.0
-    random = np.random.default_rng(0)
-    found = stats.permutation_test(
+    exact = len(rounded) <= EXACT_UP_TO
+    test = stats.permutation_test(
         (rounded,),
         lambda sample, axis: sample.mean(axis=axis),
         permutation_type="samples",
-        n_resamples=np.inf if len(rounded) <= EXACT_UP_TO else RESAMPLES,
-        rng=random,
+        n_resamples=np.inf if exact else RESAMPLES,
+        rng=np.random.default_rng(0),
         vectorized=True,
     )
-    return float(found.pvalue)
+    return float(test.pvalue)

@@ -23,7 +23,10 @@ from apc_bench.statistics.differences import (
 )
 
 LEVEL = 0.05
+"""A p value below it tells two systems apart."""
+
 SYSTEMS_FOR_RANKS = 3
+"""Fewer are a comparison and no ranking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,16 @@ def rank(systems: Sequence[Mapping[str, float]]) -> AverageRanks | None:
     friedman, reason = _friedman(table)
     if len(shared) < CATEGORIES_FOR_A_TEST:
         return AverageRanks(ranks, len(shared), friedman, reason, {}, None)
-    places = list(combinations(range(len(systems)), 2))
-    chosen = [{category: figures[category] for category in shared} for figures in systems]
-    found = [paired_difference(chosen[one], chosen[other]) for one, other in places]
-    pairs = dict(
-        zip(
-            places,
-            holm([difference.p if difference else None for difference in found]),
-            strict=True,
-        )
-    )
+    pairs = _pairs([{category: figures[category] for category in shared} for figures in systems])
     return AverageRanks(ranks, len(shared), friedman, reason, pairs, _groups(ranks, pairs))
+
+
+def _pairs(systems: Sequence[Mapping[str, float]]) -> dict[tuple[int, int], float | None]:
+    """Every two systems of the same categories, and Holm's p over all pairs."""
+    places = list(combinations(range(len(systems)), 2))
+    found = [paired_difference(systems[one], systems[other]) for one, other in places]
+    corrected = holm([difference.p if difference else None for difference in found])
+    return dict(zip(places, corrected, strict=True))
 
 
 def _friedman(table: NDArray[np.float64]) -> tuple[float | None, str | None]:

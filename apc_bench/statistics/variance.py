@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 
 Array = NDArray[np.float64]
+"""Values as float64, with whatever axes the docstring says."""
 
 UNEVEN = 0.25
 """The least variance of log variances between categories that is believed: standard deviations of
@@ -31,13 +32,12 @@ ENOUGH = 10
 """Degrees of freedom a category from which on the recorded nights alone say what noise is."""
 
 MAD = 1.4826
-"""A standard deviation by the median of absolute deviations, which a busy night or a step does not
-touch; …
+"""A standard deviation, in medians of absolute deviations; a busy night or a change does not touch
+these.
 """
+
 EFFICIENCY = 0.37
-"""… and what it is worth against the usual one, for normal values: its share of the degrees of
-freedom.
-"""
+"""The share of degrees of freedom that it keeps against the usual estimate, for normal values."""
 
 
 class Noise(NamedTuple):
@@ -67,23 +67,19 @@ def noise_of(differences: Array, history: Array, reference: Array) -> tuple[Nois
     would go, but the spread of the reference's values (…, categories, seeds) over seeds bounds it.
     """
     seeds = noise_over_seeds(differences)
-    nights = (
-        noise_between_nights(history)
-        if history.shape[-3] > 1
-        else Noise(np.full_like(seeds.variance, np.nan), np.zeros_like(seeds.freedom))
-    )
-    told = (
-        f"{int(nights.freedom.max() // max(differences.shape[-1] - 1, 1)) + 1} recorded nights with"
-        " other numbers"
-    )
+    if history.shape[-3] < 2:
+        nights = Noise(np.full_like(seeds.variance, np.nan), np.zeros_like(seeds.freedom))
+    else:
+        nights = noise_between_nights(history)
+    others = max(differences.shape[-1] - 1, 1)
+    counted = f"{int(nights.freedom.max() // others) + 1} recorded nights with other numbers"
+    own = "the spread of tonight's differences over their seeds"
     if (nights.freedom >= ENOUGH).all():
-        return nights, Origin(told, anew=False)
+        return nights, Origin(counted, anew=False)
     if nights.freedom.any():
-        return pooled(nights, seeds), Origin(
-            f"{told}, and the spread of tonight's differences over their seeds", anew=True
-        )
+        return pooled(nights, seeds), Origin(f"{counted}, and {own}", anew=True)
     if np.nan_to_num(differences).any():
-        return seeds, Origin("the spread of tonight's differences over their seeds", anew=True)
+        return seeds, Origin(own, anew=True)
     bound = (
         "the spread of the values over seeds, an upper bound, where tonight repeats the reference"
         " to the last bit"
@@ -119,10 +115,9 @@ def noise_between_nights(values: Array) -> Noise:
     filled = np.where(whole[..., None], values, 0.0)
     by_night = filled.mean(-1, keepdims=True)
     by_seed = filled.sum(-3, keepdims=True) / np.maximum(nights, 1)[..., None, :, None]
-    left = np.where(
-        whole[..., None], filled - by_night - by_seed + by_seed.mean(-1, keepdims=True), 0.0
-    )
-    noise = _noise((left**2).sum((-3, -1)), np.maximum(nights - 1, 0) * (seeds - 1))
+    level = by_seed.mean(-1, keepdims=True)
+    residual = np.where(whole[..., None], filled - by_night - by_seed + level, 0.0)
+    noise = _noise((residual**2).sum((-3, -1)), np.maximum(nights - 1, 0) * (seeds - 1))
     return Noise(2 * noise.variance, noise.freedom)
 
 
@@ -136,30 +131,26 @@ def spread_over_seeds(values: Array) -> Noise:
 
 def pooled(one: Noise, other: Noise) -> Noise:
     """Two independent estimates as one, by their degrees of freedom."""
-    freedom = one.freedom + other.freedom
-    squares = one.freedom * np.nan_to_num(one.variance) + other.freedom * np.nan_to_num(
-        other.variance
-    )
-    return Noise(np.where(freedom > 0, squares / np.maximum(freedom, 1), np.nan), freedom)
+    squares = [noise.freedom * np.nan_to_num(noise.variance) for noise in (one, other)]
+    return _noise(squares[0] + squares[1], one.freedom + other.freedom)
 
 
 def repeats(values: Array) -> NDArray[np.bool_]:
     """Which nights (…, nights, categories, seeds) -> (…, nights, categories) hold the very numbers
     of an earlier one, category by category.
     """
-    found = np.zeros(values.shape[:-1], bool)
+    repeated = np.zeros(values.shape[:-1], bool)
     for night in range(1, values.shape[-3]):
         same = (values[..., night : night + 1, :, :] == values[..., :night, :, :]).all(-1)
-        found[..., night, :] = same.any(-2)
-    return found
+        repeated[..., night, :] = same.any(-2)
+    return repeated
 
 
-def _noise(squares: Array, freedom: NDArray[np.int_]) -> Noise:
+def _noise(squares: Array, freedom: Array | NDArray[np.int_]) -> Noise:
+    """From sums of squares and their degrees of freedom."""
     known = freedom > 0
-    return Noise(
-        np.where(known, squares / np.maximum(freedom, 1), np.nan),
-        np.where(known, freedom, 0).astype(np.float64),
-    )
+    variance = np.where(known, squares / np.maximum(freedom, 1), np.nan)
+    return Noise(variance, np.where(known, freedom, 0).astype(np.float64))
 
 
 def moderated(noise: Noise) -> Noise:
@@ -170,35 +161,38 @@ def moderated(noise: Noise) -> Noise:
     A category that says nothing of itself gets the common variance. Never more degrees of freedom
     than the categories have together. NaN and 0 where no category says anything.
     """
-    variance, freedom = noise
+    variance, freedom = np.nan_to_num(noise.variance), noise.freedom
+    total = freedom.sum(-1, keepdims=True)
+    common = (freedom * variance).sum(-1, keepdims=True) / np.maximum(total, 1)
+    prior = _prior_freedom(variance, freedom, common)
+    worth = prior + freedom
+    mixed = (prior * common + freedom * variance) / np.maximum(worth, 1e-9)
+    least = np.minimum(worth, total)
+    return Noise(np.where(least > 0, mixed, np.nan), least)
+
+
+def _prior_freedom(variance: Array, freedom: Array, common: Array) -> Array:
+    """The degrees of freedom (…, 1) that the categories' common variance (…, 1) is worth beside
+    their own (…, categories); 0 with fewer than two categories that say anything.
+    """
     known = freedom > 0
     count = known.sum(-1, keepdims=True)
-    total = freedom.sum(-1, keepdims=True)
+
+    def over_known(values: Array, divisor: Array | NDArray[np.int_]) -> Array:
+        total: Array = np.where(known, values, 0.0).sum(-1, keepdims=True)
+        return total / np.maximum(divisor, 1)
+
     half = np.where(known, freedom, 1.0) / 2
-    common = np.where(known, freedom * np.nan_to_num(variance), 0.0).sum(
-        -1, keepdims=True
-    ) / np.maximum(total, 1)
     # A variance of 0 comes of figures that move in steps, as an AUROC of few images; its logarithm
     # would rule all others.
-    floor = np.maximum(np.nan_to_num(variance), 1e-3 * common) + np.finfo(float).tiny
-    logs = np.where(known, np.log(floor) - digamma(half) + np.log(half), 0.0)
-    centre = logs.sum(-1, keepdims=True) / np.maximum(count, 1)
-    scatter = (np.where(known, logs - centre, 0.0) ** 2).sum(-1, keepdims=True) / np.maximum(
-        count - 1, 1
-    )
-    expected, fourth = (
-        np.where(known, polygamma(order, half), 0.0).sum(-1, keepdims=True) / np.maximum(count, 1)
-        for order in (1, 3)
-    )
+    floor = np.maximum(variance, 1e-3 * common) + np.finfo(float).tiny
+    logs = np.log(floor) - digamma(half) + np.log(half)
+    scatter = over_known((logs - over_known(logs, count)) ** 2, count - 1)
+    expected = over_known(polygamma(1, half), count)
+    fourth = over_known(polygamma(3, half), count)
     error = np.sqrt(fourth / np.maximum(count, 1) + 2 * expected**2 / np.maximum(count - 1, 1))
-    prior = np.where(
-        count > 1, 2 * _trigamma_inverse(np.maximum(scatter - expected - error / 2, UNEVEN)), 0.0
-    )
-    own = np.where(known, freedom, 0.0)
-    worth = prior + own
-    mixed = (prior * common + own * np.nan_to_num(variance)) / np.maximum(worth, 1e-9)
-    found = np.minimum(worth, total)
-    return Noise(np.where(found > 0, mixed, np.nan), found)
+    uneven = np.maximum(scatter - expected - error / 2, UNEVEN)
+    return np.where(count > 1, 2 * _trigamma_inverse(uneven), 0.0)
 
 
 def _trigamma_inverse(value: Array) -> Array:

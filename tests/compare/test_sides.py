@@ -8,7 +8,7 @@ import pytest
 
 from apc_bench.compare.sources import read_side
 from apc_bench.errors import ApcError, DamagedFile, UsageError
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 from apc_bench.store.run import Run
 
 # The head and some lines of files as the tools write them.

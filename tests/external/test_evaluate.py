@@ -16,7 +16,7 @@ from support import apc_bench, make_category
 from apc_bench.datasets.images import Geometry
 from apc_bench.external.maps import read_scores, to_input
 from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 from apc_bench.store.run import Run
 
 SIZE = 64

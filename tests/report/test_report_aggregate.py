@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from apc_bench.errors import DamagedFile, RunError
-from apc_bench.results.aggregate import Results, System, read_results
+from apc_bench.results.aggregate import Results, System
+from apc_bench.results.reading import read_results
 
 Make = Callable[..., Any]
 FOUR = ("connector", "granite", "washer", "weave")

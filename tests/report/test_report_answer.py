@@ -13,16 +13,12 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
-from apc_bench.results.aggregate import System, read_results
+from apc_bench.results.aggregate import System
+from apc_bench.results.crossfit import CrossFitSummary, Detections, Photo, crossfit_summaries
+from apc_bench.results.reading import read_results
 from apc_bench.statistics.proportions import paired_interval, sign_test, wilson
 from apc_bench.store.run import Run
-from apc_bench.tables.crossfit_summary import (
-    CrossFitSummary,
-    Detections,
-    Photo,
-    crossfit_summaries,
-    sentences,
-)
+from apc_bench.tables.crossfit_summary import sentences
 
 JOB = """
 protocol: crossfit

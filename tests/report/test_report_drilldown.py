@@ -24,7 +24,7 @@ from apc_bench.report.pictures import (
     outline_address,
 )
 from apc_bench.report.selection import HARDEST, hardest
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 
 Make = Callable[..., Any]
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from apc_bench.report.shots_plots import few_samples_figure, few_samples_tasks, per_seed
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 
 Make = Callable[..., Any]
 

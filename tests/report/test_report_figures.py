@@ -14,7 +14,7 @@ from apc_bench.report.curves import POINTS_MAX, SEEDS_MAX, curves_figure, curves
 from apc_bench.report.figure_style import BLACK, WITH_PNG, file_name, looks, save
 from apc_bench.report.parallel import perform
 from apc_bench.report.shots_plots import shots_figure, shots_tasks
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 from apc_bench.settings.sweep import NAME
 from apc_bench.store.run import Run
 

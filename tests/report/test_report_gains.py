@@ -8,7 +8,7 @@ import pytest
 
 from apc_bench.report.gain_heatmap import heatmap_figure
 from apc_bench.report.trial_links import TrialLinks
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 from apc_bench.tables.ablation import ablation
 from apc_bench.tables.accuracy import poster
 from apc_bench.tables.by_shots import by_shots

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from apc_bench.datasets.images import Geometry
 from apc_bench.report.gallery import gallery_figure, gallery_systems
 from apc_bench.report.selection import TYPES_MAX, pick
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 
 Make = Callable[..., Any]
 

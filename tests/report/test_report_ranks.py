@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats as oracle
 
 from apc_bench.report.rank_diagram import rank_diagram
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 from apc_bench.statistics.differences import holm
 from apc_bench.statistics.ranking import LEVEL, rank
 from apc_bench.statistics.resampling import expanded, resampled_interval

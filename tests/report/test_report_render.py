@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from apc_bench.report import terminal_table
-from apc_bench.results.aggregate import read_results
+from apc_bench.results.reading import read_results
 from apc_bench.tables.latex import ROWS_OF_A_PAGE, document, escape, table_environment
 from apc_bench.tables.render import comma_separated, markdown
 from apc_bench.tables.table import Cell, Column, Note, Row, Table

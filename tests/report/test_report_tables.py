@@ -7,8 +7,9 @@ import pytest
 from scipy import stats as oracle
 
 from apc_bench.metrics.catalogue import METRICS
-from apc_bench.results.aggregate import Mean, read_results
+from apc_bench.results.aggregate import Mean
 from apc_bench.results.published import comparable, read_published, why_none
+from apc_bench.results.reading import read_results
 from apc_bench.tables.accuracy import COMMON, all_metrics, poster
 from apc_bench.tables.cells import best_of, percent_cell
 from apc_bench.tables.costs import costs
