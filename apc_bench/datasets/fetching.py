@@ -104,11 +104,9 @@ def _verified(
                 f"{error}; addresses change: {known.page} has the present one"
             ) from None
     if not path.is_file():
-        raise DataError(
-            _by_hand(known, path)
-            if given is None
-            else f"no such file: {given} (--archive takes {known.archive})"
-        )
+        if given is None:
+            raise DataError(_by_hand(known, path))
+        raise DataError(f"no such file: {given} (--archive takes {known.archive})")
     say(f"verifying {path}")
     try:
         found = file_sha256(path)

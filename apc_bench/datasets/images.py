@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -75,9 +75,8 @@ class Geometry:
             return Placement(height, width, tall, wide, (size - tall) // 2, (size - wide) // 2)
         short, shorter = min(height, width), round(size * 256 / 224)
         tall, wide = shorter * height // short, shorter * width // short
-        return Placement(
-            height, width, tall, wide, -round((tall - size) / 2), -round((wide - size) / 2)
-        )
+        top, left = -round((tall - size) / 2), -round((wide - size) / 2)
+        return Placement(height, width, tall, wide, top, left)
 
     def apply(self, image: RGB) -> RGB:
         """(h, w, 3) uint8 -> (image_size, image_size, 3) uint8, bicubic."""
@@ -87,9 +86,8 @@ class Geometry:
         """(h, w) bool -> (image_size, image_size) bool, nearest neighbour; outside the image
         nothing is anomalous.
         """
-        fitted: Mask = (
-            self._fit(Image.fromarray(mask.astype(np.uint8) * 255), Image.Resampling.NEAREST) > 0
-        )
+        levels = Image.fromarray(mask.astype(np.uint8) * 255)
+        fitted: Mask = self._fit(levels, Image.Resampling.NEAREST) > 0
         return fitted
 
     def _fit(self, image: Image.Image, how: Image.Resampling) -> NDArray[np.uint8]:
@@ -112,14 +110,12 @@ def read_photo(path: Path) -> tuple[RGB, str, bool]:
     """As `read_image`, with the mode of the file in Pillow's words, and whether its EXIF data asks
     to turn it.
     """
-    return _load(
-        path,
-        lambda image: (
-            np.asarray(_to_rgb(image)),
-            image.mode,
-            image.getexif().get(_ORIENTATION, 1) != 1,
-        ),
-    )
+
+    def convert(image: Image.Image) -> tuple[RGB, str, bool]:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+        return np.asarray(_to_rgb(image)), image.mode, turned
+
+    return _load(path, convert)
 
 
 def read_levels(path: Path) -> NDArray[np.uint8]:
@@ -154,19 +150,17 @@ def _load(path: Path, convert: Callable[[Image.Image], T]) -> T:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except UnidentifiedImageError:
-        size = path.stat().st_size
-        raise DataError(
-            f"{path}: {'not an image that can be read' if size else 'empty file'}"
-        ) from None
-    except (
-        Exception
-    ) as error:  # decoders raise what they like on bytes that are not what they claim to be
-        why = (
-            error.strerror
-            if isinstance(error, OSError) and error.strerror
-            else " ".join(str(error).split())[:160]
-        )
-        raise DataError(f"{path}: cannot be decoded ({why or type(error).__name__})") from None
+        why = "not an image that can be read" if path.stat().st_size else "empty file"
+        raise DataError(f"{path}: {why}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be decoded ({error.strerror or _reason(error)})") from None
+    # Decoders raise what they like on bytes that are not what they claim to be.
+    except Exception as error:
+        raise DataError(f"{path}: cannot be decoded ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _check(image: Image.Image) -> None:
@@ -187,21 +181,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             raise DataError(
                 f"holds values from {values.min()} to {values.max()}; save it with 8 or 16 bits"
             )
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert(
-            "RGB"
-        )  # 65535 / 257 = 255
+        grey = np.rint(values / 257).astype(np.uint8)  # 65535 / 257 = 255
+        return Image.fromarray(grey).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert(
-            "RGB"
-        )
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, image).convert("RGB")
     return image.convert("RGB")
 
 
 def _levels(image: Image.Image) -> NDArray[np.uint8]:
-    """A mask's values before binarisation, 255 for what is certainly anomalous. Palette indices are
-    label ids, unless index 0 is no black: some programs write black and white as a palette in
-    either order, and there the colours count.
+    """A mask's values (h, w) before binarisation, 255 for what is certainly anomalous.
+
+    Palette indices are label ids, unless index 0 is no black: some programs write black and white
+    as a palette in either order, and there the colours count.
     """
     if image.mode == "1":
         return np.asarray(image).astype(np.uint8) * 255
@@ -211,12 +204,9 @@ def _levels(image: Image.Image) -> NDArray[np.uint8]:
         values = np.asarray(image).astype(np.int64).clip(0)
         if values.max(initial=0) < 256:
             return values.astype(np.uint8)
-        ids = values.max() < 128 * 257  # more than 8 bits and yet no mask in 16: label ids
-        return (
-            (values > 0).astype(np.uint8) * 255
-            if ids
-            else (values // 257).clip(0, 255).astype(np.uint8)
-        )
+        if values.max() < 128 * 257:  # more than 8 bits and yet no mask in 16: label ids
+            return (values > 0).astype(np.uint8) * 255
+        return (values // 257).clip(0, 255).astype(np.uint8)
     brightest: NDArray[np.uint8] = np.asarray(image.convert("RGB")).max(axis=2)
     return brightest
 
@@ -248,23 +238,16 @@ def decode_into(
     state = np.full(len(category.samples), "normal", "<U8")
     bad: dict[str, str] = {}
 
-    def one(row: int) -> None:
+    def decode(row: int) -> None:
         sample = category.samples[row]
         try:
             place, state[row] = _decode(category.folder, sample, geometry, images[row], masks[row])
-            placement[row] = (
-                place.height,
-                place.width,
-                place.resized_height,
-                place.resized_width,
-                place.top,
-                place.left,
-            )
+            placement[row] = astuple(place)
         except DataError as error:
             bad[sample.image] = str(error)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(one, range(len(category.samples))))
+        list(pool.map(decode, range(len(category.samples))))
     return placement, state, dict(sorted(bad.items()))
 
 

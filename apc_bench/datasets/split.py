@@ -167,7 +167,7 @@ def draw_other_folds(
 
 
 Draw = Callable[[Any, Category, str, int], list[Sample]]
-DRAWS: Mapping[str, Draw] = {Holdout.name: draw_reserve, CrossFit.name: draw_other_folds}
+DRAWS: dict[str, Draw] = {Holdout.name: draw_reserve, CrossFit.name: draw_other_folds}
 """A protocol's name -> its draw (protocol, category, dataset, seed), in the order of the shots."""
 
 

@@ -199,7 +199,7 @@ class CrossFit(EvaluationProtocol):
         )
 
 
-PROTOCOLS: Mapping[str, type[EvaluationProtocol]] = {
+PROTOCOLS: dict[str, type[EvaluationProtocol]] = {
     protocol.name: protocol for protocol in (Holdout, CrossFit)
 }
 

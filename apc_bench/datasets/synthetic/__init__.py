@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from apc_bench.datasets.synthetic.sample import GOOD, REGISTRY, render_sample
+from apc_bench.datasets.synthetic.sample import GOOD, REGISTRY, PictureKey, render
 from apc_bench.errors import DataError, StorageError, UsageError, listed, unknown
 
 __all__ = ["CATEGORIES", "defect_types", "make_dataset"]
@@ -53,10 +53,11 @@ def make_dataset(
     _check_numbers(size=size, train=train, good=good, per_type=per_type)
     if not categories:
         raise UsageError(f"synthetic dataset: no category given; known are {listed(CATEGORIES)}")
-    plan = [
-        entry
+    numbers = {"train": train, "good": good, "per_type": per_type}
+    pictures = [
+        picture
         for category in dict.fromkeys(categories)
-        for entry in _plan(category, train=train, good=good, per_type=per_type)
+        for picture in _pictures(category, numbers, seed)
     ]
     if root.exists():
         raise DataError(f"{root} exists already: give a folder that does not, or delete it first")
@@ -64,8 +65,8 @@ def make_dataset(
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
             made = Path(scratch) / root.name
-            for category, split, kind, index in plan:
-                _write_sample(made, category, split, kind, index, size=size, seed=seed)
+            for picture in pictures:
+                _write(made, picture, size)
             made.rename(root)
     except OSError as error:
         raise StorageError(
@@ -82,30 +83,22 @@ def _check_numbers(*, size: int, train: int, good: int, per_type: int) -> None:
             raise UsageError(f"synthetic dataset: {name} must be 1 or more, got {count}")
 
 
-def _plan(
-    category: str, *, train: int, good: int, per_type: int
-) -> Iterator[tuple[str, str, str, int]]:
-    """Category, split, kind and index of each picture of a category."""
-    groups = [
-        ("train", GOOD, train),
-        ("test", GOOD, good),
-        *(("test", kind, per_type) for kind in defect_types(category)),
-    ]
-    return (
-        (category, split, kind, index) for split, kind, count in groups for index in range(count)
-    )
+def _pictures(category: str, numbers: Mapping[str, int], seed: int) -> Iterator[PictureKey]:
+    """The pictures of a category; `numbers`: train, good and per_type, as of make_dataset."""
+    counts = {("train", GOOD): numbers["train"], ("test", GOOD): numbers["good"]}
+    for kind in defect_types(category):
+        counts["test", kind] = numbers["per_type"]
+    for (split, kind), count in counts.items():
+        for number in range(count):
+            yield PictureKey(seed, category, split, kind, number)
 
 
-def _write_sample(
-    root: Path, category: str, split: str, kind: str, index: int, *, size: int, seed: int
-) -> None:
-    sample = render_sample(category, split, kind, index, size=size, seed=seed)
-    _write_png(root / category / split / kind / f"{index:03d}.png", sample.image)
-    if kind != GOOD:
-        _write_png(
-            root / category / "ground_truth" / kind / f"{index:03d}_mask.png",
-            sample.mask.astype(np.uint8) * 255,
-        )
+def _write(root: Path, key: PictureKey, size: int) -> None:
+    rendering, folder = render(key, size), root / key.category
+    _write_png(folder / key.split / key.kind / f"{key.number:03d}.png", rendering.image)
+    if key.kind != GOOD:
+        place = folder / "ground_truth" / key.kind / f"{key.number:03d}_mask.png"
+        _write_png(place, rendering.mask.astype(np.uint8) * 255)
 
 
 def _write_png(path: Path, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:

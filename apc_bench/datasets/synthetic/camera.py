@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from apc_bench.datasets.synthetic.fields import Array, grid, smooth_noise
+from apc_bench.datasets.synthetic.fields import Field, grid, smooth_noise
 
 _GAMMA = 2.2
 
@@ -24,18 +24,18 @@ class Camera:
     signal.
     """
 
-    light: Array
+    light: Field
     blur: float
-    noise: Array
+    noise: Field
     read_noise: float
 
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
+        """An exposure of `size` by `size` pixels."""
         x, y = grid(size)
         direction, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.12)
-        gradient = 1 + strength * 2 * (
-            (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction)
-        )
+        along = (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction)
+        gradient = 1 + strength * 2 * along
         vignette = 1 - rng.uniform(0.05, 0.2) * ((x - 0.5) ** 2 + (y - 0.5) ** 2) * 2
         uneven = 1 + 0.02 * smooth_noise(rng, size, 3)
         exposure = np.exp(rng.normal(0.0, 0.03))
@@ -45,14 +45,14 @@ class Camera:
         read_noise = rng.uniform(0.8, 1.4)
         return cls(light, blur, rng.standard_normal((size, size, 3)), read_noise)
 
-    def develop(self, surface: Array) -> Array:
+    def develop(self, surface: Field) -> Field:
         """Reflectance (h, w, 3), 0 to 1 -> grey levels (h, w, 3), 0 to 255, without noise."""
         exposed = ndimage.gaussian_filter(
             surface * self.light, (self.blur, self.blur, 0), mode="nearest"
         )
         return np.asarray(255 * np.clip(exposed, 0.0, 1.0) ** (1 / _GAMMA))
 
-    def expose(self, developed: Array) -> NDArray[np.uint8]:
+    def expose(self, developed: Field) -> NDArray[np.uint8]:
         """Grey levels -> the picture (h, w, 3), uint8; each pixel depends on its own grey level
         alone.
         """

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from apc_bench.datasets.synthetic.fields import (
-    Array,
+    Field,
     blend,
     blob_distance,
     coverage,
@@ -20,7 +20,7 @@ from apc_bench.datasets.synthetic.fields import (
     shadow,
     smooth_noise,
 )
-from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
+from apc_bench.datasets.synthetic.scene import Defect, PartKind, with_defect
 
 _BENCH = np.array([0.40, 0.41, 0.40])
 _PLASTIC = np.array([0.050, 0.053, 0.060])
@@ -40,38 +40,35 @@ class _Part:
     (2, 6, 2). `tone`: their brightness, and `length`: 1 for a whole pin, 0 for none; both (2, 6).
     """
 
-    u: Array
-    v: Array
-    pins: Array
-    tone: Array
-    length: Array
+    u: Field
+    v: Field
+    pins: Field
+    tone: Field
+    length: Field
 
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
+        """A connector somewhere near the middle of a picture of `size` by `size` pixels."""
         x, y = grid(size)
-        shift, turn, scale = (
-            rng.normal(0, 0.003, 2),
-            rng.normal(0, 0.010),
-            np.exp(rng.normal(0, 0.003)),
-        )
+        shift, turn = rng.normal(0, 0.003, 2), rng.normal(0, 0.010)
+        scale = np.exp(rng.normal(0, 0.003))
         dx, dy = (x - 0.5 - shift[0]) / scale, (y - 0.5 - shift[1]) / scale
         u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
-        columns, rows = np.meshgrid(
-            (np.arange(_COLUMNS) - (_COLUMNS - 1) / 2) * _PITCH, np.array([-_ROW, _ROW])
-        )
+        across = (np.arange(_COLUMNS) - (_COLUMNS - 1) / 2) * _PITCH
+        columns, rows = np.meshgrid(across, np.array([-_ROW, _ROW]))
         pins = np.stack([columns, rows], axis=-1) + rng.normal(0, 0.002, (2, _COLUMNS, 2))
         return cls(u, v, pins, np.exp(rng.normal(0, 0.07, (2, _COLUMNS))), np.ones((2, _COLUMNS)))
 
-    def housing(self) -> Array:
-        """The signed distance to the housing's outline."""
+    def housing(self) -> Field:
+        """The signed distance (h, w) to the housing's outline, negative inside."""
         return _box(self.u, self.v, _HALF_WIDTH, _HALF_HEIGHT, _CORNER)
 
-    def floor(self) -> Array:
-        """The signed distance to the sunk floor within the rim."""
+    def floor(self) -> Field:
+        """The signed distance (h, w) to the sunk floor within the rim, negative inside."""
         return _box(self.u, self.v, _HALF_WIDTH - _RIM, _HALF_HEIGHT - _RIM, 0.02)
 
 
-def _box(u: Array, v: Array, half_width: float, half_height: float, corner: float) -> Array:
+def _box(u: Field, v: Field, half_width: float, half_height: float, corner: float) -> Field:
     """Signed distance to a rectangle with rounded corners about the origin."""
     du, dv = np.abs(u) - half_width + corner, np.abs(v) - half_height + corner
     return np.asarray(
@@ -79,7 +76,7 @@ def _box(u: Array, v: Array, half_width: float, half_height: float, corner: floa
     )
 
 
-def _plastic(rng: Generator, part: _Part) -> Array:
+def _plastic(rng: Generator, part: _Part) -> Field:
     """The housing: grained plastic, lit edges, a sunk floor, a latch, a band of gloss."""
     size, floor = len(part.u), part.floor()
     latch = _box(part.u, part.v + _HALF_HEIGHT - 0.005, 0.09, 0.022, 0.01)
@@ -95,30 +92,24 @@ def _plastic(rng: Generator, part: _Part) -> Array:
     return np.asarray(_PLASTIC * np.clip(lit, 0.1, 5.0)[:, :, None])
 
 
-def _with_pins(surface: Array, part: _Part) -> Array:
+def _with_pins(surface: Field, part: _Part) -> Field:
     """The pins in their sockets; each pixel sees the pin of its own cell only."""
     column = np.clip(np.rint(part.u / _PITCH + (_COLUMNS - 1) / 2), 0, _COLUMNS - 1).astype(int)
     row = (part.v > 0).astype(int)
     u, v = part.u - part.pins[row, column, 0], part.v - part.pins[row, column, 1]
     length, tone = part.length[row, column], part.tone[row, column]
-    socket_u, socket_v = (
-        part.u - (column - (_COLUMNS - 1) / 2) * _PITCH,
-        part.v - (2 * row - 1) * _ROW,
-    )
-    surface = blend(
-        surface, _PLASTIC * 0.25, coverage(_box(socket_u, socket_v, 0.041, 0.049, 0.008), 0.008)
-    )
+    socket_u = part.u - (column - (_COLUMNS - 1) / 2) * _PITCH
+    socket_v = part.v - (2 * row - 1) * _ROW
+    socket = _box(socket_u, socket_v, 0.041, 0.049, 0.008)
+    surface = blend(surface, _PLASTIC * 0.25, coverage(socket, 0.008))
     reach = 0.5 + 0.5 * length
     face = coverage(_box(u / reach, v / reach, 0.025, 0.034, 0.008)) * np.minimum(1.0, 3 * length)
-    shine = (
-        tone
-        * length
-        * (0.75 + 0.9 * np.exp(-(((u + 0.007) / 0.009) ** 2)) - 5.0 * np.clip(v, 0.0, 0.035))
-    )
+    gloss = np.exp(-(((u + 0.007) / 0.009) ** 2))
+    shine = tone * length * (0.75 + 0.9 * gloss - 5.0 * np.clip(v, 0.0, 0.035))
     return blend(surface, _GOLD * np.clip(shine, 0.02, 1.6)[:, :, None], face)
 
 
-def _with_marks(rng: Generator, surface: Array, part: _Part) -> Array:
+def _with_marks(rng: Generator, surface: Field, part: _Part) -> Field:
     """Harmless: an inspector's dab of blue paint on every third rim, and dust."""
     dust = np.clip(smooth_noise(rng, len(surface), 56) - 3.2, 0.0, 0.5)
     surface = blend(surface, _DUST, dust)
@@ -147,50 +138,45 @@ def _missing_pin(part: _Part, defect: Defect) -> _Part:
     return replace(part, length=length)
 
 
-def _contamination(surface: Array, part: _Part, defect: Defect) -> Array:
+def _contamination(surface: Field, part: _Part, defect: Defect) -> Field:
     """A splash of dried flux: a pale, uneven film."""
     rng, size = defect.rng, len(surface)
     centre = (rng.uniform(-0.35, 0.35), rng.uniform(-0.19, 0.19))
     splash = blob_distance(rng, part.u, part.v, centre, defect.scaled(0.03, 0.065), 0.3)
-    film = coverage(splash + 0.006 * smooth_noise(rng, size, 24), 0.02) * np.clip(
-        1 + 0.2 * smooth_noise(rng, size, 32), 0.4, 1.3
-    )
+    film = coverage(splash + 0.006 * smooth_noise(rng, size, 24), 0.02)
+    film = film * np.clip(1 + 0.2 * smooth_noise(rng, size, 32), 0.4, 1.3)
     return blend(surface, _FLUX, film * defect.scaled(0.25, 0.75))
 
 
-def _crack(surface: Array, part: _Part, defect: Defect) -> Array:
+def _crack(surface: Field, part: _Part, defect: Defect) -> Field:
     """The housing is cracked from its edge: a jagged gap whose broken faces catch the light."""
     rng, side = defect.rng, defect.rng.choice([-1.0, 1.0])
     if rng.uniform() < 0.7:
         start, heading = (rng.uniform(-0.35, 0.35), side * _HALF_HEIGHT), -side * np.pi / 2
     else:
-        start, heading = (side * _HALF_WIDTH, rng.uniform(-0.2, 0.2)), np.pi * (side > 0)
+        start = (side * _HALF_WIDTH, rng.uniform(-0.2, 0.2))
+        heading = np.pi if side > 0 else 0.0
     path = curve(rng, start, heading + rng.normal(0, 0.3), defect.scaled(0.09, 0.22), bend=0.45)
     width = defect.scaled(0.013, 0.018)
-    surface = blend(
-        surface, _BROKEN, defect.scaled(0.5, 0.9) * line(part.u, part.v, path + 0.6 * width, width)
-    )
-    return blend(surface, _GAP, defect.scaled(0.7, 0.97) * line(part.u, part.v, path, width))
+    face = line(part.u, part.v, path + 0.6 * width, width)
+    gap = line(part.u, part.v, path, width)
+    surface = blend(surface, _BROKEN, defect.scaled(0.5, 0.9) * face)
+    return blend(surface, _GAP, defect.scaled(0.7, 0.97) * gap)
 
 
 _IN_THE_PINS = {"bent_pin": _bent_pin, "missing_pin": _missing_pin}
 _ON_THE_SURFACE = {"contamination": _contamination, "crack": _crack}
 
 
-def _render(rng: Generator, size: int, defect: Defect | None) -> Array:
+def _render(rng: Generator, size: int, defect: Defect | None) -> Field:
     part = with_defect(_Part.draw(rng, size), defect, _IN_THE_PINS)
-    bench = (
-        _BENCH
-        * (1 + 0.015 * smooth_noise(rng, size, 64) + 0.03 * fractal_noise(rng, size, 4, 3))[
-            :, :, None
-        ]
-    )
+    uneven = 1 + 0.015 * smooth_noise(rng, size, 64) + 0.03 * fractal_noise(rng, size, 4, 3)
+    bench = _BENCH * uneven[:, :, None]
     surface = _with_marks(rng, _with_pins(_plastic(rng, part), part), part)
     surface = with_defect(surface, defect, _ON_THE_SURFACE, part)
     solid = coverage(part.housing())
-    return blend(
-        bench * (1 - 0.5 * shadow(solid, 0.012, rng.normal(2.2, 0.2)))[:, :, None], surface, solid
-    )
+    shaded = 1 - 0.5 * shadow(solid, 0.012, rng.normal(2.2, 0.2))
+    return blend(bench * shaded[:, :, None], surface, solid)
 
 
-CONNECTOR = Category(("bent_pin", "contamination", "crack", "missing_pin"), _render)
+CONNECTOR = PartKind(("bent_pin", "contamination", "crack", "missing_pin"), _render)

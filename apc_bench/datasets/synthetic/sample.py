@@ -4,6 +4,7 @@ of what differs.
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -12,14 +13,14 @@ from scipy import ndimage
 
 from apc_bench.datasets.synthetic.camera import Camera
 from apc_bench.datasets.synthetic.connector import CONNECTOR
-from apc_bench.datasets.synthetic.fields import Array
+from apc_bench.datasets.synthetic.fields import Field
 from apc_bench.datasets.synthetic.granite import GRANITE
-from apc_bench.datasets.synthetic.scene import Category, Defect
+from apc_bench.datasets.synthetic.scene import Defect, PartKind
 from apc_bench.datasets.synthetic.washer import WASHER
 from apc_bench.datasets.synthetic.weave import WEAVE
 
 GOOD = "good"
-REGISTRY: dict[str, Category] = {
+REGISTRY: dict[str, PartKind] = {
     "weave": WEAVE,
     "granite": GRANITE,
     "washer": WASHER,
@@ -34,12 +35,18 @@ _VISIBLE = 3.0
 _ATTEMPTS = 20
 
 
-# seed, category, split, kind, index
-_Key = tuple[int, str, str, str, int]
+class PictureKey(NamedTuple):
+    """All that a picture depends on, beside its size. `kind`: good or a defect type."""
+
+    seed: int
+    category: str
+    split: str
+    kind: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Rendering:
     """image, clean: (size, size, 3) uint8, with and without the defect; they differ inside `mask`
     (size, size) bool only.
     """
@@ -57,44 +64,43 @@ def generator(*key: object) -> Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
-def render_sample(
-    category: str, split: str, kind: str, index: int, *, size: int, seed: int
-) -> Sample:
-    """Sample `index` of `<category>/<split>/<kind>`: `good`, or one of the category's defect
-    types.
-    """
-    key = (seed, category, split, kind, index)
+def render(key: PictureKey, size: int) -> Rendering:
+    """The picture of this key, (size, size)."""
     camera = Camera.draw(generator(*key, "camera"), size)
     clean = camera.develop(_surface(key, size, None))
-    if kind == GOOD:
+    if key.kind == GOOD:
         picture = camera.expose(clean)
-        return Sample(picture, picture, np.zeros((size, size), dtype=np.bool_))
+        return Rendering(picture, picture, np.zeros((size, size), dtype=np.bool_))
     defective, mask = _with_visible_defect(key, size, camera, clean)
-    return Sample(camera.expose(defective), camera.expose(clean), mask)
+    return Rendering(camera.expose(defective), camera.expose(clean), mask)
 
 
-def _surface(key: _Key, size: int, defect: Defect | None) -> Array:
-    return REGISTRY[key[1]].render(generator(*key, "scene"), size, defect)
+def _surface(key: PictureKey, size: int, defect: Defect | None) -> Field:
+    return REGISTRY[key.category].render(generator(*key, "scene"), size, defect)
 
 
 def _with_visible_defect(
-    key: _Key, size: int, camera: Camera, clean: Array
-) -> tuple[Array, NDArray[np.bool_]]:
+    key: PictureKey, size: int, camera: Camera, clean: Field
+) -> tuple[Field, NDArray[np.bool_]]:
     """The developed picture with its defect, and the mask. A defect too small to survive a
     nearest-neighbour resize to 64 pixels (as where it falls on ground of its own colour) is placed
     anew, a little more severe each time.
     """
+    smallest = np.ones((max(1, size // 64),) * 2)
     for attempt in range(_ATTEMPTS):
         rng = generator(*key, "defect", attempt)
-        severity = rng.uniform(*_GRADES[key[4] % len(_GRADES)]) + attempt / _ATTEMPTS
-        developed = camera.develop(_surface(key, size, Defect(key[3], min(1.0, severity), rng)))
+        severity = rng.uniform(*_GRADES[key.number % len(_GRADES)]) + attempt / _ATTEMPTS
+        defect = Defect(key.kind, min(1.0, severity), rng)
+        developed = camera.develop(_surface(key, size, defect))
         mask = changed(clean, developed)
-        if ndimage.binary_erosion(mask, np.ones((max(1, size // 64),) * 2)).any():
+        if ndimage.binary_erosion(mask, smallest).any():
             return np.where(mask[:, :, None], developed, clean), mask
-    raise RuntimeError(f"no visible defect in {_ATTEMPTS} attempts for {key} at {size} pixels")
+    raise RuntimeError(
+        f"no visible defect in {_ATTEMPTS} attempts for {tuple(key)} at {size} pixels"
+    )
 
 
-def changed(clean: Array, developed: Array) -> NDArray[np.bool_]:
+def changed(clean: Field, developed: Field) -> NDArray[np.bool_]:
     """Where two developed pictures (h, w, 3) differ visibly, with gaps of a pixel and enclosed
     areas filled: (h, w).
     """

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from numpy.random import Generator
 
-from apc_bench.datasets.synthetic.fields import Array
+from apc_bench.datasets.synthetic.fields import Field
 
 T = TypeVar("T")
 
@@ -29,8 +29,8 @@ class Defect:
 
 
 @dataclass(frozen=True, slots=True)
-class Category:
-    """A kind of part: its defect types, and the renderer of its surface.
+class PartKind:
+    """One category: its defect types, and the renderer of its surface.
 
     render(generator of the scene, size, defect or None) -> reflectance (size, size, 3), 0 to 1.
     What is drawn from the scene's generator does not depend on the defect, so that two calls show
@@ -38,7 +38,7 @@ class Category:
     """
 
     defects: tuple[str, ...]
-    render: Callable[[Generator, int, Defect | None], Array]
+    render: Callable[[Generator, int, Defect | None], Field]
 
 
 def with_defect(

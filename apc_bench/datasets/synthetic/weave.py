@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from apc_bench.datasets.synthetic.fields import (
-    Array,
+    Field,
     blend,
     blob_distance,
     coverage,
@@ -19,7 +19,7 @@ from apc_bench.datasets.synthetic.fields import (
     line,
     smooth_noise,
 )
-from apc_bench.datasets.synthetic.scene import Category, Defect, with_defect
+from apc_bench.datasets.synthetic.scene import Defect, PartKind, with_defect
 
 _WARP = np.array([0.47, 0.43, 0.35])
 _WEFT = np.array([0.36, 0.34, 0.29])
@@ -35,36 +35,33 @@ class _Yarns:
     those of the yarn at each pixel, (h, w).
     """
 
-    across: Array
-    thickness: Array
-    shade: Array
+    across: Field
+    thickness: Field
+    shade: Field
 
     @classmethod
-    def draw(cls, rng: Generator, across: Array, along: Array) -> Self:
+    def draw(cls, rng: Generator, across: Field, along: Field) -> Self:
+        """Yarns side by side along `across`, (h, w), uneven along `along`, (h, w)."""
         count = _YARNS + 12
         index = np.floor(across).astype(int) % count
-        shade = np.exp(rng.normal(0.0, 0.03, count))[index] * (
-            1 + 0.05 * smooth_noise(rng, len(across), 12)
-        )
+        shade = np.exp(rng.normal(0.0, 0.03, count))[index]
+        shade = shade * (1 + 0.05 * smooth_noise(rng, len(across), 12))
         thickness = rng.normal(0.84, 0.025, count)[index]
         return cls(across, thickness + _slubs(rng, across, along), shade)
 
-    def profile(self) -> Array:
+    def profile(self) -> Field:
         """The height of the yarn's round cross-section: 1 in its middle, 0 at its edge."""
         offset = (self.across - np.floor(self.across) - 0.5) * 2 / self.thickness
         return np.sqrt(np.clip(1 - offset**2, 0.0, 1.0))
 
 
-def _slubs(rng: Generator, across: Array, along: Array) -> Array:
+def _slubs(rng: Generator, across: Field, along: Field) -> Field:
     """Harmless thick places in the yarns, in most pieces of linen."""
     thicker = np.zeros_like(across)
     for _ in range(rng.poisson(0.8)):
         yarn, place, length = rng.integers(0, _YARNS), rng.uniform(0, _YARNS), rng.uniform(1.0, 3.5)
-        thicker += (
-            (np.floor(across) == yarn)
-            * rng.uniform(0.1, 0.3)
-            * np.exp(-(((along - place) / length) ** 2))
-        )
+        bulge = np.exp(-(((along - place) / length) ** 2))
+        thicker += (np.floor(across) == yarn) * rng.uniform(0.1, 0.3) * bulge
     return thicker
 
 
@@ -76,36 +73,26 @@ class _Cloth:
 
     warp: _Yarns
     weft: _Yarns
-    over: Array
-    tone: Array
+    over: Field
+    tone: Field
 
     @classmethod
     def draw(cls, rng: Generator, size: int) -> Self:
+        """A cloth for a picture of `size` by `size` pixels."""
         x, y = grid(size)
         turn, scale = rng.normal(0.0, 0.010), _YARNS * np.exp(rng.normal(0.0, 0.012))
-        u = (
-            (x * np.cos(turn) - y * np.sin(turn)) * scale
-            + rng.uniform(0, 2)
-            + 0.07 * fractal_noise(rng, size, 3, 2)
-        )
-        v = (
-            (x * np.sin(turn) + y * np.cos(turn)) * scale
-            + rng.uniform(0, 2)
-            + 0.07 * fractal_noise(rng, size, 3, 2)
-        )
+        u = (x * np.cos(turn) - y * np.sin(turn)) * scale + rng.uniform(0, 2)
+        u = u + 0.07 * fractal_noise(rng, size, 3, 2)
+        v = (x * np.sin(turn) + y * np.cos(turn)) * scale + rng.uniform(0, 2)
+        v = v + 0.07 * fractal_noise(rng, size, 3, 2)
         over = np.sin(np.pi * u) * np.sin(np.pi * v)
         twist = np.sin(2 * np.pi * 3.1 * (u + v) + 3 * smooth_noise(rng, size, 16))
-        tone = (1 + 0.04 * smooth_noise(rng, size, 64) + 0.04 * twist) * (
-            1 + 0.04 * fractal_noise(rng, size, 2, 2)
-        )
-        return cls(
-            _Yarns.draw(rng, u, v),
-            _Yarns.draw(rng, v, u),
-            np.sign(over) * np.sqrt(np.abs(over)),
-            tone,
-        )
+        tone = 1 + 0.04 * smooth_noise(rng, size, 64) + 0.04 * twist
+        tone = tone * (1 + 0.04 * fractal_noise(rng, size, 2, 2))
+        warp, weft = _Yarns.draw(rng, u, v), _Yarns.draw(rng, v, u)
+        return cls(warp, weft, np.sign(over) * np.sqrt(np.abs(over)), tone)
 
-    def surface(self) -> Array:
+    def surface(self) -> Field:
         """The cloth's reflectance (h, w, 3): the lower yarn of each crossing, and the upper one
         over it.
         """
@@ -114,19 +101,12 @@ class _Cloth:
         warp_colour = _WARP * ((0.25 + 0.75 * warp) * self.warp.shade)[:, :, None]
         weft_colour = _WEFT * ((0.25 + 0.75 * weft) * self.weft.shade)[:, :, None]
         warp_above = (warp > weft)[:, :, None]
-        below, above = (
-            np.where(warp_above, weft_colour, warp_colour),
-            np.where(warp_above, warp_colour, weft_colour),
-        )
-        ground = blend(
-            np.broadcast_to(_BEHIND, below.shape),
-            below,
-            np.minimum(1.0, 4 * np.minimum(warp, weft)),
-        )
-        return (
-            blend(ground, above, np.minimum(1.0, 4 * np.maximum(warp, weft)))
-            * self.tone[:, :, None]
-        )
+        below = np.where(warp_above, weft_colour, warp_colour)
+        above = np.where(warp_above, warp_colour, weft_colour)
+        behind = np.broadcast_to(_BEHIND, below.shape)
+        ground = blend(behind, below, np.minimum(1.0, 4 * np.minimum(warp, weft)))
+        cloth = blend(ground, above, np.minimum(1.0, 4 * np.maximum(warp, weft)))
+        return cloth * self.tone[:, :, None]
 
 
 def _pulled_thread(cloth: _Cloth, defect: Defect) -> _Cloth:
@@ -144,19 +124,16 @@ def _pulled_thread(cloth: _Cloth, defect: Defect) -> _Cloth:
     )
 
 
-def _stain(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
+def _stain(surface: Field, x: Field, y: Field, defect: Defect) -> Field:
     """Oil soaked into the yarns: darker and browner, and the weave still shows."""
     rng = defect.rng
     centre = (rng.uniform(0.12, 0.88), rng.uniform(0.12, 0.88))
-    edge = blob_distance(rng, x, y, centre, defect.scaled(0.05, 0.1), 0.3) + 0.008 * smooth_noise(
-        rng, len(x), 24
-    )
-    return blend(
-        surface, surface * 0.25 + _OIL * 0.6, coverage(edge, 0.02) * defect.scaled(0.34, 0.8)
-    )
+    edge = blob_distance(rng, x, y, centre, defect.scaled(0.05, 0.1), 0.3)
+    soaked = coverage(edge + 0.008 * smooth_noise(rng, len(x), 24), 0.02)
+    return blend(surface, surface * 0.25 + _OIL * 0.6, soaked * defect.scaled(0.34, 0.8))
 
 
-def _hole(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
+def _hole(surface: Field, x: Field, y: Field, defect: Defect) -> Field:
     """Torn yarns: the dark behind the cloth shows, with frayed ends across its edge."""
     rng, radius = defect.rng, defect.scaled(0.022, 0.05)
     centre = (rng.uniform(0.12, 0.88), rng.uniform(0.12, 0.88))
@@ -164,19 +141,14 @@ def _hole(surface: Array, x: Array, y: Array, defect: Defect) -> Array:
     surface = blend(surface, _BEHIND, coverage(edge, 0.012) * defect.scaled(0.7, 0.97))
     for angle in rng.uniform(0, 2 * np.pi, round(defect.scaled(2, 7))):
         start = (centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle))
-        end = curve(
-            rng,
-            start,
-            angle + np.pi + rng.normal(0, 0.5),
-            radius * rng.uniform(0.4, 1.0),
-            bend=0.2,
-            steps=3,
-        )
+        inwards = angle + np.pi + rng.normal(0, 0.5)
+        length = radius * rng.uniform(0.4, 1.0)
+        end = curve(rng, start, inwards, length, bend=0.2, steps=3)
         surface = blend(surface, _WARP * 0.9, 0.7 * line(x, y, end, 0.006))
     return surface
 
 
-def _with_lint(rng: Generator, surface: Array, x: Array, y: Array) -> Array:
+def _with_lint(rng: Generator, surface: Field, x: Field, y: Field) -> Field:
     """Harmless bluish-white hairs that have settled on the cloth."""
     for _ in range(rng.poisson(0.5)):
         start = (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95))
@@ -189,10 +161,10 @@ _IN_THE_YARNS = {"pulled_thread": _pulled_thread}
 _ON_THE_SURFACE = {"hole": _hole, "stain": _stain}
 
 
-def _render(rng: Generator, size: int, defect: Defect | None) -> Array:
+def _render(rng: Generator, size: int, defect: Defect | None) -> Field:
     x, y = grid(size)
     cloth = with_defect(_Cloth.draw(rng, size), defect, _IN_THE_YARNS)
     return with_defect(_with_lint(rng, cloth.surface(), x, y), defect, _ON_THE_SURFACE, x, y)
 
 
-WEAVE = Category(("hole", "pulled_thread", "stain"), _render)
+WEAVE = PartKind(("hole", "pulled_thread", "stain"), _render)

@@ -21,7 +21,7 @@ from support import apc_bench
 from apc_bench.datasets import synthetic
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.synthetic import CATEGORIES, defect_types, fields, make_dataset
-from apc_bench.datasets.synthetic.sample import changed, generator, render_sample
+from apc_bench.datasets.synthetic.sample import PictureKey, changed, generator, render
 from apc_bench.errors import DataError, StorageError, UsageError
 
 make_tiny = partial(make_dataset, size=32, train=3, good=2, per_type=3)
@@ -116,7 +116,7 @@ def test_another_seed_gives_other_pictures(dataset: Path, tmp_path: Path) -> Non
 def test_a_picture_differs_from_its_defect_free_twin_inside_the_mask_only(
     which: tuple[str, str], index: int, seed: int, size: int
 ) -> None:
-    sample = render_sample(which[0], "test", which[1], index, size=size, seed=seed)
+    sample = render(PictureKey(seed, which[0], "test", which[1], index), size)
     differs = (sample.image != sample.clean).any(axis=2)
     assert sample.image.shape == (size, size, 3) and sample.mask.shape == (size, size)
     assert sample.mask.any() and not sample.mask.all()
@@ -129,9 +129,7 @@ def test_a_picture_differs_from_its_defect_free_twin_inside_the_mask_only(
 def test_no_mask_is_emptied_by_a_nearest_neighbour_resize(
     which: tuple[str, str], index: int, seed: int
 ) -> None:
-    mask = Image.fromarray(
-        render_sample(which[0], "test", which[1], index, size=128, seed=seed).mask
-    )
+    mask = Image.fromarray(render(PictureKey(seed, which[0], "test", which[1], index), 128).mask)
     for side in (64, 96):
         assert np.asarray(mask.resize((side, side), Image.Resampling.NEAREST)).any()
 
@@ -141,7 +139,7 @@ def test_each_type_has_obvious_moderate_and_barely_visible_defects(
     category: str, kind: str
 ) -> None:
     def difference(index: int) -> float:
-        sample = render_sample(category, "test", kind, index, size=64, seed=0)
+        sample = render(PictureKey(0, category, "test", kind, index), 64)
         return float(np.abs(sample.image.astype(float) - sample.clean).sum())
 
     obvious, moderate, barely = (
@@ -151,7 +149,7 @@ def test_each_type_has_obvious_moderate_and_barely_visible_defects(
 
 
 def test_a_good_sample_has_no_defect() -> None:
-    sample = render_sample("granite", "test", "good", 0, size=32, seed=0)
+    sample = render(PictureKey(0, "granite", "test", "good", 0), 32)
     assert not sample.mask.any() and (sample.image == sample.clean).all()
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from apc_bench.errors import UsageError, listed, unknown
 from apc_bench.hashing import digest
-from apc_bench.settings.detectors import ApcSettings, Losses, PatchCoreSettings
+from apc_bench.settings.detectors import Losses
 from apc_bench.settings.sweep import Method, Sweep, make_sweep
 
 METHODS = {"a": {"detector": "patchcore", "backbone": "builtin"}}
@@ -91,41 +91,12 @@ def test_losses_must_not_all_be_off():
     )
 
 
-def test_the_papers_weights_are_the_default():
-    assert ApcSettings().losses == Losses(classification=10, segmentation=1, reconstruction=1)
-    assert PatchCoreSettings().model_dump(
-        include={
-            "layers",
-            "neighbourhood",
-            "coreset_ratio",
-            "distance",
-            "reweight_neighbours",
-            "sigma",
-        }
-    ) == {
-        "layers": ("layer2", "layer3"),
-        "neighbourhood": 3,
-        "coreset_ratio": 0.1,
-        "distance": "squared",
-        "reweight_neighbours": 0,
-        "sigma": 4.0,
-    }
-
-
 def test_settings_cannot_be_changed_afterwards():
     sweep = make_sweep({"methods": METHODS}, source="test")
     with pytest.raises(ValidationError):
         sweep.reserve = 3
     with pytest.raises(ValidationError):
         sweep.methods["a"].settings.sigma = 1.0
-
-
-def test_a_method_takes_no_settings_of_another_detector():
-    assert Method(detector="apc").settings == ApcSettings()
-    with pytest.raises(ValidationError, match="another detector"):
-        Method(detector="apc", settings=PatchCoreSettings())
-    with pytest.raises(ValidationError, match="another detector"):
-        Method(detector="patchcore", settings=ApcSettings())
 
 
 def test_what_is_written_to_a_run_folder_gives_the_same_sweep_again():
@@ -143,26 +114,6 @@ def test_what_is_written_to_a_run_folder_gives_the_same_sweep_again():
     stored = json.loads(json.dumps(sweep.model_dump(mode="json")))
     assert Sweep.model_validate(stored) == sweep
     assert sweep.shots == (2, 4)
-
-
-def test_what_a_fine_tuning_depends_on_leaves_the_memory_bank_out():
-    plain = ApcSettings().training()
-    for bank in (
-        {"coreset_ratio": 0.5},
-        {"sigma": 1},
-        {"layers": ("layer1", "layer2")},
-        {"bank_max": 9},
-        {"distance": "euclidean"},
-    ):
-        assert ApcSettings.model_validate(bank).training() == plain
-    for training in (
-        {"steps": 1},
-        {"losses": {"segmentation": 0}},
-        {"layers": ("layer2", "layer4")},
-        {"flip": True},
-        {"skips": "none"},
-    ):
-        assert ApcSettings.model_validate(training).training() != plain
 
 
 def test_whole_numbers_and_decimals_of_one_value_are_one_method():

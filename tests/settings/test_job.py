@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from apc_bench.errors import UsageError
-from apc_bench.settings.detectors import DETECTORS, Losses
 from apc_bench.settings.job import load_job, override, shipped_jobs, sweep_from
-from apc_bench.settings.sweep import Method, Sweep, SyntheticData
 
 TWO = (
     "methods: {a: {backbone: resnet50}, b: {detector: apc, backbone: resnet18}, c: {backbone:"
@@ -167,23 +165,3 @@ def test_a_setting_under_both_its_names_is_refused(tmp_path):
     text = "methods: {a: {detector: prnet, settings: {rate: 1, learning_rate: 2}}}"
     with pytest.raises(UsageError, match="rate is called learning_rate now: give one of them"):
         sweep_from(write(tmp_path / "mine.yaml", text), {})
-
-
-def test_ids_and_run_folders_know_a_renamed_setting_by_its_first_name(tmp_path):
-    sweep, _ = sweep_from(write(tmp_path / "mine.yaml", OLD_NAMES), {})
-    dumped = sweep.model_dump(mode="json")["methods"]
-    assert dumped["apc"]["settings"]["rate_extractor"] == 0.5
-    assert dumped["plus"]["settings"]["classifier_rate"] == 0.125
-    prnet = sweep.methods["prnet"]
-    for values in (prnet.identity()["settings"], prnet.settings.training()):
-        assert values["rate"] == 0.0625
-        assert "learning_rate" not in values
-    assert type(sweep).model_validate(sweep.model_dump(mode="json")) == sweep
-
-
-def test_every_setting_is_described_in_one_line():
-    models = (Sweep, Method, SyntheticData, Losses, *DETECTORS.values())
-    for model in models:
-        for name, field in model.model_fields.items():
-            assert field.description, f"{model.__name__}.{name}"
-            assert "\n" not in field.description, f"{model.__name__}.{name}"
