@@ -19,6 +19,7 @@ class Drops(click.ParamType[tuple[float, float]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, float]:
+        """Fails, as click has it, for anything else."""
         if isinstance(value, tuple):
             return value
         try:
