@@ -82,11 +82,7 @@ def _draw_metric(axis: Axes, results: Results, metric: str, category: str | None
     title = CATALOGUE[metric].title
     axis.set_title(title)
     if not means:
-        axis.text(
-            0.5, 0.5, "undefined or missing", transform=axis.transAxes, ha="center", va="center"
-        )
-        axis.set_xticks([])
-        axis.set_yticks([])
+        _say_undefined(axis)
         return
     ticks = list(results.shots) or [0]
     axis.set_xticks(ticks)
@@ -100,6 +96,13 @@ def _draw_metric(axis: Axes, results: Results, metric: str, category: str | None
     counts = {len(mean.categories) for mean in means.values()}
     if category is None and counts != {len(results.categories)}:
         axis.set_title(f"{title}, {counts.pop()} of {len(results.categories)} categories")
+
+
+def _say_undefined(axis: Axes) -> None:
+    """What stands in a panel without a line."""
+    axis.text(0.5, 0.5, "undefined or missing", transform=axis.transAxes, ha="center", va="center")
+    axis.set_xticks([])
+    axis.set_yticks([])
 
 
 def _by_shots(results: Results, method: str) -> list[System]:
@@ -139,14 +142,15 @@ def _draw_method(axis: Axes, systems: Sequence[System], means: Sequence[Mean], l
 
 def few_samples_figure(results: Results, category: str | None) -> Figure | None:
     """AUROC, and missed defects with the false alarms that they cost, of one category or (None) of
-    the mean over categories, without the panels that are undefined. Bands are 95 % t intervals over
-    seeds, so that they tell how far another draw of anomalous images may lie; from two seeds on.
+    the mean over categories. Bands are 95 % t intervals over seeds, so that they tell how far
+    another draw of anomalous images may lie; from two seeds on.
 
     None where no panel is defined.
     """
     numbers = (0, *results.shots)
     allowed = 100 * float(results.settings.get("false_alarms", 0.05))
     seeds = len(results.seeds)
+    defined = []
     with style():
         figure = Figure(figsize=(COLUMN, 3.9), layout="constrained")
         axes = _four_panels(figure)
@@ -155,13 +159,15 @@ def few_samples_figure(results: Results, category: str | None) -> Figure | None:
             axis.set_title(CATALOGUE[metric].title + at)
             axis.set_xticks(range(len(numbers)), [str(number) for number in numbers])
             _draw_lines(axis, results, metric, category)
-            axis.set_visible(bool(axis.lines))
-            if metric == "false_alarm_rate":
+            defined.append(bool(axis.lines))
+            if not axis.lines:
+                _say_undefined(axis)
+            elif metric == "false_alarm_rate":
                 axis.axhline(allowed, color="0.5", linewidth=0.8, linestyle=":")
         band = f" (95 % interval over {seeds} seeds)" if seeds > 1 else ""
         figure.suptitle(_title(results, category, band))
         legend_below(figure, axes)
-    return figure if any(axis.get_visible() for axis in axes) else None
+    return figure if any(defined) else None
 
 
 def _draw_lines(axis: Axes, results: Results, metric: str, category: str | None) -> None:
