@@ -6,24 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from apc_bench.datasets.images import Geometry
 from apc_bench.report.drilldown import SEEDS_MAX, drilldown
-from apc_bench.report.image_scores import write_scores
 from apc_bench.report.pictures import (
-    CELLS,
-    CELLS_MAX,
     LEVELS,
-    Patch,
-    crop_around,
-    map_address,
-    outline_address,
 )
-from apc_bench.report.selection import HARDEST, hardest
+from apc_bench.report.selection import HARDEST
 from apc_bench.results.reading import read_results
 
 Make = Callable[..., Any]
@@ -61,22 +52,6 @@ def test_every_trial_shows_its_hardest_images_by_its_own_scores(make_run: Make) 
         assert [one["why"] == "false alarm" for one in shown[HARDEST:]] == [
             score >= 2.0 for score, _ in normal
         ]
-
-
-def test_few_images_and_no_threshold_are_shown_as_they_are() -> None:
-    table = pl.DataFrame(
-        {
-            "image": ["a", "b"],
-            "defect_type": ["x", "good"],
-            "label": [True, False],
-            "score": [1.0, 2.0],
-            "split": "test",
-        }
-    )
-    assert [pick.why for pick in hardest(table, threshold=None)] == [
-        "lowest anomalous score",
-        "highest normal score",
-    ]
 
 
 def test_the_histogram_counts_every_test_image_and_holds_the_threshold(make_run: Make) -> None:
@@ -118,42 +93,6 @@ def test_maps_stand_beside_the_baselines_and_all_on_one_scale(make_run: Make) ->
                 drawn = np.asarray(opened(found["pictures"][entry["map"]]).convert("RGB"), float)
                 assert drawn.shape == wanted.shape
                 assert np.abs(drawn - wanted).max() < 3 * 255 / LEVELS
-
-
-def test_a_fine_map_is_drawn_coarser_but_keeps_its_largest_value() -> None:
-    values = np.full((200, 150), -2.0, np.float32)
-    values[131, 77] = 4.0
-    picture = np.asarray(opened(map_address(values)).convert("RGB"), int)
-    assert max(picture.shape[:2]) <= CELLS_MAX
-    assert (picture.sum(axis=2) > 500).sum() == 1
-
-
-def test_an_outline_is_clear_inside_and_outside() -> None:
-    mask = np.zeros((40, 40), bool)
-    mask[10:20, 10:30] = True
-    shown = np.asarray(opened(outline_address(mask)).convert("RGBA"))[..., 3] > 0
-    assert shown.sum() == 2 * 10 + 2 * 20 - 4
-    assert not shown[12:18, 12:28].any()
-
-
-@pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
-@pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64)])
-def test_a_crop_shows_what_the_detector_had_at_that_patch(
-    resize: Any, size: tuple[int, int]
-) -> None:
-    generator = np.random.default_rng(3)
-    coarse = Image.fromarray(generator.integers(0, 255, (6, 6, 3), np.uint8))
-    original = np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC))
-    geometry = Geometry(64, resize)
-    seen = geometry.apply(original)
-    for row, column in ((3, 4), (8, 7), (11, 9)):
-        patch = Patch(row, column, (16, 16))
-        crop = crop_around(patch, original, geometry)
-        middle = slice(len(crop) * 2 // CELLS, len(crop) * 3 // CELLS)
-        wanted = (
-            seen[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4].astype(float).mean(axis=(0, 1))
-        )
-        assert crop[middle, middle].astype(float).mean(axis=(0, 1)) == pytest.approx(wanted, abs=12)
 
 
 def test_the_nearest_normal_patch_is_named_and_cut_out_of_its_training_image(
@@ -220,19 +159,3 @@ def test_without_images_there_are_words_in_their_place(make_run: Make, with_imag
 def test_of_many_seeds_the_first_have_pictures(make_run: Make) -> None:
     run = make_run(categories=("weave",), shots=(1,), seeds=tuple(range(SEEDS_MAX + 2)), tests=2)
     assert len(of_weave(run)["trials"]) == 2 * SEEDS_MAX
-
-
-def test_scores_of_every_image_are_a_table_of_their_own(make_run: Make, tmp_path: Path) -> None:
-    run = make_run(categories=("weave",), shots=(1, 10), seeds=(0, 1), tests=3)
-    assert write_scores("weave", tmp_path, read_results(run), run) == "weave.csv"
-    table = pl.read_csv(tmp_path / "weave.csv")
-    assert len(table) == sum(len(rows) for rows in run.score_rows.values())
-    row = run.score_rows["apc-weave-10-1"][7]
-    found = table.filter(
-        (pl.col("system") == "APC")
-        & (pl.col("shots") == 10)
-        & (pl.col("seed") == 1)
-        & (pl.col("image") == row["image"])
-    )
-    assert found["score"].item() == pytest.approx(row["score"], rel=1e-6)
-    assert (found["threshold"].item(), found["label"].item()) == (2.0, row["label"])

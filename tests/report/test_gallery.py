@@ -3,83 +3,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from apc_bench.datasets.images import Geometry
+from apc_bench.errors import DamagedFile
 from apc_bench.report.gallery import gallery_figure, gallery_systems
-from apc_bench.report.selection import TYPES_MAX, pick
+from apc_bench.report.selection import pick
 from apc_bench.results.reading import read_results
 
 Make = Callable[..., Any]
-
-
-def scores(rows: list[tuple[str, str, float]]) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            {
-                "image": image,
-                "defect_type": kind,
-                "label": kind != "good",
-                "score": score,
-                "split": "test",
-            }
-            for image, kind, score in rows
-        ]
-    )
-
-
-def test_the_rows_are_the_extremes_and_the_medians() -> None:
-    anomalous = [
-        ("a", "crack", 3.0),
-        ("b", "crack", 1.0),
-        ("c", "crack", 2.0),
-        ("d", "hole", 0.5),
-        ("e", "hole", 9.0),
-    ]
-    table = scores([*anomalous, ("f", "good", 0.1), ("g", "good", 0.2), ("h", "good", 2.5)])
-    assert [(choice.why, choice.image) for choice in pick(table, threshold=2.2)] == [
-        ("hardest missed", "d"),
-        ("worst false alarm", "h"),
-        ("typical of its type", "c"),
-        ("typical normal", "g"),
-    ]
-    assert [choice.why for choice in pick(table, threshold=None)][:2] == [
-        "lowest anomalous score",
-        "highest normal score",
-    ]
-    assert [choice.why for choice in pick(table, threshold=0.3)][:2] == [
-        "lowest anomalous score",
-        "worst false alarm",
-    ]
-
-
-def test_only_test_images_are_shown() -> None:
-    table = scores([("a", "crack", 1.0), ("b", "good", 0.0), ("c", "crack", 0.0)]).with_columns(
-        split=pl.Series(["test", "test", "drawn"])
-    )
-    assert {choice.image for choice in pick(table, threshold=None)} == {"a", "b"}
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["good", "a", "b", "c", "d", "e", "f"]), st.integers(0, 3)),
-        min_size=1,
-        max_size=30,
-    ),
-    st.randoms(),
-)
-def test_the_choice_depends_on_nothing_but_scores_and_names(
-    kinds: list[tuple[str, int]], random: Any
-) -> None:
-    rows = [(f"{index:02d}", kind, float(score)) for index, (kind, score) in enumerate(kinds)]
-    chosen = pick(scores(rows), threshold=1.0)
-    random.shuffle(rows)
-    assert pick(scores(rows), threshold=1.0) == chosen
-    assert len({choice.image for choice in chosen}) == len(chosen) <= TYPES_MAX + 3
 
 
 def drawn(figure: Figure) -> list[list[Any]]:
@@ -203,8 +136,6 @@ def test_the_gallery_shows_the_baseline_and_fine_tuned_methods_at_their_largest_
 def test_a_trial_that_is_missing_or_damaged_leaves_the_others_in_the_gallery(
     make_run: Make,
 ) -> None:
-    from apc_bench.errors import DamagedFile
-
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
     good = run.maps
 
@@ -221,6 +152,21 @@ def test_a_trial_that_is_missing_or_damaged_leaves_the_others_in_the_gallery(
     run.metric_rows = []
     run.score_rows = {}
     assert gallery_figure(read_results(run), run, "weave", data=None) is None
+
+
+def test_a_damaged_split_leaves_the_masks_of_another_seed(make_run: Make) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0, 1), tests=4)
+    good = run.split
+
+    def split(category: str, seed: int) -> Any:
+        if seed == 0:
+            raise DamagedFile("split: altered")
+        return good(category, seed)
+
+    run.split = split
+    figure = gallery_figure(read_results(run), run, "weave", data=None)
+    assert figure is not None
+    assert drawn(figure)[0][2].texts[0].get_text() == "mask\nnot at hand"
 
 
 def test_maps_without_a_spread_of_calibration_scores_are_still_finite(make_run: Make) -> None:

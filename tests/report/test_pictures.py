@@ -1,0 +1,60 @@
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from apc_bench.datasets.images import Geometry
+from apc_bench.report.pictures import (
+    CELLS,
+    CELLS_MAX,
+    Patch,
+    crop_around,
+    map_address,
+    outline_address,
+)
+
+Make = Callable[..., Any]
+
+
+def opened(address: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+
+
+def test_a_fine_map_is_drawn_coarser_but_keeps_its_largest_value() -> None:
+    values = np.full((200, 150), -2.0, np.float32)
+    values[131, 77] = 4.0
+    picture = np.asarray(opened(map_address(values)).convert("RGB"), int)
+    assert max(picture.shape[:2]) <= CELLS_MAX
+    assert (picture.sum(axis=2) > 500).sum() == 1
+
+
+def test_an_outline_is_clear_inside_and_outside() -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:30] = True
+    shown = np.asarray(opened(outline_address(mask)).convert("RGBA"))[..., 3] > 0
+    assert shown.sum() == 2 * 10 + 2 * 20 - 4
+    assert not shown[12:18, 12:28].any()
+
+
+@pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
+@pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64)])
+def test_a_crop_shows_what_the_detector_had_at_that_patch(
+    resize: Any, size: tuple[int, int]
+) -> None:
+    generator = np.random.default_rng(3)
+    coarse = Image.fromarray(generator.integers(0, 255, (6, 6, 3), np.uint8))
+    original = np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    geometry = Geometry(64, resize)
+    seen = geometry.apply(original)
+    for row, column in ((3, 4), (8, 7), (11, 9)):
+        patch = Patch(row, column, (16, 16))
+        crop = crop_around(patch, original, geometry)
+        middle = slice(len(crop) * 2 // CELLS, len(crop) * 3 // CELLS)
+        wanted = (
+            seen[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4].astype(float).mean(axis=(0, 1))
+        )
+        assert crop[middle, middle].astype(float).mean(axis=(0, 1)) == pytest.approx(wanted, abs=12)
