@@ -26,20 +26,17 @@ def draw(count: int, settings: BatchSettings, generator: torch.Generator) -> Dra
     """Random changes for `count` images, from a CPU generator, so that they do not depend on the
     device.
     """
-    factors = (
-        1 + settings.jitter * _uniform((count, 5), generator)
-        if settings.jitter
-        else torch.ones(count, 0)
-    )
-    moved = settings.shift or settings.rotation or settings.flip
-    return Draws(
-        factors, _affine(count, settings, generator) if moved else torch.zeros(count, 0, 3)
-    )
+    factors, matrices = torch.ones(count, 0), torch.zeros(count, 0, 3)
+    if settings.jitter:
+        factors = 1 + settings.jitter * _uniform((count, 5), generator)
+    if settings.shift or settings.rotation or settings.flip:
+        matrices = _affine(count, settings, generator)
+    return Draws(factors, matrices)
 
 
 def augment(images: Tensor, masks: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """images (n, 3, h, w) float in 0..255 and masks (n, h, w) float in {0, 1} -> the same, moved
-    and recoloured alike.
+    """images (n, 3, h, w) float32 in 0..255 and masks (n, h, w) float32 in {0, 1} of one device ->
+    the same, moved and recoloured alike.
     """
     if draws.factors.shape[1]:
         images = _recoloured(images, draws.factors)
@@ -61,9 +58,8 @@ def _recoloured(images: Tensor, factors: Tensor) -> Tensor:
     """Brightness and contrast per image, balance per channel: a third as strong."""
     brightness, contrast, balance = factors[:, 0], factors[:, 1], 1 + (factors[:, 2:] - 1) / 3
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    recoloured = ((images - mean) * contrast[:, None, None, None] + mean) * (
-        brightness[:, None] * balance
-    )[:, :, None, None]
+    gain = (brightness[:, None] * balance)[:, :, None, None]
+    recoloured = ((images - mean) * contrast[:, None, None, None] + mean) * gain
     return recoloured.clamp_(0, 255)
 
 
@@ -71,11 +67,9 @@ def _affine(count: int, settings: BatchSettings, generator: torch.Generator) -> 
     draws = _uniform((count, 3), generator)
     angle = draws[:, 0] * settings.rotation * math.pi / 180
     shift = draws[:, 1:] * settings.shift * 2
-    sign = (
-        torch.where(_uniform((count, 2), generator) < 0, -1.0, 1.0)
-        if settings.flip
-        else torch.ones(count, 2)
-    )
+    sign = torch.ones(count, 2)
+    if settings.flip:
+        sign = torch.where(_uniform((count, 2), generator) < 0, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
     rows = [
         torch.stack([cos * sign[:, 0], -sin * sign[:, 1], shift[:, 0]], 1),

@@ -40,8 +40,9 @@ class Choice(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """images (n, 3, s, s) normalised, channels last; masks (n, s, s) float, 1 anomalous; anomalous
-    (n,) and masked (n,) bool: which masks are known.
+    """images (n, 3, s, s) float32 normalised, channels last; masks (n, s, s) float32, 1 anomalous;
+    anomalous (n,) bool; masked (n,) bool: whether the image's mask is known (true for normal
+    images, whose mask is empty).
     """
 
     images: Tensor
@@ -50,38 +51,41 @@ class Batch(NamedTuple):
     masked: Tensor
 
 
+def anomalous_in_batch(settings: BatchSettings) -> int:
+    """How many images of a batch are anomalous: their share, at least one, and never all."""
+    wanted = round(settings.batch * settings.anomalous_share)
+    return min(max(1, wanted), settings.batch - 1)
+
+
 def draw_choices(tensors: TrainingTensors, settings: BatchSettings, *, seed: int) -> Choice:
     """The choices of all `settings.steps` batches, on the device of `tensors`; drawn on the CPU, so
     that they do not depend on it.
     """
     generator = torch.Generator().manual_seed(seed)
-    few = min(max(1, round(settings.batch * settings.anomalous_share)), settings.batch - 1)
+    few = anomalous_in_batch(settings)
     from_anomalous = _endless(len(tensors.anomalous), few, generator)
     from_normal = _endless(len(tensors.normal), settings.batch - few, generator)
-    drawn = [
-        Choice(next(from_anomalous), next(from_normal), *draw(settings.batch, settings, generator))
-        for _ in range(settings.steps)
-    ]
-    return Choice(
-        *(torch.stack(parts).to(tensors.normal.device) for parts in zip(*drawn, strict=True))
-    )
+    choices = []
+    for _ in range(settings.steps):
+        rows = next(from_anomalous), next(from_normal)
+        choices.append(Choice(*rows, *draw(settings.batch, settings, generator)))
+    device = tensors.normal.device
+    return Choice(*(torch.stack(parts).to(device) for parts in zip(*choices, strict=True)))
 
 
 def make_batch(tensors: TrainingTensors, choice: Choice) -> Batch:
     """The batch of a choice: anomalous images first. Copies nothing from or to the device."""
     few, many = len(choice.anomalous), len(choice.normal)
     device = tensors.normal.device
-    images = torch.cat([tensors.anomalous[choice.anomalous], tensors.normal[choice.normal]]).float()
+    images = torch.cat([tensors.anomalous[choice.anomalous], tensors.normal[choice.normal]])
     empty = torch.zeros((many, *tensors.masks.shape[1:]), device=device)
     masks = torch.cat([tensors.masks[choice.anomalous].float(), empty])
-    masked = torch.cat(
-        [tensors.masked[choice.anomalous], torch.ones(many, dtype=torch.bool, device=device)]
-    )
-    images, masks = augment(images, masks, Draws(choice.factors, choice.matrices))
+    known = torch.ones(many, dtype=torch.bool, device=device)
+    masked = torch.cat([tensors.masked[choice.anomalous], known])
+    images, masks = augment(images.float(), masks, Draws(choice.factors, choice.matrices))
+    images = normalise(images).contiguous(memory_format=torch.channels_last)
     anomalous = torch.arange(few + many, device=device) < few
-    return Batch(
-        normalise(images).contiguous(memory_format=torch.channels_last), masks, anomalous, masked
-    )
+    return Batch(images, masks, anomalous, masked)
 
 
 def _endless(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

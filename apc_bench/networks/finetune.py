@@ -80,12 +80,10 @@ class _Learner:
     def __init__(
         self, network: UNet, tensors: TrainingTensors, settings: ApcSettings, mixed_precision: bool
     ) -> None:
-        self.network, self.tensors, self.settings, self.mixed_precision = (
-            network,
-            tensors,
-            settings,
-            mixed_precision,
-        )
+        self.network = network
+        self.tensors = tensors
+        self.settings = settings
+        self.mixed_precision = mixed_precision
         self.device = tensors.normal.device
         self.weight = _positive_weight(tensors, settings)
         self.optimiser, self.rates = _optimiser(network, settings, self.device)
@@ -93,12 +91,10 @@ class _Learner:
 
     def __call__(self, *choice: Tensor) -> Tensor:
         """The unweighted losses of the tasks that are switched on (`tasks`), and the total."""
-        images, masks, anomalous, masked = make_batch(self.tensors, Choice(*choice))
+        batch = make_batch(self.tensors, Choice(*choice))
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
-            predicted = self.network(images)
-        losses = task_losses(
-            predicted, images, masks, anomalous, masked, self.settings, self.weight
-        )
+            predicted = self.network(batch.images)
+        losses = task_losses(predicted, batch, self.settings, self.weight)
         loss = total_loss(losses, self.settings)
         self.tasks = tuple(losses)
         self.optimiser.zero_grad(set_to_none=True)
@@ -126,18 +122,12 @@ def _curves(
     losses: Tensor, seconds: list[float], tasks: tuple[str, ...], settings: ApcSettings
 ) -> list[TrainingStep]:
     """losses (steps, tasks + 1) -> the lines of the training curves."""
+    off: dict[str, float | None] = dict.fromkeys(TASKS)
     lines = []
     for step, (*parts, total) in enumerate(losses.tolist()):
-        each: dict[str, float | None] = dict.fromkeys(TASKS) | dict(zip(tasks, parts, strict=True))
-        lines.append(
-            TrainingStep(
-                step,
-                total,
-                **each,
-                rate=settings.extractor_learning_rate * _share_of_rate(step, settings),
-                seconds=seconds[step],
-            )
-        )
+        by_task = off | dict(zip(tasks, parts, strict=True))
+        rate = settings.extractor_learning_rate * _share_of_rate(step, settings)
+        lines.append(TrainingStep(step, total, **by_task, rate=rate, seconds=seconds[step]))
     return lines
 
 
@@ -165,16 +155,13 @@ def _optimiser(
     rates = (settings.extractor_learning_rate, settings.heads_learning_rate)
     parameters = (list(network.backbone.parameters()), network.head_parameters())
     on_gpu = device.type == "cuda"
-    groups = [
-        {"params": own, "lr": torch.tensor(rate, device=device) if on_gpu else rate}
-        for own, rate in zip(parameters, rates, strict=True)
-    ]
-    return (
-        torch.optim.AdamW(
-            groups, weight_decay=settings.weight_decay, fused=on_gpu or None, capturable=on_gpu
-        ),
-        rates,
+    groups = []
+    for own, rate in zip(parameters, rates, strict=True):
+        groups.append({"params": own, "lr": torch.tensor(rate, device=device) if on_gpu else rate})
+    optimiser = torch.optim.AdamW(
+        groups, weight_decay=settings.weight_decay, fused=on_gpu or None, capturable=on_gpu
     )
+    return optimiser, rates
 
 
 def _positive_weight(tensors: TrainingTensors, settings: ApcSettings) -> float:

@@ -37,9 +37,8 @@ def generate(
         elif textures is None:
             source = procedural_texture(size, generator)
         else:
-            source = _moved(
-                textures[int(torch.randint(len(textures), (), generator=generator))], generator
-            )
+            chosen = int(torch.randint(len(textures), (), generator=generator))
+            source = _moved(textures[chosen], generator)
         weight = mask * _uniform(generator, *OPACITY)
         changed.append(image + weight * (source - image))
         masks.append(mask)
@@ -50,9 +49,8 @@ def noise_shape(size: int, generator: Generator) -> Tensor:
     """A mask (size, size) float in {0, 1}: where fractal noise under a round window is highest,
     AREA of the picture.
     """
-    noise = fractal_noise(
-        size, generator, cells=2 ** int(torch.randint(1, 6, (), generator=generator))
-    )
+    cells = 2 ** int(torch.randint(1, 6, (), generator=generator))
+    noise = fractal_noise(size, generator, cells=cells)
     axis = (torch.arange(size) + 0.5) / size
     row, column = _uniform(generator, 0.1, 0.9), _uniform(generator, 0.1, 0.9)
     reach = _uniform(generator, 0.1, 0.35)
@@ -68,22 +66,18 @@ def fractal_noise(size: int, generator: Generator, *, cells: int, octaves: int =
     """
     total = torch.zeros(size, size)
     for octave in range(octaves):
-        lattice = torch.randn(
-            (1, 1, cells * 2**octave + 1, cells * 2**octave + 1), generator=generator
-        )
-        total += (
-            0.5**octave
-            * F.interpolate(lattice, size=(size, size), mode="bicubic", align_corners=True)[0, 0]
-        )
+        points = cells * 2**octave + 1
+        lattice = torch.randn((1, 1, points, points), generator=generator)
+        smooth = F.interpolate(lattice, size=(size, size), mode="bicubic", align_corners=True)
+        total += 0.5**octave * smooth[0, 0]
     return total / total.std().clamp(min=1e-6)
 
 
 def procedural_texture(size: int, generator: Generator) -> Tensor:
     """A texture (3, size, size) in 0..255: clouds, stripes or spots between two random colours."""
     kind = int(torch.randint(3, (), generator=generator))
-    noise = fractal_noise(
-        size, generator, cells=2 ** int(torch.randint(2, 6, (), generator=generator))
-    )
+    cells = 2 ** int(torch.randint(2, 6, (), generator=generator))
+    noise = fractal_noise(size, generator, cells=cells)
     axis = torch.arange(size) / size
     if kind == 0:
         level = torch.sigmoid(1.5 * noise)
@@ -103,11 +97,7 @@ def read_textures(folder: Path, size: int) -> Tensor:
     Raises UsageError where there is no such folder or no image in it, DataError for a file that
     cannot be read.
     """
-    paths = (
-        sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
-        if folder.is_dir()
-        else []
-    )
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
     if not paths:
         raise UsageError(
             f"textures: no image in {folder}; give a folder of PNG or JPEG files, or leave the"
@@ -116,16 +106,14 @@ def read_textures(folder: Path, size: int) -> Tensor:
     pictures = []
     for path in paths:
         try:
-            picture = (
-                torch.from_numpy(np.asarray(read_image(path)).copy()).permute(2, 0, 1)[None].float()
-            )
+            pixels = np.asarray(read_image(path)).copy()
         except DataError as error:
             raise DataError(f"textures: {error}") from None
-        pictures.append(
-            F.interpolate(
-                picture, size=(size, size), mode="bilinear", antialias=True, align_corners=False
-            )[0]
+        picture = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+        resized = F.interpolate(
+            picture, size=(size, size), mode="bilinear", antialias=True, align_corners=False
         )
+        pictures.append(resized[0])
     return torch.stack(pictures)
 
 

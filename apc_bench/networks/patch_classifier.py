@@ -30,8 +30,8 @@ class PatchClassifier(nn.Module):
         )
 
     def standardise(self, features: Tensor) -> Tensor:
-        """features (…, dimension) -> the same, each dimension of mean 0 and deviation 1 over the
-        normal patches.
+        """features (…, dimension) float32 -> the same, each dimension of mean 0 and deviation 1
+        over the normal patches.
         """
         return (features - self.mean) / self.deviation
 
@@ -44,8 +44,8 @@ class PatchClassifier(nn.Module):
 def train_classifier(
     normal: Tensor, anomalous: Tensor, settings: ApcPlusSettings, *, seed: int
 ) -> tuple[PatchClassifier, list[float]]:
-    """Trains on patches normal (m, d) and anomalous (k, d), both at least one, of one device;
-    returns it and the loss at each step.
+    """Trains on patches normal (m, d) and anomalous (k, d) float32, both at least one, of one
+    device; returns it there, and the loss at each step.
 
     Balanced batches with noise on the standardised features, AdamW, binary cross-entropy. Draws
     come from the CPU, whatever the device.
@@ -65,26 +65,20 @@ def train_classifier(
         target = torch.cat([torch.ones(ANOMALOUS), torch.zeros(NORMAL)]).to(device)
         losses = []
         for _ in range(settings.classifier_steps):
-            rows = [
-                torch.randint(len(part), (count,), generator=generator)
-                for part, count in ((anomalous, ANOMALOUS), (normal, NORMAL))
-            ]
-            batch = classifier.standardise(
-                torch.cat(
-                    [
-                        part[row.to(device)]
-                        for part, row in zip((anomalous, normal), rows, strict=True)
-                    ]
-                )
-            )
-            noise = settings.classifier_noise * torch.randn(batch.shape, generator=generator).to(
-                device
-            )
-            loss = F.binary_cross_entropy_with_logits(
-                classifier.layers(batch + noise)[:, 0], target
-            )
+            some_anomalous = _some(anomalous, ANOMALOUS, generator)
+            some_normal = _some(normal, NORMAL, generator)
+            batch = classifier.standardise(torch.cat([some_anomalous, some_normal]))
+            noise = torch.randn(batch.shape, generator=generator).to(device)
+            logits = classifier.layers(batch + settings.classifier_noise * noise)[:, 0]
+            loss = F.binary_cross_entropy_with_logits(logits, target)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             losses.append(loss.detach())
     return classifier.eval(), torch.stack(losses).tolist()
+
+
+def _some(patches: Tensor, count: int, generator: Generator) -> Tensor:
+    """`count` of the patches at random, with repetition."""
+    rows = torch.randint(len(patches), (count,), generator=generator)
+    return patches[rows.to(patches.device)]

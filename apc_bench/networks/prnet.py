@@ -80,7 +80,7 @@ class MultiSizeAttention(nn.Module):
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, *, tokens: int) -> Tensor:
     """Scaled dot-product attention between the `tokens` × `tokens` patches of maps (n, c, h, w), at
-    most one a pixel -> (n, c, h, w).
+    most one a pixel -> (n, c, h, w) (docs/method.md section 4).
     """
     count, channels, height, width = queries.shape
     rows, columns = min(tokens, height), min(tokens, width)
@@ -93,9 +93,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, *, tokens: int) -> Ten
             count, rows * columns, channels * tall * wide
         )
 
-    found = F.scaled_dot_product_attention(patches(queries), patches(keys), patches(values))
-    found = found.reshape(count, rows, columns, channels, tall, wide).permute(0, 3, 1, 4, 2, 5)
-    return found.reshape(count, channels, rows * tall, columns * wide)[..., :height, :width]
+    tokens_out = F.scaled_dot_product_attention(patches(queries), patches(keys), patches(values))
+    grid = tokens_out.reshape(count, rows, columns, channels, tall, wide).permute(0, 3, 1, 4, 2, 5)
+    return grid.reshape(count, channels, rows * tall, columns * wide)[..., :height, :width]
 
 
 class PRNet(nn.Module):
@@ -136,27 +136,28 @@ class PRNet(nn.Module):
         self.last = nn.Conv2d(above, 1, 3, padding=1)
 
     def forward(self, stages: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
-        """Stages (n, c, h, w) by name -> logits (n, *size)."""
+        """Stages (n, c, h, w) float32 by name -> logits (n, *size)."""
         maps = [stages[layer] for layer in self.settings.layers]
         features = self.fuse_features(maps) if self.fuse_features else maps
         if self.settings.residuals:
             differences = [
-                residual(one, self.get_buffer(f"centres_{layer}"))
-                for layer, one in zip(self.settings.layers, maps, strict=True)
+                residual(stages[layer], self.get_buffer(f"centres_{layer}"))
+                for layer in self.settings.layers
             ]
-            differences = self.fuse_residuals(differences) if self.fuse_residuals else differences
+            if self.fuse_residuals:
+                differences = self.fuse_residuals(differences)
             features = [torch.cat(pair, dim=1) for pair in zip(features, differences, strict=True)]
-        attended = [attention(one) for attention, one in zip(self.attention, features, strict=True)]
-        attended = self.fuse_attended(attended) if self.fuse_attended else attended
+        attended = [block(maps) for block, maps in zip(self.attention, features, strict=True)]
+        if self.fuse_attended:
+            attended = self.fuse_attended(attended)
         decoded = stages[self.deepest] if self.deepest not in self.settings.layers else None
-        for join, one in zip(self.joins, reversed(attended), strict=True):
-            decoded = join(
-                one if decoded is None else torch.cat([_resized(decoded, one), one], dim=1)
-            )
+        for join, maps_here in zip(self.joins, reversed(attended), strict=True):
+            if decoded is not None:
+                maps_here = torch.cat([_resized(decoded, maps_here), maps_here], dim=1)
+            decoded = join(maps_here)
         assert decoded is not None
-        logits: Tensor = self.last(
-            F.interpolate(decoded, size=size, mode="bilinear", align_corners=False)
-        )[:, 0]
+        resized = F.interpolate(decoded, size=size, mode="bilinear", align_corners=False)
+        logits: Tensor = self.last(resized)[:, 0]
         return logits
 
 
@@ -168,10 +169,11 @@ def _path(channels: Sequence[int], source: int, target: int) -> nn.Module:
         return nn.Identity()
     layers: list[nn.Module] = []
     width = channels[source]
-    for step in range(target - source):
-        out = channels[target] if step + 1 == target - source else width
+    for stage in range(source + 1, target + 1):
+        out = channels[target] if stage == target else width
         layers += [nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(out)]
-        layers += [nn.ReLU(inplace=True)] if step + 1 < target - source else []
+        if stage < target:
+            layers.append(nn.ReLU(inplace=True))
         width = out
     if source > target:
         layers = [

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from apc_bench.errors import TrainingError
 from apc_bench.networks.augment import augment, draw
 from apc_bench.networks.backbones import Backbone, normalise
-from apc_bench.networks.batches import TrainingTensors
+from apc_bench.networks.batches import TrainingTensors, anomalous_in_batch
 from apc_bench.networks.finetune import TrainingStep
 from apc_bench.networks.generated import generate, read_textures
 from apc_bench.networks.prnet import PRNet
@@ -32,12 +32,12 @@ def build_prnet(backbone: Backbone, normal: Tensor, settings: PRNetSettings, *, 
     maps: dict[str, list[Tensor]] = {layer: [] for layer in settings.layers}
     for start in range(0, len(normal), BATCH):
         stages = frozen_stages(backbone, normal[start : start + BATCH].float())
-        for layer, found in maps.items():
-            found.append(stages[layer].cpu())
+        for layer, parts in maps.items():
+            parts.append(stages[layer].cpu())
     share = settings.prototype_share if settings.prototypes == "k_means" else 1 / len(normal)
-    centres = {
-        layer: prototypes(torch.cat(found), share, seed=seed) for layer, found in maps.items()
-    }
+    centres = {}
+    for layer, parts in maps.items():
+        centres[layer] = prototypes(torch.cat(parts), share, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PRNet(backbone.channels, centres, settings, deepest=backbone.stages[-1])
@@ -46,7 +46,9 @@ def build_prnet(backbone: Backbone, normal: Tensor, settings: PRNetSettings, *, 
 
 @torch.no_grad()
 def frozen_stages(backbone: Backbone, images: Tensor) -> dict[str, Tensor]:
-    """images (n, 3, s, s) float in 0..255 -> the backbone's stages."""
+    """images (n, 3, s, s) float in 0..255 -> the backbone's stages (n, c, h, w) by name, without
+    gradients.
+    """
     return backbone(normalise(images), last=backbone.stages[-1])  # type: ignore[no-any-return]
 
 
@@ -88,15 +90,14 @@ def train_prnet(
                 f"PRNet's training diverged: the loss is {value} after {step + 1} steps; lower"
                 " learning_rate"
             )
-        lines.append(
-            TrainingStep(step, value, None, value, None, rate, time.perf_counter() - started)
-        )
+        seconds = time.perf_counter() - started
+        lines.append(TrainingStep(step, value, None, value, None, rate, seconds))
     return network.eval(), lines
 
 
 def prnet_loss(logits: Tensor, masks: Tensor, settings: PRNetSettings) -> Tensor:
-    """Smooth L1 between probability and mask plus λ · focal loss, each the mean over pixels.
-    logits, masks (n, h, w).
+    """Smooth L1 between probability and mask plus λ · focal loss, each the mean over pixels, a
+    scalar (docs/method.md section 4). logits, masks (n, h, w) float.
     """
     smooth = F.smooth_l1_loss(torch.sigmoid(logits), masks)
     entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
@@ -113,25 +114,26 @@ def _batches(
     """
     normal, known = tensors.normal.cpu(), tensors.masked.cpu()
     drawn, masks = tensors.anomalous.cpu()[known], tensors.masks.cpu()[known].float()
-    textures = (
-        read_textures(Path(settings.textures), normal.shape[-1]) if settings.textures else None
-    )
-    few = min(max(1, round(settings.batch * settings.anomalous_share)), settings.batch - 1)
-    made = few if not len(drawn) else min(few, round(few * settings.generated))
+    textures = None
+    if settings.textures:
+        textures = read_textures(Path(settings.textures), normal.shape[-1])
+    few = anomalous_in_batch(settings)
+    made = min(few, round(few * settings.generated)) if len(drawn) else few
 
     def rows(count: int, many: int) -> Tensor:
         return torch.randint(many, (count,), generator=generator)
 
     def batch() -> tuple[Tensor, Tensor]:
-        real = rows(few - made, len(drawn)) if few > made else torch.zeros(0, dtype=torch.int64)
+        real = torch.zeros(0, dtype=torch.int64)
+        if few > made:
+            real = rows(few - made, len(drawn))
         others = normal[rows(settings.batch - few + made, len(normal))].float()
-        changed, shapes = (
-            generate(others[:made], generator, textures) if made else (others[:0], masks[:0])
-        )
+        changed, shapes = others[:0], masks[:0]
+        if made:
+            changed, shapes = generate(others[:made], generator, textures)
+        empty = torch.zeros(settings.batch - few, *masks.shape[1:])
         images = torch.cat([drawn[real].float(), changed, others[made:]])
-        truth = torch.cat(
-            [masks[real], shapes, torch.zeros(settings.batch - few, *masks.shape[1:])]
-        )
+        truth = torch.cat([masks[real], shapes, empty])
         return augment(images, truth, draw(settings.batch, settings, generator))
 
     return batch

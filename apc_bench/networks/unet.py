@@ -55,9 +55,8 @@ class UNet(nn.Module):
             up = channels // 2
             self.ups[stage] = nn.ConvTranspose2d(channels, up, kernel_size=2, stride=2)
             channels = min(up, JOINED_MAX)
-            self.joins[stage] = _block(
-                up + (backbone.channels[stage] if stage in self.joined else 0), channels
-            )
+            skipped = backbone.channels[stage] if stage in self.joined else 0
+            self.joins[stage] = _block(up + skipped, channels)
         self.last = nn.Sequential(
             nn.ConvTranspose2d(channels, channels // 2, 2, stride=2),
             nn.BatchNorm2d(channels // 2),
@@ -67,16 +66,16 @@ class UNet(nn.Module):
         self.reconstruction = nn.Conv2d(channels // 2, 3, kernel_size=1)
 
     def forward(self, images: Tensor) -> Predictions:
-        """Normalised images (n, 3, h, w) -> predictions."""
+        """Normalised images (n, 3, h, w) float32 -> predictions on the same device."""
         stages = self.backbone(images, last=self.deepest)
         decoded = stages[self.deepest]
         classes = self.classifier(decoded.mean(dim=(2, 3)))[:, 0]
         for stage in self.shallower:
             skip = stages[stage]
             decoded = _crop(self.ups[stage](decoded), skip)
-            decoded = self.joins[stage](
-                torch.cat([decoded, skip], dim=1) if stage in self.joined else decoded
-            )
+            if stage in self.joined:
+                decoded = torch.cat([decoded, skip], dim=1)
+            decoded = self.joins[stage](decoded)
         decoded = _crop(self.last(decoded), images)
         return Predictions(classes, self.segmentation(decoded)[:, 0], self.reconstruction(decoded))
 

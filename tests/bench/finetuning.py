@@ -12,7 +12,7 @@ from bench.figure import Figure, exponent
 
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import normalise
-from apc_bench.networks.batches import Choice, TrainingTensors, draw_choices, make_batch
+from apc_bench.networks.batches import Batch, Choice, TrainingTensors, draw_choices, make_batch
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcSettings
@@ -92,14 +92,10 @@ def _bare(tensors: TrainingTensors, settings: ApcSettings) -> float:
     raw = torch.cat([tensors.anomalous[:half], tensors.normal[:half]])
     images = normalise(raw).contiguous(memory_format=torch.channels_last)
     masks = torch.cat([tensors.masks[:half].float(), torch.zeros(half, SIZE, SIZE)])
-    anomalous, masked = (
-        torch.arange(settings.batch) < half,
-        torch.ones(settings.batch, dtype=torch.bool),
-    )
+    anomalous = torch.arange(settings.batch) < half
+    batch = Batch(images, masks, anomalous, torch.ones(settings.batch, dtype=torch.bool))
     for _ in range(settings.steps):
-        loss = total_loss(
-            task_losses(network(images), images, masks, anomalous, masked, settings, 20.0), settings
-        )
+        loss = total_loss(task_losses(network(images), batch, settings, 20.0), settings)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

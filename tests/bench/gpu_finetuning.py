@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 from apc_bench.networks import finetune as product
 from apc_bench.networks.backbones import IMAGENET_MEAN, IMAGENET_STD
-from apc_bench.networks.batches import TrainingTensors, draw_choices
+from apc_bench.networks.batches import Batch, TrainingTensors, draw_choices
 from apc_bench.networks.loading import load_backbone
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import UNet
@@ -216,9 +216,8 @@ def _plain(
             started, computing = time.perf_counter(), 0.0
         begun = time.perf_counter()
         images, masks, anomalous = images.cuda(), masks.cuda(), anomalous.cuda()
-        losses = task_losses(
-            network(images), images, masks, anomalous, torch.ones_like(anomalous), settings, 20.0
-        )
+        batch = Batch(images, masks, anomalous, torch.ones_like(anomalous))
+        losses = task_losses(network(images), batch, settings, 20.0)
         loss = total_loss(losses, settings)
         optimiser.zero_grad()
         loss.backward()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from apc_bench.networks.batches import Batch
 from apc_bench.networks.losses import task_losses, total_loss
 from apc_bench.networks.unet import Predictions
 from apc_bench.settings.detectors import ApcSettings
@@ -22,7 +23,7 @@ def batch():
     masks[2:] = 0
     anomalous = torch.tensor([True, True, False, False])
     masked = torch.tensor([True, False, True, True])
-    return predicted, images, masks, anomalous, masked
+    return predicted, Batch(images, masks, anomalous, masked)
 
 
 def test_the_total_is_ten_times_classification_plus_segmentation_plus_reconstruction(batch):
@@ -37,7 +38,7 @@ def test_the_total_is_ten_times_classification_plus_segmentation_plus_reconstruc
 
 def test_classification_is_binary_cross_entropy(batch):
     p = torch.sigmoid(batch[0].classes)
-    y = batch[3].float()
+    y = batch[1].anomalous.float()
     expected = -(y * p.log() + (1 - y) * (1 - p).log()).mean()
     assert task_losses(*batch, ApcSettings(), 3.0)["classification"].item() == pytest.approx(
         expected.item(), rel=1e-5
@@ -45,7 +46,7 @@ def test_classification_is_binary_cross_entropy(batch):
 
 
 def test_segmentation_counts_the_pixels_of_known_masks_alone_anomalous_ones_more(batch):
-    predicted, _, masks, _, masked = batch
+    predicted, (_, masks, _, masked) = batch
     p = torch.sigmoid(predicted.masks)
     pixels = -(3.0 * masks * p.log() + (1 - masks) * (1 - p).log())
     losses = task_losses(*batch, ApcSettings(), 3.0)
@@ -53,7 +54,7 @@ def test_segmentation_counts_the_pixels_of_known_masks_alone_anomalous_ones_more
 
 
 def test_focal_segmentation_weighs_easy_pixels_less(batch):
-    predicted, _, masks, _, masked = batch
+    predicted, (_, masks, _, masked) = batch
     p = torch.sigmoid(predicted.masks)
     right = torch.where(masks > 0, p, 1 - p)
     expected = (-((1 - right) ** 2) * right.log())[masked].mean()
@@ -62,7 +63,7 @@ def test_focal_segmentation_weighs_easy_pixels_less(batch):
 
 
 def test_reconstruction_is_the_mean_squared_error_of_all_or_of_normal_pixels(batch):
-    predicted, images, masks, anomalous, masked = batch
+    predicted, (images, masks, anomalous, masked) = batch
     error = (predicted.images - images).square().mean(dim=1)
     assert task_losses(*batch, ApcSettings(), 3.0)["reconstruction"].item() == pytest.approx(
         error.mean().item(), rel=1e-5
