@@ -2,9 +2,11 @@
 images where they are at hand.
 """
 
+import functools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -51,3 +53,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Any]:
+    """Makes a FabricatedRun: results of known numbers behind the reader's interface."""
+    from fabricated_run import fabricate
+
+    return functools.partial(fabricate, tmp_path / "run")
+
+
+@pytest.fixture
+def with_images(tmp_path: Path) -> Callable[[Any], Path]:
+    """Draws the images of a FabricatedRun; returns their folder."""
+    from fabricated_run import draw_images
+
+    return lambda run: draw_images(run, tmp_path / "images")

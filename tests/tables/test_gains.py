@@ -1,24 +1,17 @@
-import io
+"""Gains by category, paired by seed."""
+
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 
 from apc_bench.report.gain_heatmap import heatmap_figure
 from apc_bench.results.reading import read_results
-from apc_bench.tables.ablation import ablation
-from apc_bench.tables.accuracy import poster
 from apc_bench.tables.by_shots import by_shots
-from apc_bench.tables.differences import differences
 from apc_bench.tables.gains import gain, gain_summaries, gains
-from apc_bench.tables.missing import missing
-from apc_bench.tables.number_format import signed
-from apc_bench.tables.render import comma_separated, parquet
 
 Make = Callable[..., Any]
-SEEDS = (0, 1, 2)
 
 
 def test_a_gain_is_paired_by_seed(make_run: Make) -> None:
@@ -83,15 +76,6 @@ def test_the_table_of_gains_is_coloured_by_its_sign(make_run: Make) -> None:
         ) == pytest.approx(1)
 
 
-def test_numbers_keep_their_sign_but_zero_has_none() -> None:
-    assert [signed(value) for value in (1.616, -15.66, -0.001, 0.0)] == [
-        "+1.62",
-        "−15.66",
-        "0.00",
-        "0.00",
-    ]
-
-
 def test_without_a_baseline_or_another_system_there_are_no_gains(make_run: Make) -> None:
     only = {"patchcore": {"detector": "patchcore", "backbone": "builtin"}}
     results = read_results(make_run(methods=only, detail=False))
@@ -106,66 +90,3 @@ def test_without_a_baseline_or_another_system_there_are_no_gains(make_run: Make)
         [],
         None,
     )
-
-
-def test_the_table_by_shots_puts_the_baseline_first(make_run: Make) -> None:
-    run = make_run(detail=False)
-    table = by_shots(read_results(run))
-    assert table is not None
-    assert [column.title for column in table.columns[2:]] == [
-        "0 (PatchCore)",
-        "1 shot",
-        "5 shots",
-        "10 shots",
-    ]
-    for column, (method, shots) in enumerate(
-        (("patchcore", 0), ("apc", 1), ("apc", 5), ("apc", 10)), 2
-    ):
-        values = [
-            run.value(method, category, shots, seed, "image_f1_max")
-            for category in ("granite", "weave")
-            for seed in SEEDS
-        ]
-        assert table.rows[1].cells[column].values[0] == pytest.approx(100 * np.mean(values))
-
-
-def test_an_ablation_names_the_settings_that_differ(make_run: Make) -> None:
-    methods = {
-        "patchcore": {"detector": "patchcore", "backbone": "builtin"},
-        "one": {
-            "detector": "patchcore",
-            "backbone": "builtin",
-            "settings": {"coreset_ratio": 0.01, "layers": ["layer3"]},
-        },
-        "apc": {"detector": "apc", "backbone": "builtin"},
-    }
-    run = make_run(methods=methods, detail=False)
-    table = ablation(read_results(run))
-    assert table is not None
-    assert [row.cells[3].text for row in table.rows] == [
-        "layers layer2+layer3, coreset_ratio 0.1",
-        "layers layer3, coreset_ratio 0.01",
-    ]
-    assert ablation(read_results(make_run(detail=False))) is None
-
-
-def test_parquet_holds_what_the_csv_holds_with_types(make_run: Make) -> None:
-    run = make_run(detail=False)
-    run.drop("apc", "weave", 5, 1)
-    results = read_results(run)
-    for table in (
-        poster(results, ()),
-        differences(results),
-        gains(results),
-        missing(results),
-    ):
-        assert table is not None
-        stored = pl.read_parquet(io.BytesIO(parquet(table)))
-        text = pl.read_csv(io.StringIO(comma_separated(table)), infer_schema_length=None)
-        assert stored.columns == text.columns
-        for name in stored.columns:
-            ours, theirs = stored[name].to_list(), text[name].to_list()
-            assert ours == [
-                pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
-                for value in theirs
-            ]

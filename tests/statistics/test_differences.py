@@ -1,3 +1,5 @@
+"""Means, paired differences and their tests, against numpy and scipy."""
+
 import math
 
 import numpy as np

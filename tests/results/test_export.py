@@ -1,3 +1,5 @@
+"""Maps for other tools: where each pixel lies, and what cannot be exported."""
+
 import json
 from pathlib import Path
 

@@ -1,17 +1,12 @@
-"""`status`, for people and programs, from files alone; `sweep --like`, which repeats a run."""
+"""A sweep like another run, and flags that only a cluster can take."""
 
 import json
 import shutil
-import time
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 from support import apc_bench
-
-from apc_bench.store import attempts
-from apc_bench.store.run import Run
 
 CHOSEN = (
     "--job",
@@ -36,71 +31,6 @@ def place(tmp_path_factory) -> Path:
 def whole(place) -> Path:
     apc_bench("sweep", *CHOSEN, "--run", place / "whole", "--cache", place / "cache")
     return place / "whole"
-
-
-@pytest.fixture
-def run(whole, tmp_path) -> Path:
-    """The run with one trial's metrics gone, as if its sweep had died."""
-    copy = Path(shutil.copytree(whole, tmp_path / "run"))
-    next(copy.glob("metrics/**/method=patchcore/**/*.parquet")).unlink()
-    return copy
-
-
-def state(run: Path) -> dict:
-    return json.loads(apc_bench("status", run, "--json").stdout)
-
-
-def test_what_a_dead_sweep_left_is_counted_and_listed(run):
-    (run / "scores" / ".tmp-half").write_text("x")
-    found = state(run)
-    assert (found["total"], found["done"], found["left"], found["held"]) == (3, 2, 1, False)
-    assert found["leftovers"] == [str(run / "scores" / ".tmp-half")]
-    assert found["ends"] is None
-    assert "left by a crash, removed by the next sweep" in apc_bench("status", run).output
-
-
-def test_a_sweep_at_work_shows_what_runs_how_fast_and_when_it_ends(run):
-    """Twelve steps, one every 36 s: a hundred an hour; the pause of a night between two of them
-    does not count.
-    """
-    now = time.time()
-    with (run / "attempts" / "other-1.jsonl").open("w") as file:
-        for number in range(12):
-            then = now - 36 * (12 - number) - (30_000 if number < 6 else 0)
-            file.write(
-                json.dumps(
-                    {
-                        "event": "done",
-                        "result_key": f"k{number}",
-                        "time": then,
-                        "host": "other",
-                        "pid": 1,
-                    }
-                )
-                + "\n"
-            )
-    for path in run.glob("attempts/*.jsonl"):
-        if path.name != "other-1.jsonl":
-            path.unlink()
-    row = Run.open(run).plan().filter(pl.col("method") == "patchcore").to_dicts()[0]
-    attempts.record(
-        run / "attempts",
-        attempts.START,
-        result_key=row["result_key"],
-        kind="trial",
-        step="score patchcore",
-    )
-    with Run(run).lock():
-        found = state(run)
-    assert found["running"] == ["score patchcore"]
-    assert found["steps_an_hour"] == pytest.approx(100, rel=0.01)
-    assert (
-        datetime.fromisoformat(found["ends"]) - datetime.now().astimezone()
-    ).total_seconds() == pytest.approx(36, abs=5)
-
-
-def test_watch_ends_when_no_sweep_holds_the_folder(run):
-    assert "no sweep is at work here" in apc_bench("status", run, "--watch").output
 
 
 def test_like_repeats_a_run_to_the_same_bits_and_says_so(whole, place):

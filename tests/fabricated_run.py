@@ -2,7 +2,7 @@
 them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pytest
 from PIL import Image, ImageDraw
 from sklearn.metrics import (
     average_precision_score,
@@ -406,16 +405,3 @@ def draw_images(run: FabricatedRun, folder: Path, *, height: int = 80, width: in
                 mask.save(target)
             picture.save(path)
     return folder
-
-
-@pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., FabricatedRun]:
-    def make(**options: Any) -> FabricatedRun:
-        return fabricate(tmp_path / "run", **options)
-
-    return make
-
-
-@pytest.fixture
-def with_images(tmp_path: Path) -> Callable[[FabricatedRun], Path]:
-    return lambda run: draw_images(run, tmp_path / "images")
