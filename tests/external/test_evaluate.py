@@ -1,4 +1,4 @@
-"""A foreign method's maps through our split and metrics: our own maps come back with the same
+"""An external method's maps through our split and metrics: our own maps come back with the same
 figures, and what is wrong with maps is one line.
 """
 
@@ -268,17 +268,12 @@ def test_a_method_that_learned_from_drawn_images_has_maps_of_each_seed(part):
         part, *default, "--seeds", "0,1", code=2
     )
     run_on(part, *default, "--seeds", "1")
-    reserved = (
-        Run.open(part / "run")
-        .split("part", 1)
-        .filter(pl.col("split") == "reserved")["image"]
-        .to_list()
-    )
-    found = Run.open(part / "run").metrics().filter(pl.col("subset") == "test").to_dicts()[0]
-    assert (found["shots"], found["anomalous"]) == (
-        2,
-        7 - len(reserved),
-    ) and "full" not in Run.open(part / "run").metrics()["subset"]
+    run = Run.open(part / "run")
+    reserved = run.split("part", 1).where("reserved")
+    metrics = run.metrics()
+    tested = metrics.filter(pl.col("subset") == "test").to_dicts()[0]
+    assert (tested["shots"], tested["anomalous"]) == (2, 7 - len(reserved))
+    assert "full" not in metrics["subset"]
 
 
 @pytest.mark.parametrize("resize", ["square", "letterbox", "crop"])
@@ -316,7 +311,7 @@ NARROWED = {
 
 @pytest.mark.parametrize("kind", NARROWED)
 def test_a_runs_own_split_is_evaluated_on_whatever_narrows_it(kind, tmp_path):
-    """Folds, an unseen type, a part of groups.csv: the foreign method meets the images that the
+    """Folds, an unseen type, a part of groups.csv: an external method meets the images that the
     run's own methods met.
     """
     data = make_category(tmp_path / "data", train=24, good=4, defects=6, size=SIZE)
