@@ -158,14 +158,19 @@ def _verified(path: Path, schema: pa.Schema, rows: int) -> dict[str, str]:
     return own
 
 
+def too_new(path: Path, version: object) -> RunError:
+    """What is to be raised of a file or run of a schema that this version does not know."""
+    return RunError(
+        f"{path}: written by a newer apc-bench (schema {version}, this one reads"
+        f" {SCHEMA_VERSION}); update apc-bench"
+    )
+
+
 def _check_version(path: Path, version: str) -> None:
     if not (version.isascii() and version.isdigit()):
         raise DamagedFile(f"{path}: not a file of apc-bench (no schema version)")
     if int(version) > SCHEMA_VERSION:
-        raise RunError(
-            f"{path}: written by a newer apc-bench (schema {version}, this one reads"
-            f" {SCHEMA_VERSION}); update apc-bench"
-        )
+        raise too_new(path, version)
     if int(version) < SCHEMA_VERSION:
         raise DamagedFile(
             f"{path}: written by an older apc-bench (schema {version}, this one reads"

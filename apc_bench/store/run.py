@@ -18,7 +18,7 @@ from apc_bench.errors import DamagedFile, RunError
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store import attempts
 from apc_bench.store.extractors import Extractors
-from apc_bench.store.files import TEMPORARY, read_json, write_json
+from apc_bench.store.files import TEMPORARY, read_json, too_new, write_json
 from apc_bench.store.folder import RunFolder
 from apc_bench.store.info import INFO, RunInfo, is_run
 from apc_bench.store.lock import held
@@ -50,10 +50,7 @@ class Run(RunFolder):
         if "schema" in info.absent:
             raise DamagedFile(f"{path / INFO}: no schema version")
         if info.schema > SCHEMA_VERSION:
-            raise RunError(
-                f"{path}: written by a newer apc-bench (schema {info.schema}, this one reads"
-                f" {SCHEMA_VERSION}); update apc-bench"
-            )
+            raise too_new(path, info.schema)
         return run
 
     # The folder as a whole
