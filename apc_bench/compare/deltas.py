@@ -21,7 +21,11 @@ APART = "seeds of each side"
 ONE_SIDED = "seeds of one side; the other's spread is not known"
 CATEGORIES = "categories"
 
+Pair = tuple[Key, Key]
+"""A system of A and the one of B that it is compared with."""
+
 BySeed = Mapping[int | None, float]
+ByCategory = Mapping[str | None, BySeed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,217 +55,249 @@ class Delta:
     ties: int = 0
     losses: int = 0
 
+    @property
+    def pair(self) -> Pair:
+        """The systems that are compared."""
+        return self.a, self.b
 
-def pair_systems(a: Side, b: Side, asked: Sequence[tuple[str, str]]) -> list[tuple[Key, Key]]:
+
+def pair_systems(a: Side, b: Side, asked: Sequence[tuple[str, str]]) -> list[Pair]:
     """The pairs asked for by name; else the systems that both sides call the same; else those with
     the same shots, each with each.
 
     Raises UsageError for a name that a side does not have.
     """
     if asked:
-        return [(_named(a, left), _named(b, right)) for left, right in asked]
-    same = [system for system in a.systems if system in b.systems]
+        return [(_named(a, ours), _named(b, theirs)) for ours, theirs in asked]
+    same = [(system, system) for system in a.systems if system in b.systems]
     if same:
-        return [(system, system) for system in same]
-    return [
-        (one, other)
-        for one in a.systems
-        for other in b.systems
-        if one[1] is not None and one[1] == other[1]
-    ]
+        return same
+    pairs: list[Pair] = []
+    for ours in a.systems:
+        if ours[1] is not None:
+            pairs += [(ours, theirs) for theirs in b.systems if theirs[1] == ours[1]]
+    return pairs
 
 
 def _named(side: Side, name: str) -> Key:
     """A system by its method's name or title, with `@SHOTS` where it has several."""
-    method, _, shots = name.rpartition("@") if name.rpartition("@")[2].isdigit() else (name, "", "")
-    found = [
-        system
-        for system in side.systems
-        if method in (system[0], side.title(system)) and shots in ("", str(system[1]))
-    ]
-    if len(found) != 1:
-        said = f"{len(found)} systems are" if found else "no system is"
-        names = listed(
-            (f"{system[0]}{f'@{system[1]}' if system[1] else ''}" for system in side.systems), 20
-        )
-        raise UsageError(f"{side.name}: {said} called '{name}' (it has: {names})")
-    return found[0]
+    method, shots = name, ""
+    before, _, after = name.rpartition("@")
+    if after.isdigit():
+        method, shots = before, after
+    fitting = [system for system in side.systems if method in (system[0], side.title(system))]
+    if shots:
+        fitting = [system for system in fitting if str(system[1]) == shots]
+    if len(fitting) == 1:
+        return fitting[0]
+    count = f"{len(fitting)} systems are" if fitting else "no system is"
+    known = listed(map(_written, side.systems), 20)
+    raise UsageError(f"{side.name}: {count} called '{name}' (it has: {known})")
 
 
-def deltas(
-    a: Side, b: Side, pairs: Sequence[tuple[Key, Key]], metrics: Sequence[str]
-) -> list[Delta]:
+def _written(system: Key) -> str:
+    """A system as an option names it: `patchcore`, `apc@5`."""
+    name, shots = system
+    return f"{name}@{shots}" if shots else name
+
+
+def deltas(a: Side, b: Side, pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Delta]:
     """Of every pair and metric that both have: the mean, then its categories."""
-    found = []
+    every: list[Delta] = []
     for metric in metrics:
-        means, rest = [], []
-        for one, other in pairs:
-            left, right = values(a, one, metric, b.kind), values(b, other, metric, a.kind)
-            by_category = [
-                _category(one, other, metric, name, left[name], right[name])
-                for name in left
-                if name in right and name is not None
-            ]
-            rest += by_category
-            if (whole := _mean(a, b, (one, other), metric, left, right, by_category)) is not None:
-                means.append(whole)
+        means, single = [], []
+        for pair in pairs:
+            figures = _Figures(
+                pair,
+                metric,
+                values(a, pair[0], metric, against=b),
+                values(b, pair[1], metric, against=a),
+            )
+            categories = figures.in_categories()
+            single += categories
+            if categories:
+                means.append(_mean_over(categories))
+            elif (printed := figures.printed_mean(a, b)) is not None:
+                means.append(printed)
         corrected = holm([delta.p for delta in means])
-        found += [replace(delta, p=p) for delta, p in zip(means, corrected, strict=True)] + rest
-    return found
+        for delta, p in zip(means, corrected, strict=True):
+            every.append(replace(delta, p=p))
+        every += single
+    return every
 
 
-def values(
-    side: Side, system: Key, metric: str, against: str
-) -> dict[str | None, dict[int | None, float]]:
-    """Category -> seed -> figure. `against`: the other side's kind; beside what is no run, a run's
-    figures on the full test set are used if it has them.
+def values(side: Side, system: Key, metric: str, against: Side) -> dict[str | None, BySeed]:
+    """Category -> seed -> figure. Beside what is no run, a run's figures on the full test set are
+    used if it has them.
     """
-    rows = [row for row in side.rows if row.system == system and row.metric == metric]
-    subsets = {row.subset for row in rows}
-    wanted = "full" if "full" in subsets and ("test" not in subsets or against != "run") else "test"
-    found: dict[str | None, dict[int | None, float]] = {}
-    for row in rows:
-        if row.subset == wanted:
-            found.setdefault(row.category, {})[row.seed] = row.value
-    return found
+    records = [record for record in side.of(system) if record.metric == metric]
+    subsets = {record.subset for record in records}
+    subset = "test"
+    if "full" in subsets and ("test" not in subsets or not against.is_run):
+        subset = "full"
+    by_category: dict[str | None, dict[int | None, float]] = {}
+    for record in records:
+        if record.subset == subset:
+            by_category.setdefault(record.category, {})[record.seed] = record.value
+    return dict(by_category)
 
 
-def _category(
-    one: Key, other: Key, metric: str, category: str, left: BySeed, right: BySeed
-) -> Delta:
-    shared = sorted(seed for seed in left if seed in right and seed is not None)
-    if shared:
-        left, right = {seed: left[seed] for seed in shared}, {seed: right[seed] for seed in shared}
-    ours, theirs = mean(list(left.values())), mean(list(right.values()))
-    interval, basis = _interval(
-        [left[seed] - right[seed] for seed in shared], list(left.values()), list(right.values())
-    )
-    low, high = interval or (None, None)
-    return Delta(
-        one,
-        other,
-        metric,
-        category,
-        ours,
-        theirs,
-        ours - theirs,
-        low,
-        high,
-        basis if interval else "",
-        len(shared) or 1,
-    )
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """One metric of a pair of systems, as each side has it."""
+
+    pair: Pair
+    metric: str
+    ours: ByCategory
+    theirs: ByCategory
+
+    def in_categories(self) -> list[Delta]:
+        """The difference in each category that both sides have."""
+        shared = [name for name in self.ours if name in self.theirs and name is not None]
+        return [self._delta(name, self.ours[name], self.theirs[name]) for name in shared]
+
+    def printed_mean(self, a: Side, b: Side) -> Delta | None:
+        """Where a side prints only its mean: against the other's mean over the categories that it
+        is of. None where the other does not have them all.
+        """
+        ours, theirs = _mean_by_seed(self.ours, b), _mean_by_seed(self.theirs, a)
+        if not ours or not theirs or self.metric in COMPARED_COSTS:
+            return None
+        return replace(
+            self._delta(None, ours, theirs),
+            reason="means alone: no test",
+            over=len(b.categories or a.categories or ()) or 1,
+        )
+
+    def _delta(self, category: str | None, ours: BySeed, theirs: BySeed) -> Delta:
+        shared = sorted(seed for seed in ours if seed in theirs and seed is not None)
+        if shared:
+            ours = {seed: ours[seed] for seed in shared}
+            theirs = {seed: theirs[seed] for seed in shared}
+            paired = [ours[seed] - theirs[seed] for seed in shared]
+            interval, basis = t_interval(paired), PAIRED
+        else:
+            interval, basis = _unpaired_interval(list(ours.values()), list(theirs.values()))
+        value_a, value_b = mean(list(ours.values())), mean(list(theirs.values()))
+        low, high = interval or (None, None)
+        return Delta(
+            *self.pair,
+            metric=self.metric,
+            category=category,
+            value_a=value_a,
+            value_b=value_b,
+            difference=value_a - value_b,
+            low=low,
+            high=high,
+            basis=basis if interval else "",
+            over=len(shared) or 1,
+        )
 
 
-def _interval(
-    paired: Sequence[float], left: Sequence[float], right: Sequence[float]
+def _unpaired_interval(
+    ours: Sequence[float], theirs: Sequence[float]
 ) -> tuple[tuple[float, float] | None, str]:
-    """Over paired seeds, else Welch's of two sides with seeds of their own, else of the one that
-    has several.
-    """
-    if paired:
-        return t_interval(paired), PAIRED
-    if len(left) > 1 and len(right) > 1:
-        return _welch(left, right), APART
-    several, sign = (left, 1) if len(left) > 1 else (right, -1)
-    own = t_interval(several)
+    """Welch's of two sides with seeds of their own, else of the one that has several."""
+    if len(ours) > 1 and len(theirs) > 1:
+        return _welch(ours, theirs), APART
+    own = t_interval(ours if len(ours) > 1 else theirs)
     if own is None:
         return None, ""
     reach = (own[1] - own[0]) / 2
-    centre = sign * mean(several) - sign * mean(right if several is left else left)
+    centre = mean(ours) - mean(theirs)
     return (centre - reach, centre + reach), ONE_SIDED
 
 
-def _welch(left: Sequence[float], right: Sequence[float]) -> tuple[float, float]:
-    parts = [(deviation(side) or 0.0) ** 2 / len(side) for side in (left, right)]
-    centre, error = mean(left) - mean(right), math.sqrt(sum(parts))
+def _welch(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the difference of two means, with Welch and Satterthwaite's degrees of
+    freedom.
+    """
+    our_part, their_part = _squared_error(ours), _squared_error(theirs)
+    centre = mean(ours) - mean(theirs)
+    error = math.sqrt(our_part + their_part)
     if not error:
         return centre, centre
-    freedom = sum(parts) ** 2 / sum(
-        part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True)
-    )
+    squares = our_part**2 / (len(ours) - 1) + their_part**2 / (len(theirs) - 1)
+    freedom = (our_part + their_part) ** 2 / squares
     reach = float(stats.t.ppf(0.975, freedom)) * error
     return centre - reach, centre + reach
 
 
-def _mean(
-    a: Side,
-    b: Side,
-    pair: tuple[Key, Key],
-    metric: str,
-    left: Mapping[str | None, BySeed],
-    right: Mapping[str | None, BySeed],
-    by_category: Sequence[Delta],
-) -> Delta | None:
-    """The mean over shared categories; where a side prints only its mean, against the mean over the
-    categories that it is of.
+def _squared_error(values: Sequence[float]) -> float:
+    """Of the mean of the values."""
+    return (deviation(values) or 0.0) ** 2 / len(values)
+
+
+def _mean_over(categories: Sequence[Delta]) -> Delta:
+    """The mean of the differences in at least one category, tested over them; a cost has no
+    interval.
     """
-    if by_category:
-        ours, theirs = (
-            {delta.category or "": value for delta, value in zip(by_category, column, strict=True)}
-            for column in _columns(by_category)
-        )
-        found = paired_difference(ours, theirs)
-        if found is None or metric in COMPARED_COSTS:
-            low = high = None
-        else:
-            low, high = found.low, found.high
-        over = len(by_category)
-        return Delta(
-            *pair,
-            metric,
-            None,
-            mean(list(ours.values())),
-            mean(list(theirs.values())),
-            mean(list(ours.values())) - mean(list(theirs.values())),
-            low,
-            high,
-            CATEGORIES if low is not None else "",
-            over,
-            found.p if found else None,
-            found.reason if found else None,
-            found.wins if found else 0,
-            found.ties if found else 0,
-            found.losses if found else 0,
-        )
-    ours_by_seed, theirs_by_seed = _printed(left, b), _printed(right, a)
-    if not ours_by_seed or not theirs_by_seed or metric in COMPARED_COSTS:
-        return None
-    delta = _category(*pair, metric, "", ours_by_seed, theirs_by_seed)
-    return replace(
-        delta,
+    ours, theirs = {}, {}
+    for delta in categories:
+        ours[delta.category or ""] = delta.value_a
+        theirs[delta.category or ""] = delta.value_b
+    value_a, value_b = mean(list(ours.values())), mean(list(theirs.values()))
+    whole = replace(
+        categories[0],
         category=None,
-        reason="means alone: no test",
-        over=len(b.categories or a.categories or ()) or 1,
+        value_a=value_a,
+        value_b=value_b,
+        difference=value_a - value_b,
+        low=None,
+        high=None,
+        basis="",
+        over=len(categories),
+    )
+    test = paired_difference(ours, theirs)
+    if test is None:
+        return whole
+    if test.low is not None and whole.metric not in COMPARED_COSTS:
+        whole = replace(whole, low=test.low, high=test.high, basis=CATEGORIES)
+    return replace(
+        whole,
+        p=test.p,
+        reason=test.reason,
+        wins=test.wins,
+        ties=test.ties,
+        losses=test.losses,
     )
 
 
-def _columns(by_category: Sequence[Delta]) -> tuple[list[float], list[float]]:
-    return [delta.value_a for delta in by_category], [delta.value_b for delta in by_category]
-
-
-def _printed(found: Mapping[str | None, BySeed], other: Side) -> BySeed:
+def _mean_by_seed(figures: ByCategory, other: Side) -> BySeed:
     """A side's mean by seed: as it prints it, or over the categories that the other side's mean is
     of, all of which it must have.
     """
-    if None in found:
-        return found[None]
-    wanted = (
-        other.categories
-        if other.categories is not None
-        else tuple(name for name in found if name is not None)
-    )
-    if not wanted or set(wanted) != set(found):
+    if None in figures:
+        return figures[None]
+    wanted = other.categories
+    if wanted is None:
+        wanted = tuple(name for name in figures if name is not None)
+    if not wanted or set(wanted) != set(figures):
         return {}
-    tables = [found[name] for name in wanted]
-    seeds = set.intersection(*(set(table) for table in tables))
-    return {
-        seed: mean([table[seed] for table in tables])
-        for seed in sorted(seeds, key=lambda seed: (seed is None, seed or 0))
-    }
+    tables = [figures[name] for name in wanted]
+    means: dict[int | None, float] = {}
+    for seed in sorted(set.intersection(*map(set, tables)), key=_seed_order):
+        means[seed] = mean([table[seed] for table in tables])
+    return means
 
 
-def shared_metrics(a: Side, b: Side, pairs: Sequence[tuple[Key, Key]]) -> tuple[str, ...]:
-    """Metrics that some pair of systems has on both sides, in the order of the schema."""
-    left = {row.metric for row in a.rows if row.system in {one for one, _ in pairs}}
-    right = {row.metric for row in b.rows if row.system in {other for _, other in pairs}}
-    return tuple(metric for metric in METRICS if metric in left & right)
+def _seed_order(seed: int | None) -> tuple[bool, int]:
+    """An untold seed is the last."""
+    return seed is None, seed or 0
+
+
+def shared_metrics(
+    a: Side, b: Side, pairs: Sequence[Pair], asked: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Metrics that some pair of systems has on both sides, in the order of the schema; of those
+    `asked` for, where any are.
+    """
+    ours: set[str] = set()
+    theirs: set[str] = set()
+    for left, right in pairs:
+        ours |= {record.metric for record in a.of(left)}
+        theirs |= {record.metric for record in b.of(right)}
+    shared = ours & theirs
+    if asked:
+        shared &= set(asked)
+    return tuple(metric for metric in METRICS if metric in shared)

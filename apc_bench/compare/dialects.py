@@ -46,7 +46,19 @@ class Dialect:
 
     def speaks(self, columns: Sequence[str]) -> bool:
         """Whether a table with these columns is of this tool: it has at least one figure of its."""
-        return any(plain(column) in self.metrics for column in columns)
+        return bool(self.measured(columns))
+
+    def measured(self, columns: Sequence[str]) -> dict[str, str]:
+        """Of the columns those with a figure that is ours too, each with our name of it."""
+        return _looked_up(columns, self.metrics)
+
+    def unlike(self, columns: Sequence[str]) -> dict[str, str]:
+        """Of the columns those that nothing of ours is comparable with, each with the reason."""
+        return _looked_up(columns, self.apart)
+
+
+def _looked_up(columns: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    return {column: known[plain(column)] for column in columns if plain(column) in known}
 
 
 def plain(column: str) -> str:

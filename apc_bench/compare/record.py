@@ -1,10 +1,11 @@
-"""What a comparison is made of, whoever measured it: a figure a row, with where it comes from and
-how its definition differs from ours.
+"""What a comparison is made of, whoever measured it: one figure a record, with where it comes from
+and how its definition differs from ours.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from apc_bench.metrics.catalogue import METRICS
 from apc_bench.store.info import RunInfo
 
 Key = tuple[str, int | None]
@@ -12,7 +13,7 @@ Key = tuple[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Record:
     """One figure of one system.
 
     `shots`: anomalous training images, 0 for none, None where the source does not say. `category`
@@ -31,6 +32,7 @@ class Row:
 
     @property
     def system(self) -> Key:
+        """Whose figure it is."""
         return self.method, self.shots
 
 
@@ -48,7 +50,7 @@ class Side:
     name: str
     kind: str
     dataset: str | None
-    rows: tuple[Row, ...]
+    records: tuple[Record, ...]
     categories: tuple[str, ...] | None
     titles: Mapping[Key, str] = field(default_factory=dict)
     info: RunInfo = field(default_factory=RunInfo)
@@ -58,11 +60,28 @@ class Side:
     notes: tuple[str, ...] = ()
 
     @property
+    def is_run(self) -> bool:
+        """Whether the figures are of a run folder, with seeds and a record of how they came."""
+        return self.kind == "run"
+
+    @property
     def systems(self) -> tuple[Key, ...]:
-        """In the order of the rows."""
-        return tuple(dict.fromkeys(row.system for row in self.rows))
+        """In the order of the records."""
+        return tuple(dict.fromkeys(record.system for record in self.records))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The quality metrics that any system has, in the order of the catalogue."""
+        measured = {record.metric for record in self.records}
+        return tuple(metric for metric in METRICS if metric in measured)
+
+    def of(self, system: Key) -> list[Record]:
+        """The figures of one system; none where the side does not have it."""
+        return [record for record in self.records if record.system == system]
 
     def title(self, system: Key) -> str:
-        return (
-            self.titles.get(system) or f"{system[0]}{f', {system[1]} shots' if system[1] else ''}"
-        )
+        """`PatchCore`, `APC, 5 shots`: the source's own title, else the name with the shots."""
+        if self.titles.get(system):
+            return self.titles[system]
+        name, shots = system
+        return f"{name}, {shots} shots" if shots else name

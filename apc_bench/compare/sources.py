@@ -5,7 +5,7 @@ result table of another tool.
 import math
 from pathlib import Path
 
-from apc_bench.compare.record import Key, Row, Side
+from apc_bench.compare.record import Key, Record, Side
 from apc_bench.compare.table_readers import read_foreign
 from apc_bench.errors import DamagedFile, UsageError, listed, unknown
 from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
@@ -26,7 +26,7 @@ IMAGE_AND_PIXEL = ("image_auroc", "pixel_auroc")
 def read_side(text: str) -> Side:
     """A side by what the user wrote.
 
-    A run folder; a file of another tool (formats: foreign.py), `FILE#HEADING` for one table of
+    A run folder; a file of another tool (formats: table_files.py), `FILE#HEADING` for one table of
     several; a folder with such a file; or published figures, `NAME` or `NAME:SOURCE` of
     reports/published. Raises UsageError, RunError, DamagedFile.
     """
@@ -41,40 +41,37 @@ def read_side(text: str) -> Side:
 def _folder(path: Path) -> Side:
     if is_run(path):
         return side_of_run(read_results(Run.open(path)), path)
-    found = [path / name for name in FILES if (path / name).is_file()]
-    if not found:
+    files = [path / name for name in FILES if (path / name).is_file()]
+    if not files:
         raise UsageError(
             f"{path} is no run folder (it has no {INFO}) and holds no table of results"
             f" ({', '.join(FILES)})"
         )
-    if len(found) > 1:
-        raise UsageError(
-            f"{path} holds several tables of results ({listed(one.name for one in found)}); name"
-            " one of them"
-        )
-    return read_foreign(found[0])
+    if len(files) > 1:
+        names = listed(file.name for file in files)
+        raise UsageError(f"{path} holds several tables of results ({names}); name one of them")
+    return read_foreign(files[0])
 
 
 def side_of_run(results: Results, path: Path) -> Side:
     """Every metric of every trial, on the common test set and, of frozen systems, on the full one;
     seconds and memory; run.json as `info`.
     """
-    rows = [row for system in results.systems for row in _rows(results, system)]
-    if not rows:
+    records: list[Record] = []
+    missing: list[str] = []
+    titles: dict[Key, str] = {}
+    for system in results.systems:
+        titles[system.method, system.shots] = system.label
+        records += _records(results, system)
+        for category, seed, reason in results.missing(system):
+            missing.append(f"{system.label} on {category}, seed {seed}: {reason}")
+    if not records:
         raise DamagedFile(f"{path}: no trial of this run has a result yet")
-    missing = [
-        f"{system.label} on {category}, seed {seed}: {why}"
-        for system in results.systems
-        for category, seed, why in results.missing(system)
-    ]
-    titles: dict[Key, str] = {
-        (system.method, system.shots): system.label for system in results.systems
-    }
     return Side(
         str(path),
         "run",
         results.dataset,
-        tuple(rows),
+        tuple(records),
         results.categories,
         titles,
         info=results.info,
@@ -82,18 +79,17 @@ def side_of_run(results: Results, path: Path) -> Side:
     )
 
 
-def _rows(results: Results, system: System) -> list[Row]:
-    found = []
+def _records(results: Results, system: System) -> list[Record]:
+    """A system's figures, but for those that are undefined."""
+    records = []
     for subset, metrics in ((TEST, (*METRICS, *COMPARED_COSTS)), (FULL, METRICS)):
         for row in results.rows(system, subset):
             place = (system.method, system.shots, row["category"], row["seed"])
-            values = ((metric, row.get(metric)) for metric in metrics)
-            found += [
-                Row(*place, metric, float(value), subset)
-                for metric, value in values
-                if value is not None and math.isfinite(value)
-            ]
-    return found
+            for metric in metrics:
+                value = row.get(metric)
+                if value is not None and math.isfinite(value):
+                    records.append(Record(*place, metric, float(value), subset))
+    return records
 
 
 def _published(text: str) -> Side:
@@ -105,14 +101,22 @@ def _published(text: str) -> Side:
     group = known[name]
     if source and source not in group.sources:
         raise UsageError(unknown(f"source of {name}", source, group.sources))
-    figures = [figure for figure in group.figures if not source or figure.source == source]
-    rows = [row for figure in figures for row in _figure(figure)]
-    titles = {(_system(figure), figure.shots): _system(figure) for figure in figures}
-    notes = [
-        f"{key}: {group.sources[key]}" for key in dict.fromkeys(figure.source for figure in figures)
-    ]
+    records: list[Record] = []
+    titles: dict[Key, str] = {}
+    notes: dict[str, str] = {}
+    for figure in group.figures:
+        if not source or figure.source == source:
+            records += _printed(figure)
+            titles[_system(figure), figure.shots] = _system(figure)
+            notes[figure.source] = f"{figure.source}: {group.sources[figure.source]}"
     return Side(
-        text, "published", group.dataset, tuple(rows), group.categories, titles, notes=tuple(notes)
+        text,
+        "published",
+        group.dataset,
+        tuple(records),
+        group.categories,
+        titles,
+        notes=tuple(notes.values()),
     )
 
 
@@ -121,16 +125,15 @@ def _system(figure: PublishedResult) -> str:
     return f"{figure.system} [{figure.source}]"
 
 
-def _figure(figure: PublishedResult) -> list[Row]:
+def _printed(figure: PublishedResult) -> list[Record]:
     """A figure's categories where the source has them, else its mean: as it is printed, not as its
     categories would give.
     """
-    place = (_system(figure), figure.shots)
-    rows = [
-        Row(*place, category, None, metric, value / 100, FULL)
-        for category, pair in figure.per_category.items()
-        for metric, value in zip(IMAGE_AND_PIXEL, pair, strict=True)
-    ]
-    return rows + [
-        Row(*place, None, None, metric, value / 100, FULL) for metric, value in figure.means.items()
-    ]
+    system = (_system(figure), figure.shots)
+    records = []
+    for category, pair in figure.per_category.items():
+        for metric, value in zip(IMAGE_AND_PIXEL, pair, strict=True):
+            records.append(Record(*system, category, None, metric, value / 100, FULL))
+    for metric, value in figure.means.items():
+        records.append(Record(*system, None, None, metric, value / 100, FULL))
+    return records

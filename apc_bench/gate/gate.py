@@ -77,7 +77,7 @@ class Gate:
 def run_gate(run: Path, against: str, asked: Asked) -> Gate:
     """Judges a run. `against`: a run folder; a folder of them, of which the newest whole one that
     began before `run` is the reference; published figures by name, or another tool's table
-    (compare/sides.py).
+    (compare/sources.py).
 
     Raises UsageError, RunError, DamagedFile.
     """

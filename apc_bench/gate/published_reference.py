@@ -1,5 +1,5 @@
 """A run against figures that somebody printed: published ones by name, or another tool's table
-(compare/sides.py). They have no seeds and no noise of their own, so the noise is the run's alone.
+(compare/sources.py). They have no seeds and no noise of their own, so the noise is the run's alone.
 """
 
 from collections.abc import Sequence
@@ -133,7 +133,7 @@ def families(
 def _family(
     tonight: RecordedRun, side: Side, system: System, key: Key, metric: str, subset: str
 ) -> tuple[Family | None, list[Missing]]:
-    rows = [row for row in side.rows if row.system == key and row.metric == metric]
+    rows = [row for row in side.records if row.system == key and row.metric == metric]
     printed = {
         category: mean([row.value for row in rows if row.category == category])
         for category in {row.category for row in rows}

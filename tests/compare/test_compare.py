@@ -12,7 +12,7 @@ from support import apc_bench
 
 from apc_bench.compare.comparison import compare
 from apc_bench.compare.format import as_markdown, as_object, as_text
-from apc_bench.compare.record import Row, Side
+from apc_bench.compare.record import Record, Side
 from apc_bench.compare.sources import read_side
 from apc_bench.errors import UsageError
 
@@ -22,7 +22,7 @@ METHOD = ("patchcore", 0)
 def side(values, name="A", kind="run", dataset="d", **more):
     """`values`: (method, shots) -> category -> seed -> image AUROC."""
     rows = [
-        Row(*system, category, seed, "image_auroc", value, "test" if kind == "run" else "full")
+        Record(*system, category, seed, "image_auroc", value, "test" if kind == "run" else "full")
         for system, table in values.items()
         for category, seeds in table.items()
         for seed, value in seeds.items()
@@ -162,7 +162,7 @@ def test_a_run_beside_another_tools_table_uses_the_full_test_set_and_marks_defin
     assert {delta.a for delta in found.deltas} == {METHOD}
     full = [
         row.value
-        for row in run.rows
+        for row in run.records
         if (row.method, row.category, row.metric, row.subset)
         == ("patchcore", category, "image_auroc", "full")
     ]

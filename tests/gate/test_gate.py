@@ -11,7 +11,7 @@ import pytest
 from recorded import Row, noisy, record
 from support import apc_bench
 
-from apc_bench.compare.record import Row as Printed
+from apc_bench.compare.record import Record as Printed
 from apc_bench.compare.record import Side
 from apc_bench.errors import UsageError
 from apc_bench.gate.junit import clean

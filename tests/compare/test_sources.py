@@ -52,7 +52,7 @@ ADER_README = """# Benchmark
 
 
 def figures(side):
-    return {(row.method, row.category, row.seed, row.metric): row.value for row in side.rows}
+    return {(row.method, row.category, row.seed, row.metric): row.value for row in side.records}
 
 
 def written(tmp_path, name, text):
@@ -71,7 +71,7 @@ def test_a_run_is_read_to_the_last_figure(small_run):
     )
     found = {
         (*row.system, row.category, row.seed, row.metric, row.subset): row.value
-        for row in side.rows
+        for row in side.records
     }
     for system in results.systems:
         for subset in ("test", "full"):
@@ -118,7 +118,7 @@ def test_patchcore_inspection(tmp_path):
         ("patchcore-inspection", "metal_nut", None, "pixel_auroc"): 0.9834022508919757,
     }
     assert set(side.apart) == {"full_pro", "anomaly_pixel_auroc", "anomaly_pro"}
-    assert side.categories == ("bottle", "metal_nut") and {row.subset for row in side.rows} == {
+    assert side.categories == ("bottle", "metal_nut") and {row.subset for row in side.records} == {
         "full"
     }
 
@@ -136,7 +136,7 @@ def test_anomalib(tmp_path, form):
         and found["Padim", "bottle", 0, "au_pro"] == 0.91
     )
     assert found["Patchcore", "bottle", 0, "seconds_total"] == 31.5
-    assert not any("f1" in row.metric for row in side.rows)
+    assert not any("f1" in row.metric for row in side.records)
     assert (
         "threshold chosen on the validation set" in side.apart["image_F1Score"]
         and "au_pro" in side.cautions
