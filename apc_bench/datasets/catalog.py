@@ -74,20 +74,23 @@ CATALOG: Mapping[str, KnownDataset] = {
             sha256="cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
         ),
         _visa(
-            "visa", "VisA, one-class", "1cls", Expected(categories=12, normal=9621, anomalous=1200)
+            "visa",
+            "VisA, one-class",
+            "1cls",
+            Expected(sums={"categories": 12, "normal": 9621, "anomalous": 1200}),
         ),
         _visa(
             "visa_2cls_highshot",
             "VisA, two-class, high-shot",
             "2cls_highshot",
-            Expected(categories=12),
+            Expected(sums={"categories": 12}),
             _POOL,
         ),
         _visa(
             "visa_2cls_fewshot",
             "VisA, two-class, few-shot",
             "2cls_fewshot",
-            Expected(categories=12),
+            Expected(sums={"categories": 12}),
             _POOL,
         ),
         KnownDataset(
@@ -97,7 +100,7 @@ CATALOG: Mapping[str, KnownDataset] = {
             archive="mvtec_loco_anomaly_detection.tar.xz",
             page="https://www.mvtec.com/company/research/datasets/mvtec-loco",
             convert=converting.loco,
-            expected=Expected(categories=5),
+            expected=Expected(sums={"categories": 5}),
             size=5_700_000_000,
             sha256="9e7c84dba550fd2e59d8e9e231c929c45ba737b6b6a6d3814100f54d63aae687",
             note=(
@@ -124,7 +127,7 @@ CATALOG: Mapping[str, KnownDataset] = {
             archive="MPDD.zip",
             page="https://github.com/stepanje/MPDD",
             convert=converting.mvtec_layout,
-            expected=Expected(normal_training=888, normal_test=176, anomalous=282),
+            expected=Expected(sums={"normal training": 888, "normal test": 176, "anomalous": 282}),
         ),
         KnownDataset(
             name="mtd",

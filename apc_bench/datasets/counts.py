@@ -4,7 +4,7 @@ in counts.yaml, and so not checked.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 import yaml
@@ -30,16 +30,12 @@ PUBLISHED: Mapping[str, dict[str, Counts]] = _published()
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must be there: each category's counts, or of the whole as many categories, normal and
-    anomalous images as are known (None: not).
+    """What must be there, as far as it is known: each category's counts, or how many `categories`,
+    `normal training`, `normal test`, `normal` and `anomalous` images the whole has.
     """
 
-    by_category: dict[str, Counts] | None = None
-    categories: int | None = None
-    normal_training: int | None = None
-    normal_test: int | None = None
-    normal: int | None = None
-    anomalous: int | None = None
+    by_category: Mapping[str, Counts] | None = None
+    sums: Mapping[str, int] = field(default_factory=dict)
 
     def check(self, dataset: Dataset) -> None:
         """Raises DataError that names each category, or sum, with other counts than expected."""
@@ -59,30 +55,24 @@ class Expected:
                 yield f"unknown category {name}"
 
     def _wrong_sums(self, dataset: Dataset) -> Iterator[str]:
-        images: Counter[tuple[bool, bool]] = Counter()
+        held = Counter(categories=len(dataset.categories))
         for category in dataset.categories:
-            images.update((sample.training, sample.anomalous) for sample in category.samples)
-        training, test = images[True, False], images[False, False]
-        anomalous = images[True, True] + images[False, True]
-        for what, number, wanted in (
-            ("categories", len(dataset.categories), self.categories),
-            ("normal training images", training, self.normal_training),
-            ("normal test images", test, self.normal_test),
-            ("normal images", training + test, self.normal),
-            ("anomalous images", anomalous, self.anomalous),
-        ):
-            if wanted not in (None, number):
-                yield f"{number} {what}, expected {wanted}"
+            for sample in category.samples:
+                held["anomalous" if sample.anomalous else "normal"] += 1
+                if not sample.anomalous:
+                    held["normal training" if sample.training else "normal test"] += 1
+        for what, wanted in self.sums.items():
+            if held[what] != wanted:
+                images = "" if what == "categories" else " images"
+                yield f"{held[what]} {what}{images}, expected {wanted}"
 
     def known(self) -> str:
         """What of the counts is checked, in words."""
         if self.by_category is not None:
             return "per category and defect type"
-        names = ("categories", "normal_training", "normal_test", "normal", "anomalous")
-        checked = ", ".join(name.replace("_", " ") for name in names if getattr(self, name))
-        if not checked:
+        if not self.sums:
             return "not known, so not checked"
-        return f"in sum ({checked}), for counts by category are not known here"
+        return f"in sum ({', '.join(self.sums)}), for counts by category are not known here"
 
 
 def counts_of(category: Category) -> Counts:

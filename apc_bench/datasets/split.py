@@ -5,7 +5,7 @@ Random choices are orders by a hash (order.py) of dataset, category, seed and wh
 protocol (settings/protocols.py) has its way of drawing in DRAWS.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,20 +95,14 @@ def make_split(
         untested = sample.training or not protocol.tests(sample.defect_type)
         return "reserved" if sample.anomalous and untested else "test"
 
-    rows = tuple(
-        Assigned(
-            sample,
-            hashes[sample.image],
-            part_of(sample),
-            position.get(sample.image),
-            sample.image in held_out,
-        )
-        for sample in category.samples
-    )
-    split = Split(dataset, category.name, seed, protocol.reserve, rows)
-    tested = Counter(rows[index].sample.anomalous for index in split.where("test"))
-    for anomalous, kind in ((True, "anomalous"), (False, "normal")):
-        if not tested[anomalous]:
+    rows = []
+    for sample in category.samples:
+        image = sample.image
+        draw, held = position.get(image), image in held_out
+        rows.append(Assigned(sample, hashes[image], part_of(sample), draw, held))
+    split = Split(dataset, category.name, seed, protocol.reserve, tuple(rows))
+    for kind, anomalous in (("anomalous", True), ("normal", False)):
+        if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
             reason = protocol.no_test_image(kind, seed)
             raise DataError(f"category '{category.name}': {reason}")
     check_leaks(split)

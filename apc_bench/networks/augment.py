@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from apc_bench.settings.detectors import BatchSettings
+from apc_bench.settings.base import BatchSettings
 
 
 class Draws(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from apc_bench.networks.augment import Draws, augment, draw
 from apc_bench.networks.backbones import normalise
-from apc_bench.settings.detectors import BatchSettings
+from apc_bench.settings.base import BatchSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)

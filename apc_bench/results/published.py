@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from apc_bench.metrics.catalogue import METRICS
 from apc_bench.results.aggregate import Results
 from apc_bench.results.folders import reports_folder
-from apc_bench.settings.detectors import Frozen
+from apc_bench.settings.base import Frozen
 
 
 class PublishedResult(Frozen):

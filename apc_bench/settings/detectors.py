@@ -5,90 +5,15 @@ The line under each field is its description (`Settings.model_fields[name].descr
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from apc_bench import plugins
 from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.base import BatchSettings, DetectorSettings, Frozen, Layer, Share, Weight
 
-Layer = Literal["layer1", "layer2", "layer3", "layer4"]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Weight = Annotated[float, Field(ge=0)]
-
-
-class Frozen(BaseModel):
-    """A settings value: immutable, no unknown keys; the docstring under a field describes it."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class DetectorSettings(Frozen):
-    """What every detector has: the stages of the backbone that it reads, and how its maps are
-    smoothed.
-    """
-
-    fine_tuned: ClassVar[bool] = False
-    """Whether it learns from anomalous images in a step of its own, which `training` gives the
-    settings of.
-    """
-    former_names: ClassVar[Mapping[str, str]] = {}
-    """A setting that was renamed -> its first name, under which ids and run folders know it for
-    ever; job files may use either.
-    """
-
-    layers: tuple[Layer, ...] = ("layer2", "layer3")
-    """Stages of the backbone whose features are read, shallow first."""
-    sigma: float = Field(4.0, ge=0, le=64)
-    """Standard deviation of the anomaly map's Gaussian smoothing, in pixels of the input."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _under_todays_names(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        todays = {former: name for name, former in cls.former_names.items()}
-        settings: dict[Any, Any] = {}
-        for given, value in values.items():
-            name: Any = todays.get(given, given)
-            if name in settings:
-                raise ValueError(f"{cls.former_names[name]} is called {name} now: give one of them")
-            settings[name] = value
-        return settings
-
-    @model_serializer(mode="wrap")
-    def _under_first_names(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values = serialise(self)
-        return {self.former_names.get(name, name): value for name, value in values.items()}
-
-    @field_validator("layers")
-    @classmethod
-    def _ordered(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
-        if not layers or list(layers) != sorted(set(layers)):
-            raise ValueError(
-                "must name at least one layer, each once, shallow first, such as [layer2, layer3]"
-            )
-        return layers
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that make a detector another one, as JSON values under their first names."""
-        return self.model_dump(mode="json")
-
-    def training(self) -> dict[str, Any]:
-        """The settings that the training depends on, as JSON values under their first names;
-        methods that agree in them share one training.
-        """
-        return self.model_dump(mode="json")
+__all__ = ["DetectorSettings"]  # detectors of other packages extend it
 
 
 class PatchCoreSettings(DetectorSettings):
@@ -135,27 +60,6 @@ class Losses(Frozen):
                 "at least one of classification, segmentation and reconstruction must be above 0"
             )
         return self
-
-
-class BatchSettings(Frozen):
-    """How a training draws its batches and changes the images: fixed length, a fixed share of
-    anomalous images, light augmentation.
-    """
-
-    steps: int = Field(300, ge=1)
-    """Steps of the optimiser; the training's fixed length."""
-    batch: int = Field(16, ge=2)
-    """Images of a step."""
-    anomalous_share: Share = 0.5
-    """Share of a batch that is anomalous."""
-    jitter: float = Field(0.1, ge=0, le=1)
-    """Largest relative change of brightness and contrast; of each channel a third of it."""
-    shift: float = Field(0.05, ge=0, le=0.5)
-    """Largest shift of an image, as a share of its side."""
-    rotation: float = Field(5.0, ge=0, le=180)
-    """Largest turn of an image, in degrees."""
-    flip: bool = False
-    """Whether images are mirrored at random, along either side."""
 
 
 class ApcSettings(PatchCoreSettings, BatchSettings):

@@ -91,9 +91,11 @@ class Holdout(EvaluationProtocol):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
+        """With the reserve and the unseen type of these settings."""
         return cls(settings["reserve"], settings.get("unseen"))
 
     def check(self, settings: Settings) -> None:
+        """Raises ValueError for more shots than the reserve has."""
         most = max(settings["shots"])
         if most > self.reserve:
             raise ValueError(
@@ -101,18 +103,22 @@ class Holdout(EvaluationProtocol):
             )
 
     def identity(self) -> dict[str, Any]:
+        """The unseen type, where there is one."""
         return {} if self.unseen is None else {"unseen": self.unseen}
 
     def tests(self, defect_type: str) -> bool:
+        """The unseen type alone, where there is one."""
         return self.unseen in (None, defect_type)
 
     def no_test_image(self, kind: str, seed: int) -> str:
+        """Says that the reserve is too large."""
         return (
             f"a reserve of {self.reserve} would leave no {kind} test image; lower --reserve"
             " (--protocol crossfit is for those who have no photos to spare)"
         )
 
     def footnotes(self, seeds: int, *, full: bool) -> Iterator[tuple[str, str]]:
+        """The unseen type, and what the test set is."""
         if self.unseen:
             yield (
                 "Unseen defect type",
@@ -145,6 +151,7 @@ class CrossFit(EvaluationProtocol):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
+        """With the folds of these settings."""
         return cls(settings["reserve"], settings["folds"])
 
     @classmethod
@@ -156,6 +163,7 @@ class CrossFit(EvaluationProtocol):
         return {"shots": (), "seeds": tuple(range(min(folds, FOLDS_MAX)))}
 
     def check(self, settings: Settings) -> None:
+        """Raises ValueError for a reserve, an unseen type, or seeds that are no assignments."""
         if self.reserve != RESERVE:
             raise ValueError(
                 "protocol crossfit sets no reserve apart: leave 'reserve' out, or use protocol"
@@ -173,9 +181,11 @@ class CrossFit(EvaluationProtocol):
             )
 
     def identity(self) -> dict[str, Any]:
+        """The protocol and its folds."""
         return {"protocol": self.name, "folds": self.folds}
 
     def no_test_image(self, kind: str, seed: int) -> str:
+        """Says which fold lacks photos."""
         fold = seed % self.folds
         return f"fold {fold} of {self.folds} has no {kind} test image; photograph more parts"
 
@@ -189,6 +199,7 @@ class CrossFit(EvaluationProtocol):
         return asked or (most,)
 
     def footnotes(self, seeds: int, *, full: bool) -> Iterator[tuple[str, str]]:
+        """That seeds are folds, and how often the groups were dealt."""
         again = seeds // self.folds
         times = f", dealt anew {again} times" if again > 1 else ""
         yield (

@@ -3,8 +3,8 @@ a wrong name or value is an error at once.
 """
 
 import re
-import reprlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,15 +19,15 @@ from pydantic import (
 
 from apc_bench.errors import UsageError, unknown
 from apc_bench.settings.backbones import BACKBONES
+from apc_bench.settings.base import Frozen, Share
 from apc_bench.settings.detectors import (
     DetectorSettings,
-    Frozen,
     Losses,
     PatchCoreSettings,
-    Share,
     plugin_of,
     settings_class,
 )
+from apc_bench.settings.explain import explain, shortened
 from apc_bench.settings.protocols import (
     FOLDS,
     FOLDS_MAX,
@@ -44,20 +44,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 a run.
 """
 
-FIXED = {
-    "dataset",
-    "synthetic",
-    "reserve",
-    "image_size",
-    "resize",
-    "false_alarms",
-    "features",
-    "skip_unreadable",
-    "threads",
-    "device",
-    "precision",
-}
-"""Settings that every trial of a run folder shares, beside those of the split."""
+FREE = {"job", "categories", "methods", "only", "shots", "seeds"}
+"""Settings that may change or be added to from one sweep of a run folder to the next."""
 
 
 class Method(Frozen):
@@ -211,7 +199,7 @@ class Sweep(Frozen):
     def _known_protocol(cls, name: Any) -> Any:
         if not _is_protocol(name):
             known = " or ".join(repr(protocol) for protocol in PROTOCOLS)
-            raise ValueError(f"Input should be {known} (got {_SHORT.repr(name)})")
+            raise ValueError(f"Input should be {known} (got {shortened(name)})")
         return name
 
     @field_validator("shots", "seeds")
@@ -266,7 +254,8 @@ class Sweep(Frozen):
         """The settings that every trial of a run folder shares; seeds, shots, categories and
         methods may be added to it.
         """
-        return self.model_dump(mode="json", include=FIXED) | self.split_identity()
+        chosen = FREE | {"part", "unseen", "protocol", "folds"}
+        return self.model_dump(mode="json", exclude=chosen) | self.split_identity()
 
     def split_identity(self) -> dict[str, Any]:
         """What makes the split another than the usual one, by name; nothing for the usual one, so
@@ -287,28 +276,8 @@ def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:
     try:
         return Sweep.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"{source}: {_explain(error, values)}") from None
-
-
-_SHORT = reprlib.Repr()
-# An input of nested aliases would be written out beyond any size.
-_SHORT.maxlevel = 2
-
-
-def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
-    """The first fault in one line, and how many more there are."""
-    first = error.errors()[0]
-    location = first["loc"]
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = unknown("setting", str(location[-1]), _settings_beside(location, values))
-        location = location[:-1]
-    elif first["type"] not in ("value_error", "missing"):
-        message = f"{message} (got {_SHORT.repr(first['input'])})"
-    if location:
-        message = f"{'.'.join(map(str, location))}: {message}"
-    more = error.error_count() - 1
-    return f"{message} (and {more} more)" if more else message
+        beside = partial(_settings_beside, values=values)
+        raise UsageError(f"{source}: {explain(error, beside)}") from None
 
 
 def _settings_beside(location: tuple[int | str, ...], values: Mapping[str, Any]) -> Iterable[str]:

@@ -31,8 +31,8 @@ methods:
 """
 EXPECTED = {
     "mvtec_ad": Expected({"bottle": (6, 3, {"broken": 3, "dirt": 3}), "grid": (6, 3, {"bent": 3})}),
-    "mpdd": Expected(normal_training=12, normal_test=6, anomalous=9),
-    "visa": Expected(categories=2, normal=18, anomalous=12),
+    "mpdd": Expected(sums={"normal training": 12, "normal test": 6, "anomalous": 9}),
+    "visa": Expected(sums={"categories": 2, "normal": 18, "anomalous": 12}),
     "btad": Expected({"01": (6, 3, {"ko": 3}), "02": (6, 3, {"ko": 3})}),
 }
 
