@@ -28,6 +28,7 @@ from apc_bench.store.schemas import (
     CURVES,
     METRICS_TABLE,
     PLAN,
+    SCHEMA_VERSION,
     SCORES,
 )
 
@@ -153,6 +154,7 @@ def fabricate(
         {"dataset": dataset, "methods": methods, "shots": shots, "seeds": seeds, "image_size": 64}
     )
     run_json = {
+        "schema": SCHEMA_VERSION,
         "dataset": dataset,
         "data": "/data/some where",
         "settings": sweep.model_dump(mode="json"),
