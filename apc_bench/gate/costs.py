@@ -4,10 +4,9 @@ Judged on a logarithmic scale.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from apc_bench.gate.verdict import ALARMS, UNSEEN
@@ -38,7 +37,22 @@ class Cost:
 
     @property
     def ratio(self) -> float:
+        """After by before; above 1 is slower or larger."""
         return self.after / self.before
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """A system's cost before anything is decided: `new`, `old` (pairs,); `error`: the standard
+    error of the log ratio, with `freedom` degrees; 0: unknown.
+    """
+
+    system: str
+    column: str
+    new: Array
+    old: Array
+    error: float
+    freedom: int
 
 
 def other_machine(tonight: RecordedRun, before: RecordedRun) -> str | None:
@@ -64,71 +78,58 @@ def costs(
     """Every system's costs. `nights`: recorded nights on this machine, oldest first, the reference
     among them. `factor`: the ratio that is put up with; None: nothing counts as slower.
     """
-    found = []
+    measured = []
     for pair in pairs:
         for column in COMPARED_COSTS:
-            new, old = (
-                figures(tonight.results, pair.system, pair, column),
-                figures(before.results, pair.before, pair, column),
-            )
+            new = figures(tonight.results, pair.system, pair, column)
+            old = figures(before.results, pair.before, pair, column)
             both = np.isfinite(new) & np.isfinite(old) & (old > 0) & (new > 0)
             if both.any():
-                found.append(
-                    (
-                        pair,
-                        column,
-                        new[both],
-                        old[both],
-                        _error(new, old, both, recorded(nights, pair, tonight.results, column)),
-                    )
-                )
-    return [_cost(*one, factor=factor, tests=len(found)) for one in found]
+                history = recorded(nights, pair, tonight.results, column)[:, both]
+                error, freedom = _error(new[both], old[both], history)
+                label = pair.system.label
+                measured.append(_Measured(label, column, new[both], old[both], error, freedom))
+    return [_cost(cost, factor, tests=len(measured)) for cost in measured]
 
 
-def _error(new: Array, old: Array, both: NDArray[np.bool_], history: Array) -> tuple[float, int]:
-    """The standard error of the log ratio with its degrees of freedom.
+def _error(new: Array, old: Array, history: Array) -> tuple[float, int]:
+    """The standard error of the log ratio with its degrees of freedom. `new`, `old`: (pairs,);
+    `history`: (nights, pairs), NaN where a night lacks one.
 
     From the totals of successive recorded nights, which a night's load moves as a whole; by the
     median, since one busy night must not blind the gate for a month. From the spread of tonight's
     pairs where fewer than four nights are recorded.
     """
-    whole = history[np.isfinite(history[:, both]).all(-1)][:, both]
+    whole = history[np.isfinite(history).all(-1)]
     if len(whole) >= 4:
         steps = np.diff(np.log(whole.sum(-1)))
         return MAD * float(np.median(np.abs(steps))), max(1, int(EFFICIENCY * len(steps)))
-    ratios = np.log(new[both] / old[both])
-    return (
-        (float(ratios.std(ddof=1) / math.sqrt(len(ratios))), len(ratios) - 1)
-        if len(ratios) > 1
-        else (math.nan, 0)
+    if len(new) == 1:
+        return math.nan, 0
+    ratios = np.log(new / old)
+    return float(ratios.std(ddof=1) / math.sqrt(len(ratios))), len(ratios) - 1
+
+
+def _cost(measured: _Measured, factor: float | None, tests: int) -> Cost:
+    """`factor`: as in `costs`; `tests`: how many costs share the rate of false alarms."""
+    cost = Cost(
+        system=measured.system,
+        column=measured.column,
+        before=float(measured.old.mean()),
+        after=float(measured.new.mean()),
+        pairs=len(measured.new),
+        noise=None,
+        detectable=None,
+        slower=False,
     )
-
-
-def _cost(
-    pair: Pair,
-    column: str,
-    new: Array,
-    old: Array,
-    error: tuple[float, int],
-    *,
-    factor: float | None,
-    tests: int,
-) -> Cost:
-    spread, freedom = error
-    before, after = float(old.mean()), float(new.mean())
-    if not freedom:
-        return Cost(pair.system.label, column, before, after, len(new), None, None, False)
-    noise = float(stats.t.isf(ALARMS / tests, freedom)) * spread
+    if not measured.freedom:
+        return cost
+    noise = float(stats.t.isf(ALARMS / tests, measured.freedom)) * measured.error
     limit = max(noise, math.log(factor or 1.0))
-    detectable = limit + float(stats.t.isf(UNSEEN, freedom)) * spread
-    slower = factor is not None and math.log(after / before) > limit
-    return Cost(
-        pair.system.label,
-        column,
-        before,
-        after,
-        len(new),
-        float(np.exp(noise)),
-        float(np.exp(detectable)),
-        slower,
+    detectable = limit + float(stats.t.isf(UNSEEN, measured.freedom)) * measured.error
+    return replace(
+        cost,
+        noise=float(np.exp(noise)),
+        detectable=float(np.exp(detectable)),
+        slower=factor is not None and math.log(cost.ratio) > limit,
     )

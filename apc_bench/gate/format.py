@@ -9,7 +9,7 @@ from typing import Any
 from apc_bench.errors import listed
 from apc_bench.gate.costs import Cost
 from apc_bench.gate.gate import DONE, REGRESSED, TOO_FEW_SEEDS, UNJUDGED, Gate
-from apc_bench.gate.verdicts import BLIND, REGRESSION, RISE, Unit
+from apc_bench.gate.verdicts import REGRESSION, RISE, UNDERPOWERED, Unit
 from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.results.pairing import Missing
 from apc_bench.tables.number_format import percent, points
@@ -30,34 +30,25 @@ def as_lines(gate: Gate) -> list[str]:
     as `?`.
     """
     lines = [f"apc-bench gate: {headline(gate)}", f"tonight  {gate.tonight.title}"]
-    lines += [
-        (
-            f"against  {gate.against}: {gate.reference.title}"
-            if gate.reference
-            else f"against  {gate.against}"
-        )
-    ]
-    if gate.why:
-        lines += (
-            [f"differs  {listed(gate.why)}"]
-            if gate.reference
-            else [f"judged   {line}" for line in gate.why]
-        )
+    if gate.reference:
+        lines.append(f"against  {gate.against}: {gate.reference.title}")
+        if gate.why:
+            lines.append(f"differs  {listed(gate.why)}")
+    else:
+        lines.append(f"against  {gate.against}")
+        lines += [f"judged   {line}" for line in gate.why]
     if gate.noise:
         lines += [f"noise    {gate.noise}"]
-    lines += _first(
-        "REGRESSION",
-        [_unit_line(unit) for unit in gate.of(REGRESSION)]
-        + [_cost_line(cost) for cost in gate.slower],
-    )
-    lines += _first("RISE", [_unit_line(unit) for unit in gate.of(RISE)])
+    regressions = [*map(_unit_line, gate.of(REGRESSION)), *map(_cost_line, gate.slower)]
+    lines += _first("REGRESSION", regressions)
+    lines += _first("RISE", [*map(_unit_line, gate.of(RISE))])
     if gate.of(RISE) and gate.reference:
         lines += [
             "         a rise that the change of code does not explain is usually a leak of test"
             " images into training"
         ]
     lines += _first("UNJUDGED", [*gate.reasons, *_grouped(gate.missing)])
-    lines += _first("TOO FEW SEEDS", [_blind_line(unit) for unit in gate.of(BLIND)])
+    lines += _first("TOO FEW SEEDS", [_underpowered_line(unit) for unit in gate.of(UNDERPOWERED)])
     lines += _first(
         "TOO FEW NIGHTS",
         [f"{_cost_line(cost)}, beyond the factor asked for" for cost in gate.blind_costs],
@@ -73,27 +64,23 @@ def as_lines(gate: Gate) -> list[str]:
 
 def headline(gate: Gate) -> str:
     """`REGRESSION: 2 of 64 figures` and what else a reader must not miss."""
-    bad, rises, missing = (
-        len(gate.of(REGRESSION)) + len(gate.slower),
-        len(gate.of(RISE)),
-        len(gate.missing),
-    )
-    said = VERDICTS[gate.exit_code]
-    if gate.exit_code == TOO_FEW_SEEDS and not gate.of(BLIND):
-        said = "too few nights for the factor asked"
+    verdict = VERDICTS[gate.exit_code]
+    if gate.exit_code == TOO_FEW_SEEDS and not gate.of(UNDERPOWERED):
+        verdict = "too few nights for the factor asked"
     if gate.exit_code == REGRESSED:
-        said += f": {bad} of {counted(len(gate.units) + len(gate.costs), 'figure')}"
-    also = [
-        counted(
-            rises,
-            "unexplained rise" if gate.reference else "figure above",
-            None if gate.reference else "figures above",
-        )
-    ] * bool(rises)
-    also += [
-        f"{counted(missing, 'trial or group of trials', 'trials or groups of trials')} not judged"
-    ] * bool(missing and gate.exit_code == REGRESSED)
-    return f"{said}{' · ' if also else ''}{' · '.join(also)} (exit code {gate.exit_code})"
+        regressions = len(gate.of(REGRESSION)) + len(gate.slower)
+        figures = counted(len(gate.units) + len(gate.costs), "figure")
+        verdict += f": {regressions} of {figures}"
+    parts = [verdict]
+    rises = len(gate.of(RISE))
+    if rises and gate.reference:
+        parts.append(counted(rises, "unexplained rise"))
+    elif rises:
+        parts.append(counted(rises, "figure above", "figures above"))
+    if gate.missing and gate.exit_code == REGRESSED:
+        noun, plural = "trial or group of trials", "trials or groups of trials"
+        parts.append(f"{counted(len(gate.missing), noun, plural)} not judged")
+    return f"{' · '.join(parts)} (exit code {gate.exit_code})"
 
 
 def _first(label: str, lines: Sequence[str]) -> list[str]:
@@ -121,7 +108,7 @@ def _unit_line(unit: Unit) -> str:
     )
 
 
-def _blind_line(unit: Unit) -> str:
+def _underpowered_line(unit: Unit) -> str:
     if unit.noise is None:
         return (
             f"{place(unit)}: {points(unit.change)}, and one seed shows no noise; use at least 3"
@@ -211,17 +198,14 @@ def _points(fraction: float | None) -> str:
 def _grouped(missing: Iterable[Missing]) -> list[str]:
     """Missing trials by reason, each with its places."""
     reasons: dict[str, list[str]] = {}
-    for one in missing:
-        where = [
-            one.system,
-            *([one.category] if one.category else []),
-            *([f"seed {one.seed}"] if one.seed is not None else []),
-        ]
-        reasons.setdefault(one.reason, []).append(" · ".join(part for part in where if part))
-    return [
-        f"{listed([place for place in places if place], 6) or 'the run'}: {reason}"
-        for reason, places in reasons.items()
-    ]
+    for trial in missing:
+        place = [part for part in (trial.system, trial.category) if part]
+        if trial.seed is not None:
+            place.append(f"seed {trial.seed}")
+        places = reasons.setdefault(trial.reason, [])
+        if place:
+            places.append(" · ".join(place))
+    return [f"{listed(places, 6) or 'the run'}: {reason}" for reason, places in reasons.items()]
 
 
 def as_object(gate: Gate) -> dict[str, Any]:
@@ -249,7 +233,7 @@ def as_object(gate: Gate) -> dict[str, Any]:
         "differs": list(gate.why),
         "units": [dataclasses.asdict(unit) for unit in gate.units],
         "costs": [{**dataclasses.asdict(cost), "ratio": cost.ratio} for cost in gate.costs],
-        "missing": [dataclasses.asdict(one) for one in gate.missing],
+        "missing": [dataclasses.asdict(missing) for missing in gate.missing],
         "unjudged": list(gate.reasons),
         "only_tonight": list(gate.extra),
         "undefined": list(gate.undefined),

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as Xml
 
 from apc_bench.gate.format import as_lines, headline, where
 from apc_bench.gate.gate import Gate
-from apc_bench.gate.verdicts import BLIND, REGRESSION, RISE, Unit
+from apc_bench.gate.verdicts import REGRESSION, RISE, UNDERPOWERED, Unit
 from apc_bench.metrics.catalogue import CATALOGUE
-from apc_bench.tables.number_format import points
+from apc_bench.tables.number_format import percent, points
 
 
 def as_junit(gate: Gate) -> str:
@@ -28,29 +28,31 @@ def as_junit(gate: Gate) -> str:
     for unit in gate.units:
         _judge(case(unit.system, f"{unit.metric} {where(unit)}"), unit)
     for cost in gate.costs:
-        found = case(cost.system, CATALOGUE[cost.column].label)
+        judged = case(cost.system, CATALOGUE[cost.column].label)
         if cost.slower:
-            _say(found, "failure", "regression", f"{cost.ratio:.2f} × as before")
-    for one in gate.missing:
-        trial = " ".join(
-            part for part in (one.category, "" if one.seed is None else f"seed {one.seed}") if part
-        )
-        _say(case(one.system or "run", trial or "all trials"), "error", "unjudged", one.reason)
+            _say(judged, "failure", "regression", f"{cost.ratio:.2f} × as before")
+    for missing in gate.missing:
+        trial = [missing.category] if missing.category else []
+        if missing.seed is not None:
+            trial.append(f"seed {missing.seed}")
+        unjudged = case(missing.system or "run", " ".join(trial) or "all trials")
+        _say(unjudged, "error", "unjudged", missing.reason)
     for reason in gate.reasons:
         _say(case("run", "comparison"), "error", "unjudged", reason)
     return _document(gate, list(suites.values()))
 
 
 def _judge(case: Xml.Element, unit: Unit) -> None:
-    said = f"{points(unit.change)} points; tolerated {100 * unit.tolerance:.2f}, noise reaches " + (
-        "an unknown amount" if unit.noise is None else f"{100 * unit.noise:.2f}"
+    noise = "an unknown amount" if unit.noise is None else percent(unit.noise)
+    message = (
+        f"{points(unit.change)} points; tolerated {percent(unit.tolerance)}, noise reaches {noise}"
     )
     if unit.verdict == REGRESSION:
-        _say(case, "failure", "regression", said)
-    elif unit.verdict == BLIND:
-        _say(case, "error", "too few seeds", said)
+        _say(case, "failure", "regression", message)
+    elif unit.verdict == UNDERPOWERED:
+        _say(case, "error", "too few seeds", message)
     elif unit.verdict == RISE:
-        Xml.SubElement(case, "system-out").text = clean(f"unexplained rise: {said}")
+        Xml.SubElement(case, "system-out").text = clean(f"unexplained rise: {message}")
 
 
 def _say(case: Xml.Element, kind: str, type_: str, message: str) -> None:
@@ -65,18 +67,15 @@ def _document(gate: Gate, suites: list[Xml.Element]) -> str:
         root.append(suite)
     _count(root, root)
     if suites:
-        Xml.SubElement(suites[0], "system-out").text = clean(
-            "\n".join([headline(gate), *as_lines(gate)])
-        )
+        text = "\n".join([headline(gate), *as_lines(gate)])
+        Xml.SubElement(suites[0], "system-out").text = clean(text)
     Xml.indent(root)
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
-    )
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{Xml.tostring(root, encoding="unicode")}\n'
 
 
 def _count(element: Xml.Element, within: Xml.Element) -> None:
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
-        element.set(name, str(sum(1 for _ in within.iter(tag))))
+        element.set(name, str(len(list(within.iter(tag)))))
     element.set("time", "0")
 
 

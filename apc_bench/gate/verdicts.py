@@ -3,7 +3,7 @@ the mean.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from apc_bench.results.pairing import Missing, Pair, figures, recorded
 from apc_bench.results.recorded_runs import RecordedRun
 from apc_bench.statistics.variance import Array, Noise, noise_of
 
-REGRESSION, RISE, STEADY, BLIND = "regression", "rise", "steady", "blind"
+REGRESSION, RISE, STEADY, UNDERPOWERED = "regression", "rise", "steady", "blind"
 TOLERANCE = 0.005
 
 
@@ -82,13 +82,9 @@ class Family:
         """`new`, `old`: (categories, seeds) of tonight and of the reference; `history`: (nights,
         categories, seeds). `mean_only`: the reference is no category's but the mean's.
         """
-        self.pair, self.metric, self.new, self.old, self.mean_only = (
-            pair,
-            metric,
-            new,
-            old,
-            mean_only,
-        )
+        self.pair, self.metric = pair, metric
+        self.new, self.old = new, old
+        self.mean_only = mean_only
         self.pairs = np.isfinite(new) & np.isfinite(old)
         self.differences = np.where(self.pairs, new - old, np.nan)
         self._noise, self.origin = noise_of(self.differences, history, old)
@@ -106,13 +102,9 @@ class Family:
         metric: str,
     ) -> "Family":
         """Against a recorded night, with the noise of `nights`."""
-        new, old = (
-            figures(tonight.results, pair.system, pair, metric),
-            figures(reference.results, pair.before, pair, metric),
-        )
-        history = (
-            recorded(nights, pair, tonight.results, metric) if nights else np.empty((0, *new.shape))
-        )
+        new = figures(tonight.results, pair.system, pair, metric)
+        old = figures(reference.results, pair.before, pair, metric)
+        history = recorded(nights, pair, tonight.results, metric)
         return cls(pair, metric, new, old, history)
 
     @property
@@ -123,87 +115,91 @@ class Family:
     @property
     def lost(self) -> list[Missing]:
         """Pairs where only one night has the metric."""
-        sides = ((self.new, "tonight"), (self.old, "in the reference"))
-        return [
-            Missing(
-                self.pair.system.label,
-                self.pair.categories[row],
-                self.pair.seeds[column],
-                f"{self.metric} is undefined {side}",
-            )
-            for one, side in sides
-            for row, column in np.argwhere(
-                ~np.isfinite(one) & (np.isfinite(self.new) | np.isfinite(self.old))
-            )
-        ]
+        lost = []
+        known = np.isfinite(self.new) | np.isfinite(self.old)
+        for values, night in ((self.new, "tonight"), (self.old, "in the reference")):
+            for row, column in np.argwhere(known & ~np.isfinite(values)):
+                category, seed = self.pair.categories[row], self.pair.seeds[column]
+                reason = f"{self.metric} is undefined {night}"
+                lost.append(Missing(self.pair.system.label, category, seed, reason))
+        return lost
 
     @property
     def tests(self) -> int:
-        return 1 if self.mean_only else len(self.categories) + (len(self.categories) > 1)
+        """How many verdicts there will be, which share the rate of false alarms."""
+        return 1 if self.mean_only else len(self._names)
+
+    @property
+    def _names(self) -> list[str | None]:
+        """The units: the categories that have pairs, then their mean (None) where they are more
+        than one.
+        """
+        if len(self.categories) > 1:
+            return [*self.categories, None]
+        return [*self.categories]
 
     def units(self, asked: Asked, tests: int) -> list[Unit]:
-        """Verdicts of the categories that have pairs, then of their mean."""
+        """Verdicts of the categories that have pairs, then of their mean. `tests`: how many
+        verdicts the whole gate gives.
+        """
         some = self.pairs.any(-1)
-        noise = Noise(*(one[some] for one in self._noise))
-        tolerance = np.array(
-            [asked.category_drop] * len(self.categories)
-            + [asked.mean_drop] * (len(self.categories) > 1)
-        )
+        noise = Noise(self._noise.variance[some], self._noise.freedom[some])
+        tolerance = np.full(len(self._names), asked.category_drop)
+        if len(self.categories) > 1:
+            tolerance[-1] = asked.mean_drop
         judged = judge(
             self.differences[some], noise, tolerance=tolerance, tests=tests, anew=self.origin.anew
         )
-        before, after = (self._means(one)[: len(tolerance)] for one in (self.old, self.new))
-        names = [*self.categories, None][: len(tolerance)]
-        units = [
-            self._unit(index, name, judged, tolerance, asked, tests, before, after)
-            for index, name in enumerate(names)
-        ]
+        units = []
+        before, after = self._means(self.old), self._means(self.new)
+        for index, name in enumerate(self._names):
+            unit = Unit(
+                system=self.pair.system.label,
+                metric=self.metric,
+                category=name,
+                seeds=self._seeds(name),
+                before=float(before[index]),
+                after=float(after[index]),
+                change=float(judged.change[index]),
+                tolerance=float(tolerance[index]),
+                noise=None,
+                detectable=None,
+                verdict=STEADY,
+                categories=len(self.categories),
+                planned=self.pair.planned,
+            )
+            units.append(self._decided(unit, judged, index, asked, tests))
         return units[-1:] if self.mean_only else units
 
     def _means(self, values: Array) -> Array:
+        """The categories' means over seeds, then the mean of these: (categories + 1,)."""
         by_category = np.nanmean(np.where(self.pairs, values, np.nan)[self.pairs.any(-1)], axis=-1)
         return np.append(by_category, by_category.mean())
 
-    def _unit(
-        self,
-        index: int,
-        name: str | None,
-        judged: Judged,
-        tolerance: Array,
-        asked: Asked,
-        tests: int,
-        before: Array,
-        after: Array,
-    ) -> Unit:
-        some = self.pairs.any(-1)
-        counts = self.pairs[some].sum(-1)
-        own = self.differences[some] if name is None else self.differences[some][index]
-        change, unchanged = float(judged.change[index]), not np.nan_to_num(own).any()
-        known = bool(np.isfinite(judged.error[index]))
-        noise = float(judged.noise[index]) if known else None
-        verdict, needed = STEADY, None
+    def _seeds(self, name: str | None) -> int:
+        """The pairs of a category; of the mean, those of the category with the fewest."""
+        if name is not None:
+            return int(self.pairs[self.pair.categories.index(name)].sum())
+        return int(self.pairs[self.pairs.any(-1)].sum(-1).min())
+
+    def _changed(self, name: str | None) -> bool:
+        """Whether any pair of the category, or of all, has other figures on the two nights."""
+        own = self.differences
+        if name is not None:
+            own = own[self.pair.categories.index(name)]
+        return bool(np.nan_to_num(own).any())
+
+    def _decided(self, unit: Unit, judged: Judged, index: int, asked: Asked, tests: int) -> Unit:
+        """The unit with its noise and its verdict."""
+        if np.isfinite(judged.error[index]):
+            noise, detectable = float(judged.noise[index]), float(judged.detectable[index])
+            unit = replace(unit, noise=noise, detectable=detectable)
         if judged.dropped[index]:
-            verdict = REGRESSION
-        elif judged.rose[index]:
-            verdict = RISE
-        elif not unchanged and (noise is None or (asked.given and noise > tolerance[index])):
-            verdict, needed = (
-                BLIND,
-                seeds_needed(judged, index, int(counts.min()), float(tolerance[index]), tests),
-            )
-        return Unit(
-            self.pair.system.label,
-            self.metric,
-            name,
-            int(counts.min() if name is None else counts[index]),
-            float(before[index]),
-            float(after[index]),
-            change,
-            float(tolerance[index]),
-            noise,
-            float(judged.detectable[index]) if known else None,
-            verdict,
-            len(self.categories),
-            self.pair.planned,
-            needed,
-        )
+            return replace(unit, verdict=REGRESSION)
+        if judged.rose[index]:
+            return replace(unit, verdict=RISE)
+        beyond = unit.noise is None or (asked.given and unit.noise > unit.tolerance)
+        if not beyond or not self._changed(unit.category):
+            return unit
+        needed = seeds_needed(judged, index, self._seeds(None), unit.tolerance, tests)
+        return replace(unit, verdict=UNDERPOWERED, needed=needed)

@@ -15,7 +15,7 @@ from apc_bench.compare.record import Record as Printed
 from apc_bench.compare.record import Side
 from apc_bench.errors import UsageError
 from apc_bench.gate.junit import clean
-from apc_bench.gate.published_reference import choose, families
+from apc_bench.gate.published_reference import choose, printed_families
 from apc_bench.gate.verdicts import Asked
 from apc_bench.results.recorded_runs import read_recorded_run
 
@@ -417,7 +417,7 @@ def test_a_printed_mean_is_judged_as_a_mean_over_the_same_categories_only(run, t
     rows = (Printed("PatchCore", 0, None, None, "image_auroc", 0.9, "full"),)
     system = night.results.systems[0]
     for categories, units in ((("washer", "weave"), 1), (("washer", "weave", "wood"), 0)):
-        made, missing, _ = families(
+        made, missing, _ = printed_families(
             night,
             Side("printed", "table", None, rows, categories),
             [(system, ("PatchCore", 0))],
