@@ -98,8 +98,18 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
         with zipfile.ZipFile(archive) as zipped:
             yield _of_zip(zipped)
     else:
-        with tarfile.open(archive, "r|*") as tar:
+        with _open_tar(archive) as tar:
             yield _of_tar(tar)
+
+
+def _open_tar(archive: Path) -> tarfile.TarFile:
+    """Raises tarfile.ReadError also for a file that ends within its first bytes, where Python asks
+    for the number of a byte that is not there.
+    """
+    try:
+        return tarfile.open(archive, "r|*")
+    except TypeError:
+        raise tarfile.ReadError("it ends within its header") from None
 
 
 def _of_zip(zipped: zipfile.ZipFile) -> Iterator[_Member]:

@@ -124,8 +124,9 @@ class Run(RunFolder):
         return attempts.failures(self.attempts_folder, self.plan().to_dicts())
 
     def split(self, category: str, seed: int) -> Split:
-        """The split of a category under one seed. Raises DamagedFile."""
-        return self.splits.read(self.info.dataset, category, seed)
+        """The split of a category under one seed. Raises DamagedFile, and remembers it."""
+        with self.remembering():
+            return self.splits.read(self.info.dataset, category, seed)
 
     def metrics(self) -> pl.DataFrame:
         """As `Trials.metrics`."""

@@ -107,6 +107,15 @@ def test_a_zipped_link_and_an_encrypted_file_are_refused(tmp_path):
         extract(tmp_path / "x.zip", tmp_path / "inside")
 
 
+@pytest.mark.parametrize("length", range(1, 12))
+def test_an_archive_that_ends_within_its_header_is_damaged(length, tmp_path):
+    path = tmp_path / "x.tar.gz"
+    tar_of(path, (member("a"), b"hello"), mode="w:gz")
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ApcError, match="damaged or of an unknown kind"):
+        extract(path, tmp_path / "inside")
+
+
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_damaged_bytes_are_an_error_in_one_line_or_do_no_harm(data, tmp_path_factory):
