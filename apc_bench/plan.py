@@ -9,7 +9,7 @@ from typing import Any
 
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import Split
-from apc_bench.hashing import digest
+from apc_bench.files.hashing import digest
 from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.detectors import PatchCoreSettings
 from apc_bench.settings.sweep import Method, Sweep

@@ -19,11 +19,9 @@ PACKAGE = Path(apc_bench.__file__).parent
 # From the ground up: a room uses only rooms above it in this list, and its own.
 ROOMS = (
     "errors",
-    "hashing",
-    "disk",
     "wording",
+    "files",
     "plugins",
-    "download",
     "metrics",
     "settings",
     "datasets",

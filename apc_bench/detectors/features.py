@@ -12,8 +12,8 @@ from torch import Tensor
 
 from apc_bench.bank.patches import patch_features
 from apc_bench.detectors.protocol import Images, Memo
-from apc_bench.disk import release
-from apc_bench.hashing import digest
+from apc_bench.files.disk import release
+from apc_bench.files.hashing import digest
 from apc_bench.networks.backbones import Backbone, normalise
 from apc_bench.settings.detectors import PatchCoreSettings
 

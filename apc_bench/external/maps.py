@@ -21,7 +21,7 @@ from PIL import Image
 
 from apc_bench.datasets.images import Geometry
 from apc_bench.errors import DataError, listed
-from apc_bench.hashing import file_sha256
+from apc_bench.files.hashing import file_sha256
 
 ENDINGS = (".tiff", ".tif", ".npy")
 IMAGE, SCORE = ("image", "image_path", "path"), ("score", "anomaly_score", "pred_score")

@@ -14,7 +14,7 @@ from apc_bench.datasets.images import Decoded, Geometry
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.external.maps import AnomalyMaps, ImageScores, read_maps
-from apc_bench.hashing import digest
+from apc_bench.files.hashing import digest
 from apc_bench.plan import TRIAL, Planned, Step, place
 from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.settings.detectors import DETECTORS

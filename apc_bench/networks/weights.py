@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from apc_bench.download import download, record_of, record_sum, recorded_sum
 from apc_bench.errors import ApcError, StorageError, UsageError, WeightsError, unknown
-from apc_bench.hashing import file_sha256
+from apc_bench.files.download import download, record_of, record_sum, recorded_sum
+from apc_bench.files.hashing import file_sha256
 from apc_bench.settings.backbones import BACKBONES, BackboneSpec
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
-from apc_bench.hashing import digest
+from apc_bench.files.hashing import digest
 from apc_bench.plan import Step
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution, Hooks

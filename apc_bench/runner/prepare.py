@@ -16,7 +16,7 @@ from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category, Dataset, of_part
 from apc_bench.datasets.split import Split, make_split
 from apc_bench.errors import DataError, UsageError, listed
-from apc_bench.hashing import digest, file_sha256
+from apc_bench.files.hashing import digest, file_sha256
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, fingerprint, make_plan
 from apc_bench.settings.sweep import Method, Sweep, SyntheticData

@@ -22,7 +22,7 @@ from apc_bench.datasets.split import check_leaks
 from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
-from apc_bench.hashing import digest
+from apc_bench.files.hashing import digest
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome, SweepContext, attempted

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from apc_bench.disk import sync
 from apc_bench.errors import StorageError, UsageError
-from apc_bench.hashing import file_sha256
+from apc_bench.files.disk import sync
+from apc_bench.files.hashing import file_sha256
 from apc_bench.store.files import write_atomically
 
 DONE = "done.json"

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from apc_bench.datasets.images import DECODE_VERSION, Decoded, Geometry, decode_into
 from apc_bench.datasets.samples import Category
-from apc_bench.disk import release
 from apc_bench.errors import DataError
-from apc_bench.hashing import digest
+from apc_bench.files.disk import release
+from apc_bench.files.hashing import digest
 from apc_bench.store.cache import Cache, unwritable
 
 

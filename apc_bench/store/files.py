@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from apc_bench.disk import sync
 from apc_bench.errors import DamagedFile, RunError, StorageError
-from apc_bench.hashing import digest, file_sha256
+from apc_bench.files.disk import sync
+from apc_bench.files.hashing import digest, file_sha256
 from apc_bench.store.schemas import SCHEMA_VERSION
 
 TEMPORARY = ".tmp-"

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from apc_bench.errors import DamagedFile
-from apc_bench.hashing import file_sha256
+from apc_bench.files.hashing import file_sha256
 from apc_bench.store.files import count_rows, read_table
 
 

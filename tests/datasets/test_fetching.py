@@ -17,7 +17,7 @@ from apc_bench.datasets.catalog import CATALOG
 from apc_bench.datasets.counts import Expected
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.split import make_split
-from apc_bench.hashing import file_sha256
+from apc_bench.files.hashing import file_sha256
 from apc_bench.settings.protocols import Holdout
 
 JOB = """

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from apc_bench.errors import UsageError, listed, unknown
-from apc_bench.hashing import digest
+from apc_bench.files.hashing import digest
 from apc_bench.settings.detectors import Losses
 from apc_bench.settings.sweep import Method, Sweep, make_sweep
 

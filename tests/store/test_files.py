@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from apc_bench.errors import ApcError, DamagedFile, RunError, StorageError
-from apc_bench.hashing import file_sha256
+from apc_bench.files.hashing import file_sha256
 from apc_bench.store import files
 from apc_bench.store.files import (
     TEMPORARY,

@@ -21,7 +21,7 @@ from apc_bench.datasets.images import (
     read_photo,
 )
 from apc_bench.errors import DataError
-from apc_bench.hashing import file_sha256
+from apc_bench.files.hashing import file_sha256
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apc_bench.hashing import digest, file_sha256
+from apc_bench.files.hashing import digest, file_sha256
 
 json_values = st.recursive(
     st.none()
@@ -31,7 +31,9 @@ def test_a_digest_depends_on_the_value_and_not_on_the_order_of_its_names(value, 
 
 
 def test_a_digest_is_the_same_in_every_process():
-    code = "from apc_bench.hashing import digest; print(digest({'b': [1, 2.5, None], 'a': 'é'}))"
+    code = (
+        "from apc_bench.files.hashing import digest; print(digest({'b': [1, 2.5, None], 'a': 'é'}))"
+    )
     got = {
         subprocess.run(
             [sys.executable, "-c", code],

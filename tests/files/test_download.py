@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from web import PAYLOAD, SUM, Server, serving
 
-from apc_bench.download import download
 from apc_bench.errors import ApcError, StorageError
-from apc_bench.hashing import file_sha256
+from apc_bench.files.download import download
+from apc_bench.files.hashing import file_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -244,7 +244,7 @@ def test_of_many_at_once_only_one_downloads(target: Path) -> None:
 
 def test_another_process_waits_for_the_download(target: Path) -> None:
     script = (
-        "import sys, pathlib; from apc_bench.download import download; print(download(sys.argv[1],"
+        "import sys, pathlib; from apc_bench.files.download import download; print(download(sys.argv[1],"
         " pathlib.Path(sys.argv[2]), sha256=None))"
     )
     with serving(Server(delay=0.5)) as server:
@@ -262,7 +262,7 @@ def test_another_process_waits_for_the_download(target: Path) -> None:
 
 def test_downloading_loads_no_torch() -> None:
     script = (
-        "import sys, apc_bench.download, apc_bench.networks.weights; print(sorted({'torch', 'ray',"
+        "import sys, apc_bench.files.download, apc_bench.networks.weights; print(sorted({'torch', 'ray',"
         " 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apc_bench.disk import release
+from apc_bench.files.disk import release
 
 
 def resident() -> int:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from apc_bench.disk import sync
 from apc_bench.errors import ApcError, StorageError
-from apc_bench.hashing import file_sha256
+from apc_bench.files.disk import sync
+from apc_bench.files.hashing import file_sha256
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0
