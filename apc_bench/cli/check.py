@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from apc_bench.cli.options import FOLDER, RESIZE
 from apc_bench.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from apc_bench.datasets.images import Resize
 
 
 @click.command()
@@ -51,7 +55,8 @@ def check(
         raise UsageError(
             f"--groups {groups} is inside the dataset; look the groups through before they go there"
         )
-    categories, whole = examine(root, Geometry(image_size, resize), reserve)  # type: ignore[arg-type]
+    geometry = Geometry(image_size, cast("Resize", resize))
+    categories, whole = examine(root, geometry, reserve)
     click.echo(
         json.dumps(as_object(categories, whole), indent=2)
         if as_json

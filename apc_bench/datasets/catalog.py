@@ -35,7 +35,7 @@ class KnownDataset:
     note: str = ""
 
 
-_MVTEC = "https://www.mydrive.ch/shares/"
+_MVTEC_SHARES = "https://www.mydrive.ch/shares/"
 
 
 def _visa(name: str, title: str, split: str, expected: Expected, note: str = "") -> KnownDataset:
@@ -69,7 +69,8 @@ CATALOG: Mapping[str, KnownDataset] = {
             page="https://www.mvtec.com/company/research/datasets/mvtec-ad",
             convert=converting.mvtec_layout,
             expected=Expected(PUBLISHED[MVTEC_AD]),
-            url=f"{_MVTEC}150996/b52ecdcbf521176e9db9c731f2304b27/download/420938113-1629960298/mvtec_anomaly_detection.tar.xz",
+            url=f"{_MVTEC_SHARES}150996/b52ecdcbf521176e9db9c731f2304b27/download/"
+            "420938113-1629960298/mvtec_anomaly_detection.tar.xz",
             size=4_900_000_000,
             sha256="cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
         ),

@@ -52,6 +52,10 @@ class Placement:
     left: int
 
 
+Resize = Literal["square", "letterbox", "crop"]
+"""How an image becomes the square input (Geometry)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """The resize to a square input of `image_size` pixels (docs/method.md section 2, "Input").
@@ -62,7 +66,7 @@ class Geometry:
     """
 
     image_size: int
-    resize: Literal["square", "letterbox", "crop"]
+    resize: Resize
 
     def place(self, height: int, width: int) -> Placement:
         """Where an image of this size will lie."""

@@ -11,26 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from apc_bench.datasets.split import Split
+from apc_bench.store.attempts import Failure
 from apc_bench.store.info import RunInfo
-
-
-class FailedStep(Protocol):
-    """A step that was tried and is not done."""
-
-    @property
-    def result_key(self) -> str: ...
-    @property
-    def category(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def shots(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
 
 
 class RunReader(Protocol):
@@ -57,7 +39,7 @@ class RunReader(Protocol):
     def metrics(self) -> pl.DataFrame:
         """Every trial's metrics by subset."""
 
-    def failures(self) -> Sequence[FailedStep]:
+    def failures(self) -> Sequence[Failure]:
         """Steps that were tried and are not done."""
 
     def image_counts(self, result_keys: Sequence[str]) -> Mapping[str, int]:

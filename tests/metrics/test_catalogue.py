@@ -36,6 +36,11 @@ def test_selections_are_of_the_catalogue_and_headings_tell_metrics_apart():
     assert {field.name for field in fields(AtThreshold)} == set(AT_THRESHOLD)
 
 
+def test_of_every_metric_over_the_whole_curve_more_is_better():
+    """Bold figures, wins and the gate rely on it."""
+    assert all(CATALOGUE[name].higher_is_better for name in METRICS)
+
+
 def test_worse_is_less_of_a_metric_and_more_of_a_cost():
     assert CATALOGUE["image_auroc"].is_worse(-0.01)
     assert not CATALOGUE["image_auroc"].is_worse(0.01)
