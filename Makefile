@@ -14,7 +14,7 @@ test: $(READY) lint
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/cluster
 
 test-cluster: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile tests/cluster
+	$(BIN)/pytest -n 2 --dist loadfile --durations 15 tests/cluster
 
 # The site of docs/, in docs/_site. Strict: a dead link or anchor fails.
 docs: $(READY)

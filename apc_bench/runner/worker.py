@@ -4,6 +4,7 @@ steps, or of retries.
 
 import gc
 import hashlib
+import importlib
 import os
 import socket
 import time
@@ -65,6 +66,7 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
         _check_reach(context)
         attempts.record(run.attempts_folder, attempts.START, **attempted(step))
         _set_determinism(context, step)
+        _load_libraries(step)
         with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
             do(step, context, run)
     except TakenOver as error:
@@ -242,6 +244,15 @@ def _set_determinism(context: SweepContext, step: Step) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.cuda.reset_peak_memory_stats()
+
+
+def _load_libraries(step: Step) -> None:
+    """Loads what the first step of a process would else load within its time limit: a busy machine
+    can take longer over that than over a small step.
+    """
+    detector_class(step.settings.detector)
+    if step.kind == EXTRACTOR:
+        importlib.import_module("torch._dynamo")  # torch does so at a process's first optimizer
 
 
 def _check_reach(context: SweepContext) -> None:

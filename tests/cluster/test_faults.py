@@ -66,12 +66,12 @@ def test_a_driver_killed_at_up_to_five_moments_goes_on_to_the_same_bits(place, s
 
 def test_a_hung_step_is_ended_with_its_stacks_and_the_rest_goes_on(place, endless):
     run = place / "hung"
-    ended = finish(sweep(place, "hung", *endless, "--step-timeout", "8"), code=1)
+    ended = finish(sweep(place, "hung", *endless, "--step-timeout", "25"), code=1)
     failed = [
         attempt for attempt in log_of(run) if attempt.event == attempts.FAILED and attempt.traceback
     ]
     assert len(failed) == 2
-    assert all("ended after 8 s (--step-timeout)" in attempt.reason for attempt in failed)
+    assert all("ended after 25 s (--step-timeout)" in attempt.reason for attempt in failed)
     assert all("fit_extractor" in attempt.traceback for attempt in failed)
     assert ended.stderr.count("FAILED fine-tune apc") == 2
     assert done(run) == 2, "the trials that do not need it are done"
