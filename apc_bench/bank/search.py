@@ -1,16 +1,24 @@
-"""The exact search for nearest vectors: a ranking with a bounded error says which can be nearest,
-and these are compared in float64.
-
-The ranking is a matrix product, in int8 where the processor multiplies integers several times as
-fast (a quarter of the bytes, the same numbers), in float32 elsewhere.
+"""The exact search for nearest vectors: a ranking with a bounded error (rankers.py) says which can
+be nearest, and these are compared in float64.
 """
 
-from dataclasses import dataclass
-from functools import cache
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from apc_bench.bank.rankers import (
+    FloatRanker,
+    IntegerRanker,
+    IntegerSpace,
+    Ranker,
+    fast_integers,
+)
+
+Way = list[tuple[Ranker, Tensor]]
+"""A way to search: rankers, each with the numbers (m,) int64 of its vectors in the bank, ascending;
+together they have all.
+"""
 
 PRODUCT_BYTES = {"cpu": 48 * 2**20, "cuda": 512 * 2**20}
 """Size of one matrix product of a search; with a few temporaries beside it, all that a search
@@ -30,42 +38,10 @@ PAIRS = {"cpu": 256, "cuda": 16384}
 the cache.
 """
 
-CANDIDATES = 64
-"""Candidates of a query, on average, beyond which int8 was too coarse for its block and float32
-ranks it again.
+CANDIDATES = 128
+"""A query with more candidates than one in so many of the bank is ranked again, in float32: about
+where comparing them exactly costs as much as that.
 """
-
-
-class Ranker(Protocol):
-    """Values that order bank vectors nearly as their distances do, in 32 bits. `beyond`: a value
-    that only vectors that are left out exceed.
-    """
-
-    beyond: float
-
-    def prepare(self, queries: Tensor) -> "QueryBlock":
-        """Queries (q, d) float32 made ready."""
-
-    def rank(self, block: "QueryBlock", part: slice, left_out: Tensor, room: Tensor) -> Tensor:
-        """Values (q, p) of the bank's p vectors of `part`, of which `left_out` (p,) bool rank last;
-        written into `room` (q, p) float32, or its bits.
-        """
-
-    def limit(self, block: "QueryBlock", distance: Tensor) -> Tensor:
-        """The largest value (q,) that a vector within `distance` (q,) float64 of its query can
-        have.
-        """
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QueryBlock:
-    """Queries as a ranker multiplies them (q, d), their squared lengths (q,) and how far off the
-    ranking may be (q,), both float64.
-    """
-
-    factors: Tensor
-    squares: Tensor
-    slack: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,10 +64,9 @@ class Index:
     def __init__(self, vectors: Tensor) -> None:
         _check_finite(vectors)
         self.vectors = vectors
-        exact = FloatRanker(vectors)
-        self.rankers: tuple[Ranker, ...] = (exact,)
-        if _fast_integers(vectors.device):
-            self.rankers = (IntegerRanker(vectors), exact)
+        self.ways: tuple[Way, ...] = (in_floats(vectors),)
+        if fast_integers(vectors.device):
+            self.ways = (in_integers(vectors), *self.ways)
 
     def nearest(self, queries: Tensor, left_out: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k nearest of the vectors that are not `left_out` (m,) bool, of each query (q, d), all
@@ -114,149 +89,78 @@ class Index:
         return torch.cat(distances), torch.cat(indices)
 
     def _search(self, search: _Search) -> tuple[Tensor, Tensor]:
-        """A block's search by the first ranker that is fine enough; the last one always is."""
-        *coarse, fine = self.rankers
-        for ranker in coarse:
-            found = self._ranked_by(ranker, search, at_most=CANDIDATES + search.k)
-            if found is not None:
-                return found
-        found = self._ranked_by(fine, search, at_most=len(self.vectors))
-        assert found is not None
-        return found
+        """A block's search: in the first way, and where that leaves a query too many candidates, in
+        the next.
+        """
+        (first, *others), candidates = self.ways, max(1, len(self.vectors) // CANDIDATES)
+        distance, index, unsettled = self._searched(first, search, candidates + search.k)
+        for way in others:
+            rows = torch.nonzero(unsettled)[:, 0]
+            if len(rows):
+                again = replace(search, queries=search.queries[rows])
+                distance[rows], index[rows], _ = self._searched(way, again, len(self.vectors))
+        return distance, index
 
-    def _ranked_by(
-        self, ranker: Ranker, search: _Search, *, at_most: int
-    ) -> tuple[Tensor, Tensor] | None:
-        """The search by one ranker; None where it leaves queries more than `at_most` candidates on
-        average.
+    def _searched(self, way: Way, search: _Search, at_most: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The search in one way, and (q,) bool: the queries that it leaves more than `at_most`
+        candidates in some part, and does not settle.
         """
         queries, k = search.queries, search.k
         count, device = len(queries), queries.device
         reach = torch.full((count,), torch.inf, dtype=torch.float64, device=device)
         distance = torch.full((count, k), torch.inf, dtype=torch.float64, device=device)
         index = torch.full((count, k), -1, device=device)
-        block = ranker.prepare(queries)
-        for start in range(0, len(self.vectors), BANK_ROWS):
-            part = slice(start, min(start + BANK_ROWS, len(self.vectors)))
-            size = part.stop - start
-            room = search.room[: count * size].view(-1, size)
-            values = ranker.rank(block, part, search.left_out[part], room)
-            if size >= k:
-                near = _reached(ranker, values, queries, self.vectors[part], k)
-                reach = torch.minimum(reach, near)
-            limit = ranker.limit(block, reach)[:, None]
-            query, column = torch.nonzero(values <= limit, as_tuple=True)
-            if len(query) > at_most * count:
-                return None
-            squared = _squared_distances(queries, query, self.vectors, column + start)
-            distance, index = _merged(distance, index, query, squared, column + start)
-        return distance, index
+        unsettled = torch.zeros(count, dtype=torch.bool, device=device)
+        for ranker, numbers in way:
+            block = ranker.prepare(queries)
+            for start in range(0, len(ranker), BANK_ROWS):
+                part = slice(start, min(start + BANK_ROWS, len(ranker)))
+                own = numbers[part]
+                room = search.room[: count * len(own)].view(-1, len(own))
+                values = ranker.rank(block, part, search.left_out[own], room)
+                if len(own) >= k:
+                    near = self._reached(ranker, values, queries, own, k)
+                    reach = torch.minimum(reach, near)
+                limit = ranker.limit(block, reach)[:, None]
+                query, column = torch.nonzero(values <= limit, as_tuple=True)
+                unsettled |= torch.bincount(query, minlength=count) > at_most
+                settled = ~unsettled[query]
+                query, column = query[settled], column[settled]
+                squared = _squared_distances(queries, query, self.vectors, own[column])
+                distance, index = _merged(distance, index, query, squared, own[column])
+        return distance, index, unsettled
 
-
-class FloatRanker:
-    """Ranks by |b|² - 2q·b in float32, which orders vectors b as |q - b|² does."""
-
-    beyond = float(torch.finfo(torch.float32).max)
-
-    def __init__(self, vectors: Tensor) -> None:
-        self.vectors = vectors
-        self.norms = torch.linalg.vector_norm(vectors, dim=1).square()
-        self.longest = self.norms.max().sqrt()
-
-    def prepare(self, queries: Tensor) -> QueryBlock:
-        """Rounding errors of a sum of d products grow with sqrt(d) (Higham and Mary, 2019); the
-        factor leaves room for any order of summation.
+    def _reached(
+        self, ranker: Ranker, values: Tensor, queries: Tensor, own: Tensor, k: int
+    ) -> Tensor:
+        """A distance (q,) within which each query has k vectors: that of the farthest of the k that
+        rank first among those of the numbers `own`.
         """
-        lengths = torch.linalg.vector_norm(queries, dim=1).double()
-        share = 4 * queries.shape[1] ** 0.5 * torch.finfo(torch.float32).eps
-        rounding = share * (lengths + self.longest).square()
-        return QueryBlock(queries, lengths.square(), rounding)
-
-    def rank(self, block: QueryBlock, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
-        """As `Ranker.rank`; those left out rank as infinite."""
-        norms = self.norms[part].masked_fill(left_out, torch.inf)
-        return torch.addmm(norms, block.factors, self.vectors[part].T, alpha=-2, out=room)
-
-    def limit(self, block: QueryBlock, distance: Tensor) -> Tensor:
-        """As `Ranker.limit`, float32."""
-        value = distance.square() - block.squares + block.slack
-        return value.clamp(max=self.beyond).float()
+        first = values.min(1, keepdim=True) if k == 1 else values.topk(k, largest=False)
+        query = torch.arange(len(queries), device=queries.device).repeat_interleave(k)
+        vector = own[first.indices.flatten()]
+        squared = _squared_distances(queries, query, self.vectors, vector).view(-1, k)
+        return squared.sqrt().where(first.values < ranker.beyond, torch.inf).amax(1)
 
 
-class IntegerRanker:
-    """Ranks by the distance between vectors rounded to multiples of one step, -127 to 127 of them,
-    around the bank's mean.
+def in_floats(vectors: Tensor) -> Way:
+    """All vectors ranked in float32."""
+    return [(FloatRanker(vectors), torch.arange(len(vectors), device=vectors.device))]
 
-    The product of the rounded vectors is exact in int32. By the triangle inequality a vector within
-    r of its query is rounded to within r + (what rounding moved the query) + (what it moved the
-    vector) of the rounded query, however coarse the step.
-    """
 
-    beyond = 2.0**29
-    """Above |b|² - 2q·b of any rounded vectors of at most 8,192 dimensions; those that are left out
-    lie above it whatever the product.
-    """
-
-    def __init__(self, vectors: Tensor) -> None:
-        self.centre = vectors.mean(0)
-        self.step = float((vectors - self.centre).abs().max()) / 127 or 1.0
-        bank = self.prepare(vectors)
-        self.codes, self.norms, self.moved = bank.factors, bank.squares.int(), bank.slack.max()
-
-    def prepare(self, queries: Tensor) -> QueryBlock:
-        """What rounding moved them is the slack."""
-        centred = queries - self.centre
-        codes = (centred / self.step).round_().clamp_(-127, 127)
-        # More than float32 loses on the way.
-        lost = 1e-6 * torch.linalg.vector_norm(centred, dim=1)
-        moved = torch.linalg.vector_norm(centred.sub_(codes, alpha=self.step), dim=1) + lost
-        # Sums of 256 such squares are exact in float32.
-        parts = [
-            codes[:, start : start + 256].square().sum(1) for start in range(0, codes.shape[1], 256)
-        ]
-        squares = torch.stack(parts, 1).sum(1, dtype=torch.float64)
-        return QueryBlock(codes.to(torch.int8), squares, moved.double())
-
-    def rank(self, block: QueryBlock, part: slice, left_out: Tensor, room: Tensor) -> Tensor:
-        """As `Ranker.rank`, in int32."""
-        products = torch._int_mm(block.factors, self.codes[part].T, out=room.view(torch.int32))
-        norms = self.norms[part].masked_fill(left_out, 2**30)
-        return torch.sub(norms, products, alpha=2, out=products)
-
-    def limit(self, block: QueryBlock, distance: Tensor) -> Tensor:
-        """As `Ranker.limit`, int32."""
-        reach = (distance + block.slack + self.moved) / self.step
-        value = reach.square() * (1 + 1e-5) - block.squares + 1
-        return value.clamp(max=self.beyond).ceil().int()
+def in_integers(vectors: Tensor) -> Way:
+    """All that fit ranked in integers; the few that are too large for those in float32."""
+    space = IntegerSpace(vectors)
+    fitting, large = torch.nonzero(~space.large)[:, 0], torch.nonzero(space.large)[:, 0]
+    way: Way = [(IntegerRanker(vectors, fitting, space), fitting)]
+    if len(large):
+        way.append((FloatRanker(vectors[large]), large))
+    return way
 
 
 def _check_finite(vectors: Tensor) -> None:
     if vectors.numel() and not all(bool(extreme.isfinite()) for extreme in torch.aminmax(vectors)):
         raise ValueError("queries or bank vectors hold values that are not finite")
-
-
-@cache
-def _fast_integers(device: torch.device) -> bool:
-    """Whether products of int8 run in the processor's own instructions for them, and come out
-    right.
-
-    Where oneDNN is held to older instructions (ONEDNN_MAX_CPU_ISA), torch's product saturates at 16
-    bits on the way, without a word.
-    """
-    if device.type != "cpu" or not torch.cpu._is_vnni_supported():
-        return False
-    largest = torch.full((64, 64), 127, dtype=torch.int8)
-    return bool((torch._int_mm(largest, largest) == 64 * 127 * 127).all())
-
-
-def _reached(ranker: Ranker, values: Tensor, queries: Tensor, vectors: Tensor, k: int) -> Tensor:
-    """A distance (q,) within which each query has k vectors: that of the farthest of the k that
-    rank first.
-    """
-    first = values.min(1, keepdim=True) if k == 1 else values.topk(k, largest=False)
-    query = torch.arange(len(queries), device=queries.device).repeat_interleave(k)
-    squared = _squared_distances(queries, query, vectors, first.indices.flatten()).view(-1, k)
-    return squared.sqrt().where(first.values < ranker.beyond, torch.inf).amax(1)
 
 
 def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: Tensor) -> Tensor:
