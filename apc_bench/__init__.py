@@ -6,7 +6,7 @@ import os
 
 __version__ = "0.1.0"
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 """Raised whenever the same step would give other scores: it is part of every `result_key`
 (docs/architecture.md, "Two steps, two ids").
 """

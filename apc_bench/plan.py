@@ -138,6 +138,10 @@ class _Planner:
 
 def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> dict[str, Any]:
     """What a step's ids say of its split and its input; whose method it is comes on top."""
+    # Ids stay what they were before there was a choice.
+    interpolation = {}
+    if sweep.interpolation != "bicubic":
+        interpolation = {"interpolation": sweep.interpolation}
     return {
         "dataset": dataset,
         "category": category,
@@ -146,6 +150,7 @@ def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> d
         "reserve": sweep.reserve,
         "image_size": sweep.image_size,
         "resize": sweep.resize,
+        **interpolation,
         **sweep.split_identity(),
     }
 

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
+from apc_bench.settings.sweep import Sweep
 
 DECODE_VERSION = 2
 """Raised whenever the same file would give other pixels, and RESULT_VERSION with it where scores
@@ -55,6 +56,9 @@ class Placement:
 Resize = Literal["square", "letterbox", "crop"]
 """How an image becomes the square input (Geometry)."""
 
+Interpolation = Literal["bicubic", "bilinear"]
+"""Pillow's filter of the resize; both average over all pixels that make one where they shrink."""
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -62,11 +66,17 @@ class Geometry:
 
     square: both sides to `image_size`. letterbox: the longer side to it, black borders. crop: the
     shorter side to `image_size` × 256/224, then the centre, rounded as the reference code's
-    torchvision does.
+    torchvision does, which resizes with the bilinear filter.
     """
 
     image_size: int
     resize: Resize
+    interpolation: Interpolation = "bicubic"
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> "Geometry":
+        """A sweep's."""
+        return cls(sweep.image_size, sweep.resize, sweep.interpolation)
 
     def place(self, height: int, width: int) -> Placement:
         """Where an image of this size will lie."""
@@ -83,8 +93,9 @@ class Geometry:
         return Placement(height, width, tall, wide, top, left)
 
     def apply(self, image: RGB) -> RGB:
-        """(h, w, 3) uint8 -> (image_size, image_size, 3) uint8, bicubic."""
-        return self._fit(Image.fromarray(image), Image.Resampling.BICUBIC)
+        """(h, w, 3) uint8 -> (image_size, image_size, 3) uint8."""
+        how = Image.Resampling[self.interpolation.upper()]
+        return self._fit(Image.fromarray(image), how)
 
     def apply_mask(self, mask: Mask) -> Mask:
         """(h, w) bool -> (image_size, image_size) bool, nearest neighbour; outside the image

@@ -2,11 +2,14 @@
 a few anomalous samples.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
-from apc_bench.detectors.normal_split import bank_part, finetuning_part
+from apc_bench.detectors.normal_split import bank_images, finetuning_part
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Fitted, Trained, Training
 from apc_bench.detectors.training_tensors import as_trained, training_tensors
@@ -36,12 +39,23 @@ class Apc(PatchCore):
         return as_trained(self.backbone.state_dict(), curves, notes)
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
-        """Builds the memory bank with the fine-tuned extractor."""
+        """Builds the memory bank with the extractor, as far fine-tuned as the settings say."""
         assert trained is not None
+        self._interpolate(load_file(trained))
+        images = bank_images(data, self.settings.normals)
+        return self._fit(data, self.backbone, images, remembered=None)
+
+    def _interpolate(self, tuned: Mapping[str, Tensor]) -> None:
+        """Weights between frozen and fine-tuned, as far as the bank needs them: what fine-tuning
+        gains, with less of what it forgets (Wortsman et al., CVPR 2022).
+        """
         self._truncate()
-        self.backbone.load_state_dict(load_file(trained))
-        part = bank_part(data, self.settings.normals)
-        return self._fit(part, self.backbone, remembered=None, among=data.normal)
+        share = self.settings.weight_interpolation
+        mixed = self.backbone.state_dict()
+        for name, tensor in mixed.items():
+            if tensor.is_floating_point():
+                mixed[name] = torch.lerp(tensor, tuned[name].to(tensor), share)
+        self.backbone.load_state_dict(mixed)
 
     def _truncate(self) -> None:
         self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))

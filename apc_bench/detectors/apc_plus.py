@@ -23,7 +23,7 @@ from apc_bench.detectors.apc_plus_scoring import (
     segmented,
 )
 from apc_bench.detectors.features import BATCH, FeatureSource
-from apc_bench.detectors.normal_split import bank_part, finetuning_part
+from apc_bench.detectors.normal_split import bank_images, finetuning_part
 from apc_bench.detectors.patchcore import FittedPatchCore
 from apc_bench.detectors.protocol import Images, Trained, Training
 from apc_bench.detectors.training_tensors import as_trained
@@ -68,28 +68,30 @@ class ApcPlus(Apc):
         normal images.
         """
         assert trained is not None
-        normal, data = data.normal, bank_part(data, self.settings.normals)
+        images = bank_images(data, self.settings.normals)
         state = load_file(trained)
         frozen = copy.deepcopy(self.backbone)
         network = self._tuned(_under(TUNED, state))
         remembered: str | None = self.sha256
-        if self.settings.interpolation:
+        if self.settings.weight_interpolation:
             assert network is not None
-            self._interpolate(network.backbone)
+            self._interpolate(network.backbone.state_dict())
             remembered = None
-        inner = self._fit(data, self.backbone, remembered=remembered, among=normal)
+        inner = self._fit(data, self.backbone, images, remembered=remembered)
         evidence = []
         classifier = _under(CLASSIFIER, state)
         if classifier:
-            source = self._source(frozen, data) if self.settings.interpolation else inner.source
+            source = (
+                self._source(frozen, data) if self.settings.weight_interpolation else inner.source
+            )
             evidence.append(self._classifier_evidence(classifier, source, data))
         if self.settings.frozen_bank:
-            beside = self._fit(data, frozen, remembered=self.sha256, among=normal)
+            beside = self._fit(data, frozen, images, remembered=self.sha256)
             evidence.append(self._frozen_bank_evidence(beside))
         if self.settings.segmentation:
             assert network is not None
             evidence.append(self._segmentation_evidence(network, inner.source, data))
-        return FittedApcPlus.standardised(inner, evidence, data)
+        return FittedApcPlus.standardised(inner, evidence)
 
     def _train_classifier(self, data: Training) -> tuple[PatchClassifier, list[TrainingStep]]:
         started = time.perf_counter()
@@ -109,7 +111,7 @@ class ApcPlus(Apc):
         on; the fullest one where none is as full. Half-empty patches teach it the normal.
         """
         source = self._source(self.backbone, data)
-        normal = _some_patches(source, data.normal, data.seed)
+        normal = _some_patches(source, data.learnable, data.seed)
         drawn, shares = [], []
         for position in np.flatnonzero(data.masked):
             patches = source(data.anomalous, slice(int(position), int(position) + 1))[0]
@@ -136,19 +138,6 @@ class ApcPlus(Apc):
         network.load_state_dict(state)
         return network
 
-    def _interpolate(self, tuned: Backbone) -> None:
-        """Weights between frozen and fine-tuned, as far as the bank needs them (Wortsman et al.,
-        CVPR 2022, for fine-tuning in general).
-        """
-        self._truncate()
-        other = tuned.state_dict()
-        mixed = self.backbone.state_dict()
-        for name, tensor in mixed.items():
-            if tensor.is_floating_point():
-                share = self.settings.interpolation
-                mixed[name] = torch.lerp(tensor, other[name].to(tensor), share)
-        self.backbone.load_state_dict(mixed)
-
     def _classifier_evidence(self, state: State, source: FeatureSource, data: Training) -> Evidence:
         classifier = PatchClassifier(len(state["mean"]), self.settings.classifier_width)
         classifier.load_state_dict(state)
@@ -161,7 +150,7 @@ class ApcPlus(Apc):
         )
 
     def _frozen_bank_evidence(self, beside: FittedPatchCore) -> Evidence:
-        scale, weight = distance_scale(beside), self.settings.frozen_bank
+        scale, weight = distance_scale(beside.calibrate()[1]), self.settings.frozen_bank
         return Evidence(
             lambda images: log_distances(beside.score(images).maps, scale),
             weight,

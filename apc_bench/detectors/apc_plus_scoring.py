@@ -14,7 +14,7 @@ from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.fusion import AnomalyMaps, Part, ZScore, fuse
 from apc_bench.detectors.patchcore import FittedPatchCore
-from apc_bench.detectors.protocol import Images, Scored, Timings, Training
+from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.networks.backbones import normalise
 from apc_bench.networks.patch_classifier import PatchClassifier
 from apc_bench.networks.unet import UNet
@@ -44,9 +44,9 @@ def log_distances(distances: AnomalyMaps, scale: float) -> AnomalyMaps:
     return logs
 
 
-def distance_scale(fitted: FittedPatchCore) -> float:
+def distance_scale(held_out: Scored) -> float:
     """The held-out images' mean distance, the unit in which distances enter the logarithm."""
-    return max(float(fitted.calibrate()[1].maps.mean()), 1e-12)
+    return max(float(held_out.maps.mean()), 1e-12)
 
 
 def classified(classifier: PatchClassifier, source: FeatureSource) -> MapsOf:
@@ -93,18 +93,15 @@ class FittedApcPlus:
     inner: FittedPatchCore
     scale: float
     evidence: Sequence[Evidence]
-    calibration: Images
     fusion: Sequence[Part] = ()
     unit: str = "standard score"
 
     @classmethod
-    def standardised(
-        cls, inner: FittedPatchCore, evidence: Sequence[Evidence], data: Training
-    ) -> "FittedApcPlus":
-        """With each part's location and scale taken from the calibration images."""
-        assert data.calibration is not None
-        plain = cls(inner, distance_scale(inner), evidence, data.calibration)
-        bank, *others = plain._maps(data.calibration, inner.score(data.calibration))
+    def standardised(cls, inner: FittedPatchCore, evidence: Sequence[Evidence]) -> "FittedApcPlus":
+        """With each part's location and scale taken from the held-out normal images."""
+        images, by_distance = inner.calibrate()
+        plain = cls(inner, distance_scale(by_distance), evidence)
+        bank, *others = plain._maps(images, by_distance)
         fusion = [Part(ZScore.of(bank), 1.0, 1.0)]
         for part, maps in zip(evidence, others, strict=True):
             fusion.append(Part(ZScore.of(maps), part.weight, part.image_weight, part.only_adds))
@@ -138,7 +135,9 @@ class FittedApcPlus:
 
     def calibrate(self) -> tuple[Images, Scored]:
         """The held-out normal images."""
-        return self.calibration, self.score(self.calibration)
+        images = self.inner.data.calibration
+        assert images is not None
+        return images, self.score(images)
 
     def _maps(self, images: Images, by_distance: Scored) -> list[AnomalyMaps]:
         others = [part.maps(images) for part in self.evidence]

@@ -14,23 +14,24 @@ Normals = Literal["shared", "separate", "half"]
 
 
 def finetuning_part(data: Training, normals: Normals) -> Training:
-    """`data` with the normal images that the fine-tuning learns from: all of them where they are
-    shared, else the first half.
+    """`data` with the normal images that the fine-tuning learns from: all learnable ones where they
+    are shared, else those of the first half.
     """
     if normals == "shared":
         return data
     first, _ = split_normals(data.normal, data.seed)
-    return replace(data, normal=first)
+    both = np.isin(data.learnable.rows, first.rows)
+    return replace(data, learnable=data.learnable.at(np.flatnonzero(both)))
 
 
-def bank_part(data: Training, normals: Normals) -> Training:
-    """`data` with the normal images that the memory bank is filled from: all of them where they are
-    shared, the second half where they are separate, else the first.
+def bank_images(data: Training, normals: Normals) -> Images:
+    """The normal images that the memory bank is filled from: all of them where they are shared, the
+    second half where they are separate, else the first.
     """
     if normals == "shared":
-        return data
+        return data.normal
     first, second = split_normals(data.normal, data.seed)
-    return replace(data, normal=second if normals == "separate" else first)
+    return second if normals == "separate" else first
 
 
 def split_normals(images: Images, seed: int) -> tuple[Images, Images]:

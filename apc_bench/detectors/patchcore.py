@@ -3,7 +3,7 @@ it.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,21 +40,22 @@ class PatchCore:
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank from `data.normal`."""
-        return self._fit(data, self.backbone, remembered=self.sha256, among=data.normal)
+        return self._fit(data, self.backbone, data.normal, remembered=self.sha256)
 
     def _fit(
-        self, data: Training, backbone: Backbone, *, remembered: str | None, among: Images
+        self, data: Training, backbone: Backbone, images: Images, *, remembered: str | None
     ) -> "FittedPatchCore":
-        """`among`: all normal images, of which `data.normal` may be some only."""
+        """`images`: those of `data.normal` that fill the bank."""
         source = FeatureSource(
             backbone, self.settings, device=data.device, memo=data.memo, remembered=remembered
         )
-        bank, seconds = build_bank(source, data.normal, self.settings, seed=data.seed, among=among)
+        bank, seconds = build_bank(source, images, self.settings, seed=data.seed, among=data.normal)
         return FittedPatchCore(
             source=source,
             bank=bank,
             settings=self.settings,
             data=data,
+            groups=_group_numbers(data.normal.groups),
             timings=Timings(source.seconds, seconds),
             notes=tuple(self.messages),
         )
@@ -84,12 +85,14 @@ def build_bank(
     origin = kept[chosen.cpu()]
     rows, columns = source.grid
     image, patch = origin // (rows * columns), origin % (rows * columns)
+    number_of = _group_numbers(among.groups)
+    groups = torch.tensor([number_of[name] for name in images.groups], dtype=torch.int32)
     bank = MemoryBank(
         vectors=vectors,
         image=_positions(images, among)[image],
         row=(patch // columns).short(),
         column=(patch % columns).short(),
-        group=_group_numbers(images.groups)[image].to(vectors.device),
+        group=groups[image].to(vectors.device),
     )
     return bank, time.perf_counter() - started
 
@@ -100,10 +103,9 @@ def _positions(images: Images, among: Images) -> Tensor:
     return torch.tensor([position_of[int(row)] for row in images.rows], dtype=torch.int32)
 
 
-def _group_numbers(groups: Sequence[str]) -> Tensor:
-    """Each image's group by its place in the groups' alphabet, int32."""
-    number_of = {name: number for number, name in enumerate(sorted(set(groups)))}
-    return torch.tensor([number_of[name] for name in groups], dtype=torch.int32)
+def _group_numbers(groups: Sequence[str]) -> dict[str, int]:
+    """Each group's place in the groups' alphabet."""
+    return {name: number for number, name in enumerate(sorted(set(groups)))}
 
 
 def _kept_patches(
@@ -139,13 +141,14 @@ def _some_of(total: int, most: int | None, *, seed: int) -> Tensor:
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedPatchCore:
     """A memory bank and the extractor that fills it: scores images by their patches' distance to
-    the bank.
+    the bank. `groups`: the numbers in the bank of the training images' groups.
     """
 
     source: FeatureSource
     bank: MemoryBank
     settings: PatchCoreSettings
     data: Training
+    groups: Mapping[str, int]
     timings: Timings
     notes: tuple[str, ...]
 
@@ -162,25 +165,28 @@ class FittedPatchCore:
     def score(self, images: Images) -> Scored:
         """Scores by the distance of each patch to its nearest bank vector; the image score is the
         largest, before any smoothing.
+
+        A training image is compared with the bank less the rows of its own group: as a new image
+        meets it.
         """
-        parts = images.batches(BATCH)
-        return Scored.join([self._score(self.source(images, part)) for part in parts])
+        own = [self.groups.get(group) for group in images.groups]
+        parts = []
+        for part in images.batches(BATCH):
+            features = self.source(images, part)
+            if any(group is not None for group in own[part]):
+                for one, group in zip(torch.split(features, 1), own[part], strict=True):
+                    parts.append(self._score(one, exclude=group))
+            else:
+                parts.append(self._score(features))
+        return Scored.join(parts)
 
     def calibrate(self) -> tuple[Images, Scored]:
-        """Held-out images against the bank; without them, each training image against the bank less
-        the rows of its own group.
-        """
-        if self.data.calibration is not None:
-            return self.data.calibration, self.score(self.data.calibration)
-        images = self.data.normal
-        if len(set(images.groups)) < 2:
+        """The held-out images; without them, all training images."""
+        images = self.data.normal if self.data.calibration is None else self.data.calibration
+        if len(self.groups) < 2:
             # A bank of a single group has nothing else to compare with.
             return images.at([]), _nothing(self.source.grid)
-        parts = []
-        for position, group in enumerate(_group_numbers(images.groups).tolist()):
-            features = self.source(images, slice(position, position + 1))
-            parts.append(self._score(features, exclude=group))
-        return images, Scored.join(parts)
+        return images, self.score(images)
 
     def _score(self, features: Tensor, *, exclude: int | None = None) -> Scored:
         """features (n, patches, dimension) -> scores; `exclude`: the group whose bank rows are left

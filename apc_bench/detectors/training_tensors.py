@@ -18,7 +18,7 @@ from apc_bench.networks.finetune import TrainingStep
 
 
 def training_tensors(data: Training) -> TrainingTensors:
-    """Normal and drawn images (n, 3, s, s) uint8 with the drawn ones' masks, copied to
+    """Learnable normal and drawn images (n, 3, s, s) uint8 with the drawn ones' masks, copied to
     `data.device`.
     """
 
@@ -26,7 +26,7 @@ def training_tensors(data: Training) -> TrainingTensors:
         return torch.from_numpy(np.ascontiguousarray(array)).to(data.device)
 
     return TrainingTensors(
-        normal=tensor(data.normal.pixels()),
+        normal=tensor(data.learnable.pixels()),
         anomalous=tensor(data.anomalous.pixels()),
         masks=tensor(data.masks),
         masked=tensor(data.masked),

@@ -35,7 +35,7 @@ from apc_bench.store.run import Run
 
 SCORES = "scores.csv"
 SPLIT = ("dataset", "categories", "seeds", *SPLIT_SETTINGS)
-FROM_RUN = (*SPLIT, "image_size", "resize", "false_alarms", "skip_unreadable")
+FROM_RUN = (*SPLIT, "image_size", "resize", "interpolation", "false_alarms", "skip_unreadable")
 
 
 @dataclass(frozen=True, slots=True)

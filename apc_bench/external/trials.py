@@ -74,7 +74,7 @@ class ExternalMethod:
     @property
     def geometry(self) -> Geometry:
         """How images, and maps of their size, are brought to the input."""
-        return Geometry(self.sweep.image_size, self.sweep.resize)
+        return Geometry.of(self.sweep)
 
     def rows(self, split: Split) -> list[int]:
         """The images whose maps are needed: the test set, and of a method that saw no anomalous

@@ -22,27 +22,32 @@ class Draws(NamedTuple):
     matrices: Tensor
 
 
-def draw(count: int, settings: BatchSettings, generator: torch.Generator) -> Draws:
+def draw(
+    count: int, settings: BatchSettings, generator: torch.Generator, *, moved: bool = False
+) -> Draws:
     """Random changes for `count` images, from a CPU generator, so that they do not depend on the
-    device.
+    device. `moved`: with matrices in any case.
     """
     factors, matrices = torch.ones(count, 0), torch.zeros(count, 0, 3)
     if settings.jitter:
         factors = 1 + settings.jitter * _uniform((count, 5), generator)
-    if settings.shift or settings.rotation or settings.flip:
+    if settings.shift or settings.rotation or settings.flip or settings.scale or moved:
         matrices = _affine(count, settings, generator)
     return Draws(factors, matrices)
 
 
-def augment(images: Tensor, masks: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+def augment(
+    images: Tensor, masks: Tensor, draws: Draws, *, side: int | None = None
+) -> tuple[Tensor, Tensor]:
     """images (n, 3, h, w) float32 in 0..255 and masks (n, h, w) float32 in {0, 1} of one device ->
-    the same, moved and recoloured alike.
+    the same, moved and recoloured alike; of `side` × `side` pixels where they are cropped.
     """
     if draws.factors.shape[1]:
         images = _recoloured(images, draws.factors)
     if not draws.matrices.shape[1]:
         return images, masks
-    grid = F.affine_grid(draws.matrices, list(images.shape), align_corners=False)
+    size = [*images.shape[:2], side or images.shape[2], side or images.shape[3]]
+    grid = F.affine_grid(draws.matrices, size, align_corners=False)
     images = F.grid_sample(
         images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
@@ -75,7 +80,10 @@ def _affine(count: int, settings: BatchSettings, generator: torch.Generator) -> 
         torch.stack([cos * sign[:, 0], -sin * sign[:, 1], shift[:, 0]], 1),
         torch.stack([sin * sign[:, 0], cos * sign[:, 1], shift[:, 1]], 1),
     ]
-    return torch.stack(rows, dim=1)
+    matrices = torch.stack(rows, dim=1)
+    if settings.scale:
+        matrices[:, :, :2] *= (1 + settings.scale) ** _uniform((count, 1, 1), generator)
+    return matrices
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

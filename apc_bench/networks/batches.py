@@ -11,7 +11,12 @@ from torch import Tensor
 
 from apc_bench.networks.augment import Draws, augment, draw
 from apc_bench.networks.backbones import normalise
+from apc_bench.networks.crops import Crops
 from apc_bench.settings.base import BatchSettings
+from apc_bench.settings.detectors import ApcSettings
+
+LEAST_PIXELS = 4
+"""Anomalous pixels from which on a crop counts as anomalous."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +45,7 @@ class Choice(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """images (n, 3, s, s) float32 normalised, channels last; masks (n, s, s) float32, 1 anomalous;
+    """images (n, 3, c, c) float32 normalised, channels last; masks (n, c, c) float32, 1 anomalous;
     anomalous (n,) bool; masked (n,) bool: whether the image's mask is known (true for normal
     images, whose mask is empty).
     """
@@ -57,7 +62,7 @@ def anomalous_in_batch(settings: BatchSettings) -> int:
     return min(max(1, wanted), settings.batch - 1)
 
 
-def draw_choices(tensors: TrainingTensors, settings: BatchSettings, *, seed: int) -> Choice:
+def draw_choices(tensors: TrainingTensors, settings: ApcSettings, *, seed: int) -> Choice:
     """The choices of all `settings.steps` batches, on the device of `tensors`; drawn on the CPU, so
     that they do not depend on it.
     """
@@ -65,16 +70,22 @@ def draw_choices(tensors: TrainingTensors, settings: BatchSettings, *, seed: int
     few = anomalous_in_batch(settings)
     from_anomalous = _endless(len(tensors.anomalous), few, generator)
     from_normal = _endless(len(tensors.normal), settings.batch - few, generator)
+    crops = Crops(tensors.masks.cpu(), tensors.masked.cpu(), settings) if settings.crop else None
     choices = []
     for _ in range(settings.steps):
         rows = next(from_anomalous), next(from_normal)
-        choices.append(Choice(*rows, *draw(settings.batch, settings, generator)))
+        draws = draw(settings.batch, settings, generator, moved=crops is not None)
+        if crops is not None:
+            draws = crops.place(rows[0], draws, generator)
+        choices.append(Choice(*rows, *draws))
     device = tensors.normal.device
     return Choice(*(torch.stack(parts).to(device) for parts in zip(*choices, strict=True)))
 
 
-def make_batch(tensors: TrainingTensors, choice: Choice) -> Batch:
-    """The batch of a choice: anomalous images first. Copies nothing from or to the device."""
+def make_batch(tensors: TrainingTensors, choice: Choice, side: int) -> Batch:
+    """The batch of a choice, drawn images first, in crops of `side` pixels where that is less than
+    their size. Copies nothing from or to the device.
+    """
     few, many = len(choice.anomalous), len(choice.normal)
     device = tensors.normal.device
     images = torch.cat([tensors.anomalous[choice.anomalous], tensors.normal[choice.normal]])
@@ -82,9 +93,14 @@ def make_batch(tensors: TrainingTensors, choice: Choice) -> Batch:
     masks = torch.cat([tensors.masks[choice.anomalous].float(), empty])
     known = torch.ones(many, dtype=torch.bool, device=device)
     masked = torch.cat([tensors.masked[choice.anomalous], known])
-    images, masks = augment(images.float(), masks, Draws(choice.factors, choice.matrices))
+    images, masks = augment(
+        images.float(), masks, Draws(choice.factors, choice.matrices), side=side
+    )
     images = normalise(images).contiguous(memory_format=torch.channels_last)
     anomalous = torch.arange(few + many, device=device) < few
+    if side < tensors.masks.shape[-1]:
+        # A crop of a drawn image that misses the anomaly shows a normal part.
+        anomalous &= ~masked | (masks.flatten(1).sum(1) >= LEAST_PIXELS)
     return Batch(images, masks, anomalous, masked)
 
 

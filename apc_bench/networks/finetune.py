@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from apc_bench.errors import TrainingError
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.batches import Choice, TrainingTensors, draw_choices, make_batch
+from apc_bench.networks.crops import crop_side
 from apc_bench.networks.losses import TASKS, task_losses, total_loss
 from apc_bench.networks.replay import Replayed
 from apc_bench.networks.unet import UNet
@@ -85,13 +86,14 @@ class _Learner:
         self.settings = settings
         self.mixed_precision = mixed_precision
         self.device = tensors.normal.device
+        self.side = crop_side(settings, tensors.normal.shape[-1])
         self.weight = _positive_weight(tensors, settings)
         self.optimiser, self.rates = _optimiser(network, settings, self.device)
         self.tasks: tuple[str, ...] = ()
 
     def __call__(self, *choice: Tensor) -> Tensor:
         """The unweighted losses of the tasks that are switched on (`tasks`), and the total."""
-        batch = make_batch(self.tensors, Choice(*choice))
+        batch = make_batch(self.tensors, Choice(*choice), self.side)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
             predicted = self.network(batch.images)
         losses = task_losses(predicted, batch, self.settings, self.weight)

@@ -92,7 +92,11 @@ def photos_of(results: Results, run: RunReader, category: str, data: Path | None
             break
         except ApcError:
             continue
-    geometry = Geometry(int(results.settings["image_size"]), results.settings["resize"])
+    geometry = Geometry(
+        int(results.settings["image_size"]),
+        results.settings["resize"],
+        results.settings.get("interpolation", "bicubic"),
+    )
     return Photos(None if data is None else data / category, geometry, masks)
 
 

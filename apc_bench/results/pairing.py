@@ -106,7 +106,7 @@ def _setting(tonight: Results, before: Results, method: str) -> str:
 
 
 def _flat(settings: Mapping[str, Any], method: str) -> Iterable[tuple[str, Any]]:
-    for name in ("dataset", "image_size", "resize", "reserve", "false_alarms"):
+    for name in ("dataset", "image_size", "resize", "interpolation", "reserve", "false_alarms"):
         yield name, settings.get(name)
     chosen = settings.get("methods", {}).get(method, {})
     yield from ((name, chosen.get(name)) for name in ("detector", "backbone"))

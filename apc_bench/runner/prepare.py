@@ -225,7 +225,7 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
     before the first step. `dry`: decodes nothing. Raises DataError.
     """
     scan, unreadable = Scan(), []
-    geometry = Geometry(sweep.image_size, sweep.resize)
+    geometry = Geometry.of(sweep)
     for category in dataset.categories:
         hashes = _hashes(category, cache)
         left_out: dict[str, str] = {}

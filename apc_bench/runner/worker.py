@@ -10,7 +10,7 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +164,7 @@ class _Inputs:
         samples = tuple(row.sample for row in self.split.rows)
         category = Category(step.category, context.data / step.category, samples)
         self.cache = Cache(context.cache)
-        geometry = Geometry(context.sweep.image_size, context.sweep.resize)
+        geometry = Geometry.of(context.sweep)
         self.fingerprint = context.fingerprints[step.category]
         self.decoded: Decoded = decoded(
             self.cache, category, self.fingerprint, geometry, threads=context.sweep.threads
@@ -188,18 +188,17 @@ class _Inputs:
         return images_of(self.split, self.decoded, rows)
 
     def training(self) -> Training:
-        """What the detector may learn from. Only a fine-tuned one holds images out: a frozen one
-        calibrates image against image.
+        """What the detector may learn from. Only a fine-tuned one holds images out, of its training
+        alone.
         """
         sweep = self.context.sweep
         tuned = self.step.settings.settings.fine_tuned
-        normal, held_out = self.split.where("train"), []
-        if tuned:
-            held_out = [row for row in normal if self.split.rows[row].held_out]
-            normal = [row for row in normal if not self.split.rows[row].held_out]
+        normal = self.split.where("train")
+        held_out = [row for row in normal if tuned and self.split.rows[row].held_out]
         drawn = self.split.drawn(self.step.shots)
         return Training(
             normal=self.images(normal),
+            learnable=self.images([row for row in normal if row not in set(held_out)]),
             calibration=self.images(held_out) if tuned else None,
             anomalous=self.images(drawn),
             masks=self.decoded.masks[drawn],
@@ -211,7 +210,7 @@ class _Inputs:
         )
 
     def _memo(self, key: str, shape: tuple[int, ...], fill: object) -> NDArray[np.float32] | None:
-        geometry = [self.context.sweep.image_size, self.context.sweep.resize]
+        geometry = astuple(Geometry.of(self.context.sweep))
         whole = digest([key, self.fingerprint, geometry, dict(self.context.environment)])
         return memo_array(self.cache, whole, shape, fill)  # type: ignore[arg-type]
 

@@ -105,3 +105,5 @@ class BatchSettings(Frozen):
     """Largest turn of an image, in degrees."""
     flip: bool = False
     """Whether images are mirrored at random, along either side."""
+    scale: float = Field(0.0, ge=0, le=1)
+    """Largest relative change of an image's size, larger or smaller."""

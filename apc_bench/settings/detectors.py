@@ -74,11 +74,28 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     former_names: ClassVar[Mapping[str, str]] = {
         "extractor_learning_rate": "rate_extractor",
         "heads_learning_rate": "rate_heads",
+        "weight_interpolation": "interpolation",
     }
 
+    steps: int = Field(150, ge=1)
+    """Steps of the optimiser; the training's fixed length."""
+    jitter: float = Field(0.3, ge=0, le=1)
+    """Largest relative change of brightness and contrast; of each channel a third of it."""
+    rotation: float = Field(180.0, ge=0, le=180)
+    """Largest turn of an image, in degrees."""
+    flip: bool = True
+    """Whether images are mirrored at random, along either side."""
+    scale: float = Field(0.2, ge=0, le=1)
+    """Largest relative change of an image's size, larger or smaller."""
+    crop: float | None = Field(0.6, gt=0, le=1)
+    """Side of the crops that are learned from, as a share of the image's; null: whole images. No
+    shift then, and drawn images without a mask stay whole.
+    """
+    crop_on_defect: float = Field(0.5, ge=0, le=1)
+    """Share of the drawn images' crops that are laid on the anomaly."""
     losses: Losses = Losses()
     """Weights of the three tasks that the extractor is fine-tuned on."""
-    extractor_learning_rate: float = Field(1e-4, ge=0)
+    extractor_learning_rate: float = Field(3e-5, ge=0)
     """Learning rate of the extractor at the start; 0: it stays as it is."""
     heads_learning_rate: float = Field(1e-3, gt=0)
     """Learning rate of the decoder and the three heads at the start."""
@@ -96,6 +113,10 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     """Whether anomalous pixels are reconstructed too."""
     normals: Literal["shared", "separate", "half"] = "shared"
     """Normal images: all for fine-tuning and bank, a half for each, or the same half for both."""
+    weight_interpolation: float = Field(0.35, ge=0, le=1)
+    """Share of the fine-tuned weights in the memory bank's extractor; the rest are the frozen ones.
+    1: fine-tuned, 0: frozen.
+    """
 
     def identity(self) -> dict[str, Any]:
         """Without `normals` where they are shared, so that ids stay what they were before there was
@@ -108,8 +129,8 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
         """The settings that the fine-tuning depends on: what only shapes the memory bank is left
         out, so that an ablation fine-tunes once.
         """
-        own = self.model_dump(mode="json", exclude={*PatchCoreSettings.model_fields, "normals"})
-        return own | self.trained_on()
+        untrained = {*PatchCoreSettings.model_fields, "normals", "weight_interpolation"}
+        return self.model_dump(mode="json", exclude=untrained) | self.trained_on()
 
     def trained_on(self) -> dict[str, Any]:
         """How deep the extractor is trained, and which of the normal images it sees; nothing of
@@ -134,8 +155,8 @@ class ApcPlusSettings(ApcSettings):
         "classifier_learning_rate": "classifier_rate",
     }
 
-    interpolation: float = Field(0.0, ge=0, le=1)
-    """Share of the fine-tuned weights in the extractor; 0: frozen, nothing is fine-tuned."""
+    weight_interpolation: float = Field(0.0, ge=0, le=1)
+    """Share of the fine-tuned weights in the memory bank's extractor; 0: nothing is fine-tuned."""
     classifier: Weight = 1.0
     """Weight of the patch classifier in the anomaly map."""
     classifier_image: Weight = 0.5
@@ -162,7 +183,7 @@ class ApcPlusSettings(ApcSettings):
     @property
     def tunes(self) -> bool:
         """Whether anything needs the three-task fine-tuning."""
-        return self.interpolation > 0 or self.segmentation > 0
+        return self.weight_interpolation > 0 or self.segmentation > 0
 
     @property
     def classifies(self) -> bool:
@@ -171,9 +192,10 @@ class ApcPlusSettings(ApcSettings):
 
     @model_validator(mode="after")
     def _two_different_banks(self) -> Self:
-        if self.frozen_bank and not self.interpolation:
+        if self.frozen_bank and not self.weight_interpolation:
             raise ValueError(
-                "frozen_bank adds frozen features to fine-tuned ones: set interpolation above 0"
+                "frozen_bank adds frozen features to fine-tuned ones: set weight_interpolation"
+                " above 0"
             )
         return self
 
@@ -183,7 +205,12 @@ class ApcPlusSettings(ApcSettings):
         """
         own = self.trained_on()
         if self.tunes:
-            untrained = {*PatchCoreSettings.model_fields, *_APC_PLUS, "normals"}
+            untrained = {
+                *PatchCoreSettings.model_fields,
+                *_APC_PLUS,
+                "normals",
+                "weight_interpolation",
+            }
             own |= self.model_dump(mode="json", exclude=untrained)
         if self.classifies:
             features = {"layers", "neighbourhood", "pretrain_dim", "target_dim"}
@@ -260,6 +287,14 @@ DETECTORS: dict[str, type[DetectorSettings]] = {
     "prnet": PRNetSettings,
 }
 """Our own detectors; other packages add theirs (plugins.py)."""
+
+
+SETTINGS_OF_RESULT_1: Mapping[str, Mapping[str, Any]] = {
+    "apc": {"crop": None, "scale": 0.0, "interpolation": 1.0},
+    "apc+": {"crop": None, "scale": 0.0},
+    "prnet": {"scale": 0.0},
+}
+"""What was not a setting yet when RESULT_VERSION was 1, as it was then."""
 
 
 def plugin_of(detector: str) -> plugins.Plugin | None:

@@ -174,6 +174,8 @@ class Sweep(Frozen):
     """Side of the square input in pixels."""
     resize: Literal["square", "letterbox", "crop"] = "square"
     """How an image becomes square: both sides, the longer side, or the centre of the shorter."""
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """The filter of the resize; the reference code of PatchCore has the bilinear one."""
     false_alarms: Share = 0.05
     """Share of normal images that a calibrated threshold may raise an alarm for."""
     features: Literal["none", "bank"] = "none"

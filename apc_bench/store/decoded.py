@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def decoded(
 
     Raises UnreadableFiles that names every file that cannot be decoded, StorageError.
     """
-    inputs = (fingerprint, geometry.image_size, geometry.resize, DECODE_VERSION, PIL.__version__)
+    inputs = (fingerprint, *astuple(geometry), DECODE_VERSION, PIL.__version__)
 
     def build(folder: Path) -> None:
         count, size = len(category.samples), geometry.image_size

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apc_bench.errors import RunError
+from apc_bench.settings.detectors import SETTINGS_OF_RESULT_1
 from apc_bench.settings.sweep import Sweep
 from apc_bench.store.schemas import SCHEMA_VERSION
 
@@ -90,6 +91,8 @@ class RunInfo:
         absent = frozenset(_TYPES) - known.keys()
         if "data" in known:
             known["data"] = Path(known["data"])
+        if known.get("computing", {}).get("result_version") == "1" and "settings" in known:
+            known["settings"] = _with_settings_of_then(known["settings"])
         other = {name: value for name, value in values.items() if name not in _TYPES}
         return cls(**known, other=other, absent=absent)
 
@@ -197,6 +200,15 @@ def changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tu
 
 def _files(left_out: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
     return {category: sorted(files) for category, files in left_out.items() if files}
+
+
+def _with_settings_of_then(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run of RESULT_VERSION 1, with what could not be chosen then."""
+    methods = {}
+    for name, method in settings.get("methods", {}).items():
+        fixed = SETTINGS_OF_RESULT_1.get(method.get("detector", ""), {})
+        methods[name] = {**method, "settings": {**fixed, **method.get("settings", {})}}
+    return {**settings, "methods": methods}
 
 
 def _normal(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def shots(results: Results) -> Iterator[Note]:
 def image_input(results: Results) -> Iterator[Note]:
     """What a network is given of an image."""
     size, resize = results.settings["image_size"], results.settings["resize"]
-    yield Note("Input", f"{size} × {size} px, resize {resize}: {RESIZES[resize]}")
+    how = results.settings.get("interpolation", "bicubic")
+    yield Note("Input", f"{size} × {size} px, resize {resize}: {RESIZES[resize]}; {how} filter")
 
 
 def masks(results: Results) -> Iterator[Note]:

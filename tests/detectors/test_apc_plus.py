@@ -21,10 +21,10 @@ methods:
   patchcore: {{backbone: builtin, settings: {{pretrain_dim: 32, target_dim: 32}}}}
   plus: {{detector: apc+, backbone: builtin, title: APC+, settings: {{{SMALL}}}}}
   bank-alone: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0}}}}
-  interpolated: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, interpolation: 0.5}}}}
-  tuned: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, interpolation: 1}}}}
+  interpolated: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, weight_interpolation: 0.5}}}}
+  tuned: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, weight_interpolation: 1}}}}
   apc: {{detector: apc, backbone: builtin, settings: {{pretrain_dim: 32, target_dim: 32, steps: 2, batch: 4}}}}
-  two-banks: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, interpolation: 1, frozen_bank: 1}}}}
+  two-banks: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, weight_interpolation: 1, frozen_bank: 1}}}}
   segmentation: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, segmentation: 1}}}}
 """
 
@@ -95,14 +95,14 @@ def test_methods_that_differ_in_weights_alone_share_a_training():
         == ApcPlusSettings(classifier=2).training()
     )
     assert (
-        ApcPlusSettings(interpolation=0.3).training()
-        == ApcPlusSettings(interpolation=0.6).training()
+        ApcPlusSettings(weight_interpolation=0.3).training()
+        == ApcPlusSettings(weight_interpolation=0.6).training()
     )
     assert ApcPlusSettings().training() != ApcPlusSettings(classifier_steps=7).training()
     assert ApcPlusSettings().training() != ApcPlusSettings(target_dim=64).training()
     assert (
-        ApcPlusSettings(interpolation=1).training()
-        != ApcPlusSettings(interpolation=1, steps=7).training()
+        ApcPlusSettings(weight_interpolation=1).training()
+        != ApcPlusSettings(weight_interpolation=1, steps=7).training()
     )
     assert ApcPlusSettings().training() == ApcPlusSettings(steps=7).training()
 
