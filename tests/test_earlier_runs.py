@@ -21,7 +21,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from support import apc_bench
+
+from apc_bench.settings.detectors import DETECTORS
 
 KEPT = Path(__file__).parent / "data" / "run_of_877af49"
 EXPECTED = json.loads((KEPT / "expected.json").read_text(encoding="utf-8"))
@@ -61,8 +64,17 @@ def place(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def fresh(place) -> Path:
-    """A part of the same sweep, done by the code of today in a folder of its own."""
-    apc_bench(*SWEEP, *SERIAL, "--run", "fresh", *PART)
+    """A part of the same sweep, done by the code of today in a folder of its own: with the settings
+    of then, whatever the defaults are today.
+    """
+    job = yaml.safe_load(Path("job.yaml").read_text())
+    recorded = json.loads((RUN / "run.json").read_text())["settings"]["methods"]
+    for name, method in job["methods"].items():
+        implied = DETECTORS[method.get("detector", "patchcore")].implied
+        method["settings"] = {**implied, **recorded[name]["settings"]}
+    Path("then.yaml").write_text(yaml.safe_dump(job))
+    of_then = ("sweep", "--job", "then.yaml", "--data", "data", "--cache", "cache")
+    apc_bench(*of_then, *SERIAL, "--run", "fresh", *PART)
     return Path("fresh")
 
 
@@ -235,7 +247,9 @@ def key_of(info: dict[str, Any], row: dict[str, Any]) -> str:
         "weights": info["weights"][row["method"]]["sha256"],
         "environment": info["computing"],
     }
-    own = {name: value for name, value in method["settings"].items() if name != "normals"}
+    kind = DETECTORS[method["detector"]]
+    implied = {kind.former_names.get(name, name) for name in kind.implied}
+    own = {name: value for name, value in method["settings"].items() if name not in implied}
     who = {"detector": method["detector"], "backbone": method["backbone"]}
     if row["kind"] == "extractor":
         training = {"stored": "layer3"}
@@ -294,7 +308,12 @@ def test_run_folders_have_the_files_columns_and_marks_that_they_had(fresh):
         assert then[name] == now[name]
     assert now["fingerprints"] == {"cap": then["fingerprints"]["cap"]}
     asked = {"seeds": [1], "shots": [2], "categories": ["cap"]}
-    assert {**then["settings"], **asked} == now["settings"]
+    for name, method in then["settings"]["methods"].items():
+        own = now["settings"]["methods"][name]
+        assert own["settings"].items() >= method["settings"].items()
+        own["settings"] = method["settings"]
+    job = {"job": now["settings"]["job"]}
+    assert now["settings"].items() >= {**then["settings"], **asked, **job}.items()
 
 
 def shape(run: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from apc_bench.datasets.samples import Category, Sample
 from apc_bench.datasets.split import make_split
 from apc_bench.errors import UsageError
 from apc_bench.plan import EXTRACTOR, TRIAL, Planned, fingerprint, make_plan
-from apc_bench.settings.detectors import ApcSettings
+from apc_bench.settings.detectors import DETECTORS, ApcSettings
 from apc_bench.settings.job import sweep_from
 from apc_bench.settings.sweep import make_sweep
 
@@ -79,6 +79,7 @@ def test_the_paper_s_job_has_450_fine_tunings_and_675_trials():
     [
         {"image_size": 96},
         {"resize": "letterbox"},
+        {"interpolation": "bicubic"},
         {"reserve": 11},
         {"false_alarms": 0.1},
     ],
@@ -113,6 +114,14 @@ def test_places_and_added_seeds_change_no_key():
     assert keys(plan(sweep)) < keys(plan(more))
 
 
+def test_what_was_implied_before_it_was_a_setting_is_in_no_id():
+    """A run of then and one of now with the settings of then do the same steps."""
+    for kind in DETECTORS.values():
+        implied = kind.model_validate(kind.implied)
+        first_names = {kind.former_names.get(name, name) for name in kind.implied}
+        assert not first_names & {**implied.identity(), **implied.training()}.keys()
+
+
 def test_an_ablation_over_the_bank_fine_tunes_once_and_one_over_the_training_does_not():
     def sweep_of(**settings):
         base = {"detector": "apc", "backbone": "builtin"}
@@ -133,14 +142,15 @@ def test_an_ablation_over_the_bank_fine_tunes_once_and_one_over_the_training_doe
 
 def test_ids_stay_what_they_were():
     """Golden ids: if they change, every result of every user is done again."""
-    sweep, _ = sweep_from("paper", {"seeds": (0,), "shots": (1,)})
+    bicubic = {"interpolation": "bicubic"}  # as it was before there was a choice
+    sweep, _ = sweep_from("paper", {"seeds": (0,), "shots": (1,), **bicubic})
     found = {f"{step.kind} {step.method}": (step.trial_id, step.result_key) for step in plan(sweep)}
     assert found == GOLDEN
 
 
 GOLDEN = {
-    "extractor apc": ("e26750b8845686ea", "8ebea0f9cd0827b2"),
-    "trial apc": ("7d1891e90635cbfc", "b0030d3dbe41fd7c"),
+    "extractor apc": ("0de582a90235b32f", "26f7bf8a64d88562"),
+    "trial apc": ("38594224ea037333", "03837bfb9e42c2fd"),
     "trial apc-frozen": ("25828b2aacbb918d", "91462aead4464886"),
     "trial patchcore": ("7a8d44a3e44c388e", "f7a80a8959063240"),
     "trial patchcore-wr50": ("8ba640aeab6c7a0f", "aefc51ef2ec9ce35"),
@@ -218,7 +228,10 @@ TRAINING_CHANGES = {
     "jitter": 0.2,
     "shift": 0.2,
     "rotation": 1.0,
-    "flip": True,
+    "flip": False,
+    "scale": 0.1,
+    "crop": 0.3,
+    "crop_on_defect": 0.2,
     "losses": {"segmentation": 0.0},
 }
 BANK_CHANGES = {
@@ -234,6 +247,7 @@ BANK_CHANGES = {
     "sigma": 0.0,
     "patches_max": 5,
     "bank_max": 5,
+    "weight_interpolation": 0.9,
 }
 
 

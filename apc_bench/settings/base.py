@@ -42,6 +42,11 @@ class DetectorSettings(Frozen):
     ever; job files may use either.
     """
 
+    implied: ClassVar[Mapping[str, Any]] = {}
+    """A setting that came later -> what held before there was a choice: the value that a run folder
+    without it had, and that ids leave out, so that they stay what they were.
+    """
+
     layers: tuple[Layer, ...] = ("layer2", "layer3")
     """Stages of the backbone whose features are read, shallow first."""
     sigma: float = Field(4.0, ge=0, le=64)
@@ -76,14 +81,20 @@ class DetectorSettings(Frozen):
         return layers
 
     def identity(self) -> dict[str, Any]:
-        """The settings that make a detector another one, as JSON values under their first names."""
-        return self.model_dump(mode="json")
+        """The settings that make a detector another one, as JSON values under their first names;
+        without what was implied before it was a setting.
+        """
+        return self.model_dump(mode="json", exclude=self.as_before())
+
+    def as_before(self) -> set[str]:
+        """The settings that have their implied values."""
+        return {name for name, value in self.implied.items() if getattr(self, name) == value}
 
     def training(self) -> dict[str, Any]:
         """The settings that the training depends on, as JSON values under their first names;
         methods that agree in them share one training.
         """
-        return self.model_dump(mode="json")
+        return self.identity()
 
 
 class BatchSettings(Frozen):

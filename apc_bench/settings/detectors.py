@@ -67,7 +67,7 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     with a few anomalous samples.
 
     All but the loss weights is this project's decision ([ours] in docs/method.md); each is a switch
-    for ablations.
+    for ablations. Crops are not shifted, and a drawn image without a mask stays whole.
     """
 
     fine_tuned: ClassVar[bool] = True
@@ -75,6 +75,13 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
         "extractor_learning_rate": "rate_extractor",
         "heads_learning_rate": "rate_heads",
         "weight_interpolation": "interpolation",
+    }
+    implied: ClassVar[Mapping[str, Any]] = {
+        "crop": None,
+        "crop_on_defect": 0.5,
+        "scale": 0.0,
+        "normals": "shared",
+        "weight_interpolation": 1.0,
     }
 
     steps: int = Field(150, ge=1)
@@ -88,9 +95,7 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     scale: float = Field(0.2, ge=0, le=1)
     """Largest relative change of an image's size, larger or smaller."""
     crop: float | None = Field(0.6, gt=0, le=1)
-    """Side of the crops that are learned from, as a share of the image's; null: whole images. No
-    shift then, and drawn images without a mask stay whole.
-    """
+    """Side of the crops that are learned from, as a share of the image's; null: whole images."""
     crop_on_defect: float = Field(0.5, ge=0, le=1)
     """Share of the drawn images' crops that are laid on the anomaly."""
     losses: Losses = Losses()
@@ -114,23 +119,15 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     normals: Literal["shared", "separate", "half"] = "shared"
     """Normal images: all for fine-tuning and bank, a half for each, or the same half for both."""
     weight_interpolation: float = Field(0.35, ge=0, le=1)
-    """Share of the fine-tuned weights in the memory bank's extractor; the rest are the frozen ones.
-    1: fine-tuned, 0: frozen.
-    """
-
-    def identity(self) -> dict[str, Any]:
-        """Without `normals` where they are shared, so that ids stay what they were before there was
-        a choice.
-        """
-        implied = {"normals"} if self.normals == "shared" else None
-        return self.model_dump(mode="json", exclude=implied)
+    """Share of the fine-tuned weights in the bank's extractor, beside the frozen ones; 1: alone."""
 
     def training(self) -> dict[str, Any]:
         """The settings that the fine-tuning depends on: what only shapes the memory bank is left
         out, so that an ablation fine-tunes once.
         """
         untrained = {*PatchCoreSettings.model_fields, "normals", "weight_interpolation"}
-        return self.model_dump(mode="json", exclude=untrained) | self.trained_on()
+        own = self.model_dump(mode="json", exclude=untrained | self.as_before())
+        return own | self.trained_on()
 
     def trained_on(self) -> dict[str, Any]:
         """How deep the extractor is trained, and which of the normal images it sees; nothing of
@@ -153,6 +150,11 @@ class ApcPlusSettings(ApcSettings):
     former_names: ClassVar[Mapping[str, str]] = {
         **ApcSettings.former_names,
         "classifier_learning_rate": "classifier_rate",
+    }
+    implied: ClassVar[Mapping[str, Any]] = {
+        name: value
+        for name, value in ApcSettings.implied.items()
+        if name != "weight_interpolation"  # APC+ had that choice from the start
     }
 
     weight_interpolation: float = Field(0.0, ge=0, le=1)
@@ -210,6 +212,7 @@ class ApcPlusSettings(ApcSettings):
                 *_APC_PLUS,
                 "normals",
                 "weight_interpolation",
+                *self.as_before(),
             }
             own |= self.model_dump(mode="json", exclude=untrained)
         if self.classifies:
@@ -233,6 +236,7 @@ class PRNetSettings(DetectorSettings, BatchSettings):
 
     fine_tuned: ClassVar[bool] = True
     former_names: ClassVar[Mapping[str, str]] = {"learning_rate": "rate"}
+    implied: ClassVar[Mapping[str, Any]] = {"scale": 0.0}
 
     layers: tuple[Layer, ...] = ("layer1", "layer2", "layer3")
     """Stages of the frozen backbone that the network exchanges between; at least two."""
@@ -277,7 +281,7 @@ class PRNetSettings(DetectorSettings, BatchSettings):
 
     def training(self) -> dict[str, Any]:
         """All settings but what only reads the maps."""
-        return self.model_dump(mode="json", exclude={"sigma", "top_pixels"})
+        return self.model_dump(mode="json", exclude={"sigma", "top_pixels", *self.as_before()})
 
 
 DETECTORS: dict[str, type[DetectorSettings]] = {
@@ -287,14 +291,6 @@ DETECTORS: dict[str, type[DetectorSettings]] = {
     "prnet": PRNetSettings,
 }
 """Our own detectors; other packages add theirs (plugins.py)."""
-
-
-SETTINGS_OF_RESULT_1: Mapping[str, Mapping[str, Any]] = {
-    "apc": {"crop": None, "scale": 0.0, "interpolation": 1.0},
-    "apc+": {"crop": None, "scale": 0.0},
-    "prnet": {"scale": 0.0},
-}
-"""What was not a setting yet when RESULT_VERSION was 1, as it was then."""
 
 
 def plugin_of(detector: str) -> plugins.Plugin | None:

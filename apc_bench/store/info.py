@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from apc_bench.errors import RunError
-from apc_bench.settings.detectors import SETTINGS_OF_RESULT_1
+from apc_bench.errors import RunError, UsageError
+from apc_bench.settings.detectors import settings_class
 from apc_bench.settings.sweep import Sweep
 from apc_bench.store.schemas import SCHEMA_VERSION
 
@@ -91,8 +91,10 @@ class RunInfo:
         absent = frozenset(_TYPES) - known.keys()
         if "data" in known:
             known["data"] = Path(known["data"])
-        if known.get("computing", {}).get("result_version") == "1" and "settings" in known:
-            known["settings"] = _with_settings_of_then(known["settings"])
+        if "methods" in known.get("settings", {}):
+            methods = known["settings"]["methods"]
+            as_they_were = {name: _as_it_was(method) for name, method in methods.items()}
+            known["settings"] = {**known["settings"], "methods": as_they_were}
         other = {name: value for name, value in values.items() if name not in _TYPES}
         return cls(**known, other=other, absent=absent)
 
@@ -202,13 +204,19 @@ def _files(left_out: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
     return {category: sorted(files) for category, files in left_out.items() if files}
 
 
-def _with_settings_of_then(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run of RESULT_VERSION 1, with what could not be chosen then."""
-    methods = {}
-    for name, method in settings.get("methods", {}).items():
-        fixed = SETTINGS_OF_RESULT_1.get(method.get("detector", ""), {})
-        methods[name] = {**method, "settings": {**fixed, **method.get("settings", {})}}
-    return {**settings, "methods": methods}
+def _as_it_was(method: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded method, with what was implied of its detector before it was a setting."""
+    try:
+        own_class = settings_class(method.get("detector", ""))
+    except UsageError:
+        return dict(method)  # of a package that is not installed
+    recorded = method.get("settings") or {}
+    implied = {
+        name: value
+        for name, value in own_class.implied.items()
+        if not {name, own_class.former_names.get(name)} & recorded.keys()
+    }
+    return {**method, "settings": {**recorded, **implied}}
 
 
 def _normal(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def image_input(results: Results) -> Iterator[Note]:
     """What a network is given of an image."""
     size, resize = results.settings["image_size"], results.settings["resize"]
     how = results.settings.get("interpolation", "bicubic")
-    yield Note("Input", f"{size} × {size} px, resize {resize}: {RESIZES[resize]}; {how} filter")
+    filtered = "" if how == "bicubic" else f", {how} filter"
+    yield Note("Input", f"{size} × {size} px, resize {resize}: {RESIZES[resize]}{filtered}")
 
 
 def masks(results: Results) -> Iterator[Note]:

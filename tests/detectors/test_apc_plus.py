@@ -23,7 +23,7 @@ methods:
   bank-alone: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0}}}}
   interpolated: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, weight_interpolation: 0.5}}}}
   tuned: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, weight_interpolation: 1}}}}
-  apc: {{detector: apc, backbone: builtin, settings: {{pretrain_dim: 32, target_dim: 32, steps: 2, batch: 4}}}}
+  apc: {{detector: apc, backbone: builtin, settings: {{pretrain_dim: 32, target_dim: 32, steps: 2, batch: 4, weight_interpolation: 1}}}}
   two-banks: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, weight_interpolation: 1, frozen_bank: 1}}}}
   segmentation: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, segmentation: 1}}}}
 """

@@ -44,8 +44,10 @@ def training(
 ) -> Training:
     none = images(array, range(0))
     size = array.shape[-1]
+    normal = images(array, rows, groups)
     return Training(
-        images(array, rows, groups),
+        normal,
+        normal,
         None,
         none,
         np.zeros((0, size, size), bool),

@@ -44,13 +44,15 @@ def test_what_a_fine_tuning_depends_on_leaves_the_memory_bank_out():
         {"layers": ("layer1", "layer2")},
         {"bank_max": 9},
         {"distance": "euclidean"},
+        {"weight_interpolation": 0.9},
     ):
         assert ApcSettings.model_validate(bank).training() == plain
     for training in (
         {"steps": 1},
         {"losses": {"segmentation": 0}},
         {"layers": ("layer2", "layer4")},
-        {"flip": True},
+        {"flip": False},
+        {"crop": None},
         {"skips": "none"},
     ):
         assert ApcSettings.model_validate(training).training() != plain
