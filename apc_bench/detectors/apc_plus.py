@@ -7,11 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from apc_bench.detectors.apc import Apc
 from apc_bench.detectors.apc_plus_scoring import (
@@ -22,10 +20,11 @@ from apc_bench.detectors.apc_plus_scoring import (
     log_distances,
     segmented,
 )
-from apc_bench.detectors.features import BATCH, FeatureSource
+from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.normal_split import bank_images, finetuning_part
+from apc_bench.detectors.patch_examples import patch_examples
 from apc_bench.detectors.patchcore import FittedPatchCore
-from apc_bench.detectors.protocol import Images, Trained, Training
+from apc_bench.detectors.protocol import Trained, Training
 from apc_bench.detectors.training_tensors import as_trained
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.finetune import TrainingStep
@@ -33,7 +32,6 @@ from apc_bench.networks.patch_classifier import PatchClassifier, train_classifie
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcPlusSettings
 
-NORMAL_PATCHES = 200_000
 TUNED, CLASSIFIER = "tuned.", "classifier."
 
 State = Mapping[str, Tensor]
@@ -91,11 +89,13 @@ class ApcPlus(Apc):
         if self.settings.segmentation:
             assert network is not None
             evidence.append(self._segmentation_evidence(network, inner.source, data))
-        return FittedApcPlus.standardised(inner, evidence)
+        return FittedApcPlus.standardised(inner, evidence, self.settings.fused_image)
 
     def _train_classifier(self, data: Training) -> tuple[PatchClassifier, list[TrainingStep]]:
         started = time.perf_counter()
-        normal, anomalous = self._patches(data)
+        source = self._source(self.backbone, data)
+        changed = self._source(self.backbone, data, remembered=False)
+        normal, anomalous = patch_examples(data, source, changed, self.settings)
         classifier, losses = train_classifier(normal, anomalous, self.settings, seed=data.seed)
         seconds = (time.perf_counter() - started) / len(losses)
         rate = self.settings.classifier_learning_rate
@@ -105,29 +105,13 @@ class ApcPlus(Apc):
         ]
         return classifier, curves
 
-    def _patches(self, data: Training) -> tuple[Tensor, Tensor]:
-        """Features of normal patches, at most about NORMAL_PATCHES of them at random, with the
-        clean ones of the drawn images; and of anomalous ones: from `classifier_share` of their area
-        on; the fullest one where none is as full. Half-empty patches teach it the normal.
-        """
-        source = self._source(self.backbone, data)
-        normal = _some_patches(source, data.learnable, data.seed)
-        drawn, shares = [], []
-        for position in np.flatnonzero(data.masked):
-            patches = source(data.anomalous, slice(int(position), int(position) + 1))[0]
-            mask = torch.from_numpy(data.masks[position]).float()[None, None]
-            share = F.adaptive_avg_pool2d(mask, source.grid).flatten().to(patches.device)
-            drawn.append(patches)
-            shares.append(share)
-            normal.append(patches[share == 0])
-        share = torch.cat(shares)
-        least = min(self.settings.classifier_share, float(share.max()))
-        return torch.cat(normal), torch.cat(drawn)[share >= least]
-
-    def _source(self, backbone: Backbone, data: Training) -> FeatureSource:
-        """Features of the frozen backbone, remembered for the whole category."""
+    def _source(
+        self, backbone: Backbone, data: Training, *, remembered: bool = True
+    ) -> FeatureSource:
+        """Features of the frozen backbone, remembered for the whole category or not at all."""
+        key = self.sha256 if remembered else None
         return FeatureSource(
-            backbone, self.settings, device=data.device, memo=data.memo, remembered=self.sha256
+            backbone, self.settings, device=data.device, memo=data.memo, remembered=key
         )
 
     def _tuned(self, state: State) -> UNet | None:
@@ -170,19 +154,6 @@ def _belief(data: Training) -> float:
     """How far what was learned from n masked images is believed: n / (n + 1)."""
     masked = int(data.masked.sum())
     return masked / (masked + 1)
-
-
-def _some_patches(source: FeatureSource, images: Images, seed: int) -> list[Tensor]:
-    """Features of patches at random, batch by batch, at most about NORMAL_PATCHES of them."""
-    generator = torch.Generator().manual_seed(seed)
-    chosen = []
-    for part in images.batches(BATCH):
-        patches = source(images, part).flatten(0, 1)
-        share = NORMAL_PATCHES * (part.stop - part.start) // len(images)
-        count = max(1, min(len(patches), share))
-        rows = torch.randperm(len(patches), generator=generator)[:count]
-        chosen.append(patches[rows.to(patches.device)])
-    return chosen
 
 
 def _prefixed(prefix: str, state: State) -> dict[str, Tensor]:

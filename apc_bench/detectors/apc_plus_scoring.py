@@ -4,7 +4,7 @@ held-out normal images and added (detectors/fusion.py).
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.detectors.features import BATCH, FeatureSource
-from apc_bench.detectors.fusion import AnomalyMaps, Part, ZScore, fuse
+from apc_bench.detectors.fusion import AnomalyMaps, Fusion, Part, ZScore, fuse
 from apc_bench.detectors.patchcore import FittedPatchCore
 from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.networks.backbones import normalise
@@ -93,18 +93,23 @@ class FittedApcPlus:
     inner: FittedPatchCore
     scale: float
     evidence: Sequence[Evidence]
-    fusion: Sequence[Part] = ()
+    fusion: Fusion = field(default_factory=Fusion)
     unit: str = "standard score"
 
     @classmethod
-    def standardised(cls, inner: FittedPatchCore, evidence: Sequence[Evidence]) -> "FittedApcPlus":
-        """With each part's location and scale taken from the held-out normal images."""
+    def standardised(
+        cls, inner: FittedPatchCore, evidence: Sequence[Evidence], fused_image: float
+    ) -> "FittedApcPlus":
+        """With location and scale of each part, and of the whole map, taken from the held-out
+        normal images. `fused_image`: the whole map's weight in the image score.
+        """
         images, by_distance = inner.calibrate()
         plain = cls(inner, distance_scale(by_distance), evidence)
         bank, *others = plain._maps(images, by_distance)
-        fusion = [Part(ZScore.of(bank), 1.0, 1.0)]
+        parts = [Part(ZScore.of(bank), 1.0, 1.0)]
         for part, maps in zip(evidence, others, strict=True):
-            fusion.append(Part(ZScore.of(maps), part.weight, part.image_weight, part.only_adds))
+            parts.append(Part(ZScore.of(maps), part.weight, part.image_weight, part.only_adds))
+        fusion = Fusion.of([bank, *others], parts, fused_image)
         return dataclasses.replace(plain, fusion=fusion)
 
     @property

@@ -54,23 +54,51 @@ class Part:
     only_adds: bool = False
 
 
-def fuse(maps: Sequence[AnomalyMaps], parts: Sequence[Part]) -> tuple[AnomalyMaps, AnomalyMaps]:
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How maps are added: their parts, and how much the largest patch of the sum counts in the
+    image score beside theirs, standardised as they are (None: not).
+    """
+
+    parts: Sequence[Part] = ()
+    whole: Part | None = None
+
+    @classmethod
+    def of(
+        cls, maps: Sequence[AnomalyMaps], parts: Sequence[Part], image_weight: float
+    ) -> "Fusion":
+        """`image_weight`: of the whole map, standardised on these maps of normal images."""
+        if not image_weight:
+            return cls(parts)
+        fused, _ = fuse(maps, cls(parts))
+        return cls(parts, Part(ZScore.of(fused), 0.0, image_weight))
+
+
+def fuse(maps: Sequence[AnomalyMaps], fusion: Fusion) -> tuple[AnomalyMaps, AnomalyMaps]:
     """One map array (n, rows, columns) float32 per part -> the weighted sum of the standardised
-    maps, and image scores (n,): the weighted sum of each part's largest patch, standardised over
-    images; both float32.
+    maps, and image scores (n,): the weighted sum of each part's largest patch, and of the whole
+    map's, standardised over images; both float32.
     """
     fused = np.zeros(maps[0].shape, np.float64)
     scores = np.zeros(len(maps[0]), np.float64)
-    for values, part in zip(maps, parts, strict=True):
-        zscore = part.zscore
-        tops = (
-            values.reshape(len(values), -1).max(axis=1, initial=-np.inf) if len(values) else scores
-        )
-        standardised = (values - zscore.mean) / zscore.deviation
-        standardised_tops = (tops - zscore.top_mean) / zscore.top_deviation
+    for values, part in zip(maps, fusion.parts, strict=True):
+        standardised = (values - part.zscore.mean) / part.zscore.deviation
         if part.only_adds:
             standardised = np.maximum(standardised, 0)
-            standardised_tops = np.maximum(standardised_tops, 0)
         fused += part.weight * standardised
-        scores += part.image_weight * standardised_tops
+        scores += _image_scores(values, part)
+    if fusion.whole is not None:
+        scores += _image_scores(fused.astype(np.float32), fusion.whole)
     return fused.astype(np.float32), scores.astype(np.float32)
+
+
+def _image_scores(maps: AnomalyMaps, part: Part) -> NDArray[np.float64]:
+    """maps (n, rows, columns) -> each one's largest patch (n,), standardised and weighted."""
+    if not len(maps):
+        return np.zeros(0)
+    tops = maps.reshape(len(maps), -1).max(axis=1)
+    standardised = (tops - part.zscore.top_mean) / part.zscore.top_deviation
+    if part.only_adds:
+        standardised = np.maximum(standardised, 0)
+    weighted: NDArray[np.float64] = part.image_weight * standardised
+    return weighted

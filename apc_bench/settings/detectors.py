@@ -155,7 +155,7 @@ class ApcPlusSettings(ApcSettings):
         name: value
         for name, value in ApcSettings.implied.items()
         if name != "weight_interpolation"  # APC+ had that choice from the start
-    }
+    } | {"fused_image": 0.0, "classifier_views": 0, "classifier_normal_views": 0}
 
     weight_interpolation: float = Field(0.0, ge=0, le=1)
     """Share of the fine-tuned weights in the memory bank's extractor; 0: nothing is fine-tuned."""
@@ -163,6 +163,8 @@ class ApcPlusSettings(ApcSettings):
     """Weight of the patch classifier in the anomaly map."""
     classifier_image: Weight = 0.5
     """Weight of the patch classifier in the image score."""
+    fused_image: Weight = 1.0
+    """Weight of the whole map's largest patch in the image score."""
     only_adds: bool = True
     """Whether a part beside the bank counts as nothing below its normal mean."""
     frozen_bank: Weight = 0.0
@@ -181,6 +183,10 @@ class ApcPlusSettings(ApcSettings):
     """Standard deviation of the noise on the classifier's standardised features."""
     classifier_share: Share = 0.3
     """A patch counts as anomalous from this share of its area on."""
+    classifier_views: int = Field(8, ge=0)
+    """Changed views of each drawn image that the classifier learns from beside it."""
+    classifier_normal_views: int = Field(60, ge=0)
+    """Normal images that it learns from in a changed view, too."""
 
     @property
     def tunes(self) -> bool:
@@ -217,11 +223,14 @@ class ApcPlusSettings(ApcSettings):
             own |= self.model_dump(mode="json", exclude=untrained)
         if self.classifies:
             features = {"layers", "neighbourhood", "pretrain_dim", "target_dim"}
-            own |= self.model_dump(mode="json", include=features | _CLASSIFIER)
+            views = self.classifier_views or self.classifier_normal_views
+            included = features | _CLASSIFIER | (_CHANGES if views else set())
+            own |= self.model_dump(mode="json", include=included - self.as_before())
         return own
 
 
 _APC_PLUS = set(ApcPlusSettings.model_fields) - set(ApcSettings.model_fields)
+_CHANGES = {"jitter", "shift", "rotation", "flip", "scale"}
 _CLASSIFIER = {name for name in _APC_PLUS if name.startswith("classifier_")} - {"classifier_image"}
 
 

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
-from apc_bench.detectors.fusion import Part, ZScore, fuse
+from apc_bench.detectors.fusion import Fusion, Part, ZScore, fuse
 from apc_bench.networks.patch_classifier import train_classifier
 from apc_bench.settings.detectors import ApcPlusSettings
 
@@ -70,13 +70,13 @@ def test_the_fine_tuned_extractor_alone_ranks_as_apc_does(run):
 
 
 def test_parts_are_standardised_on_the_held_out_images(run):
-    """Of the bank alone, the calibration images' scores have mean 0 and deviation 1; they are in
-    neither the bank nor the test set.
+    """Of the bank alone, the calibration images' scores have mean 0 and deviation 1 for the bank's
+    map, and once more for the whole, which is the same; they are not in the test set.
     """
     calibration = scores(run, "bank-alone", split="calibration")
     assert len(calibration) == 15
     assert abs(calibration["score"].mean()) < 1e-4
-    assert calibration["score"].std(ddof=0) == pytest.approx(1, abs=1e-3)
+    assert calibration["score"].std(ddof=0) == pytest.approx(2, abs=1e-3)
 
 
 def test_more_parts_change_the_scores(run):
@@ -115,7 +115,7 @@ def test_fusing_is_the_weighted_sum_of_standard_scores():
         Part(ZScore.of(one), weight, image)
         for one, weight, image in zip(normal, (1, 0.5), (1, 0.25), strict=True)
     ]
-    maps, found = fuse(tested, parts)
+    maps, found = fuse(tested, Fusion(parts))
     wanted = sum(
         w * (t - n.mean()) / n.std() for t, n, w in zip(tested, normal, (1, 0.5), strict=True)
     )
@@ -125,13 +125,18 @@ def test_fusing_is_the_weighted_sum_of_standard_scores():
     ]
     assert np.allclose(maps, wanted, atol=1e-4)
     assert np.allclose(found, tops[0] + 0.25 * tops[1], atol=1e-4)
+    same, with_whole = fuse(tested, Fusion.of(normal, parts, 0.5))
+    whole, _ = fuse(normal, Fusion(parts))
+    top = whole.max((1, 2))
+    assert np.array_equal(same, maps)
+    more = 0.5 * (maps.max((1, 2)) - top.mean()) / top.std()
+    assert np.allclose(with_whole, found + more, atol=1e-4)
 
 
 def test_a_single_calibration_image_gives_finite_scores():
     one = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
-    maps, found = fuse(
-        [one, one], [Part(ZScore.of(one), 1, 1), Part(ZScore.of(np.zeros_like(one)), 1, 1)]
-    )
+    parts = [Part(ZScore.of(one), 1, 1), Part(ZScore.of(np.zeros_like(one)), 1, 1)]
+    maps, found = fuse([one, one], Fusion.of([one, one], parts, 1))
     assert np.isfinite(maps).all() and np.isfinite(found).all()
 
 
