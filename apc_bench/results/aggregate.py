@@ -202,25 +202,42 @@ class Results:
         values = list(self.by_seed(system, category, metric, subset).values())
         return Mean(mean(values), deviation(values), (category,), len(values)) if values else None
 
-    def over(
-        self, system: System, metric: str, categories: Sequence[str], subset: str = TEST
-    ) -> Mean | None:
-        """The mean over categories that are complete for this system."""
-        if not categories:
-            return None
-        tables = [self.by_seed(system, category, metric, subset) for category in categories]
-        per_seed = [mean([table[seed] for table in tables]) for seed in system.seeds]
-        return Mean(mean(per_seed), deviation(per_seed), tuple(categories), len(per_seed))
-
     def means(self, systems: Iterable[System], metric: str, subset: str = TEST) -> SystemMeans:
-        """Means over the categories that are complete for every system with any; where none is,
-        each over its own.
-        """
-        complete = {system: self.complete(system, metric, subset) for system in systems}
-        sets = [set(names) for names in complete.values() if names]
-        common = set.intersection(*sets) if sets else set()
-        means = {}
-        for system, own in complete.items():
-            names = [name for name in own if name in common] if common else own
-            means[system] = self.over(system, metric, names, subset)
-        return SystemMeans(means, bool(common))
+        """`joint_means` of a metric."""
+        return joint_means(
+            {
+                system: {
+                    name: self.by_seed(system, name, metric, subset) for name in self.categories
+                }
+                for system in systems
+            }
+        )
+
+
+ByCategory = Mapping[str, Mapping[int, float]]
+"""Category -> seed -> value."""
+
+
+def joint_means(values: Mapping[System, ByCategory]) -> SystemMeans:
+    """Means over the categories that are complete for every system with any; where none is, each
+    over its own.
+    """
+    complete = {
+        system: [name for name, by_seed in own.items() if len(by_seed) == len(system.seeds)]
+        for system, own in values.items()
+    }
+    sets = [set(names) for names in complete.values() if names]
+    common = set.intersection(*sets) if sets else set()
+    means = {}
+    for system, own in complete.items():
+        names = [name for name in own if name in common] if common else own
+        means[system] = _mean_over({name: values[system][name] for name in names}, system.seeds)
+    return SystemMeans(means, bool(common))
+
+
+def _mean_over(values: ByCategory, seeds: Sequence[int]) -> Mean | None:
+    """The mean over these categories, each of which has a value for every seed."""
+    if not values:
+        return None
+    per_seed = [mean([by_seed[seed] for by_seed in values.values()]) for seed in seeds]
+    return Mean(mean(per_seed), deviation(per_seed), tuple(values), len(per_seed))
