@@ -286,6 +286,7 @@ def _add_detail(
     (scikit-learn).
     """
     gain = 1.2 + 0.12 * shots
+    drawn = [sample for sample in run.split_rows[category] if sample["split"] == "reserved"][:shots]
     rows, names, maps, labels = [], [], [], []
     for sample in run.split_rows[category]:
         label = sample["label"]
@@ -297,6 +298,8 @@ def _add_detail(
                 -((y - row * GRID) ** 2 + (x - column * GRID) ** 2) / 5
             ).astype(np.float32)
         split = {"train": "calibration", "reserved": "reserved", "test": "test"}[sample["split"]]
+        if sample in drawn:
+            split = "drawn"
         worst = np.unravel_index(map_.argmax(), map_.shape)
         rows.append(_score_row(sample, split, float(map_.max()), worst))
         if split == "test":
