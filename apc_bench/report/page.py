@@ -42,6 +42,7 @@ SHORT = {
     "ranks": "Ranks",
     "per_category": "By category",
     "threshold": "Threshold",
+    "memorisation": "Memorisation",
     "ablation": "Settings",
     "cost": "Cost",
 }

@@ -16,6 +16,7 @@ from apc_bench.report.drilldown import drilldown_tasks
 from apc_bench.report.gain_heatmap import heatmap_task
 from apc_bench.report.gallery import gallery_tasks
 from apc_bench.report.image_scores import score_tasks
+from apc_bench.report.memorisation_plot import memorisation_task
 from apc_bench.report.page import Illustrations, Plot, render_page
 from apc_bench.report.parallel import FigureTask, Task, perform
 from apc_bench.report.rank_diagram import rank_diagram_task
@@ -126,11 +127,13 @@ def page_figures(results: Results, folder: Path) -> list[PageFigure]:
     how_few = "How few samples: the baseline at 0; bands: 95 % interval over seeds"
     gain = "Gain over the baseline by category"
     average = "Average ranks; a bar joins systems that cannot be told apart"
+    drawn = "Scores of drawn images, unseen anomalies, test normals and held-out normals"
     figures = [
         PageFigure(shots, metrics, "shots"),
         PageFigure(few, how_few, "shots") if few else None,
         PageFigure(heatmap_task(folder), gain, "gains"),
         PageFigure(rank_diagram_task(folder), average, "ranks"),
+        PageFigure(memorisation_task(folder), drawn, "memorisation"),
     ]
     return [figure for figure in figures if figure]
 

@@ -15,6 +15,7 @@ from apc_bench.tables.crossfit_summary import crossfit_table
 from apc_bench.tables.differences import differences
 from apc_bench.tables.gains import gains
 from apc_bench.tables.latex import document, table_environment
+from apc_bench.tables.memorisation import memorisation
 from apc_bench.tables.missing import missing
 from apc_bench.tables.per_category import every_value, per_category
 from apc_bench.tables.ranks import ranks
@@ -39,6 +40,7 @@ def report_tables(
         ranks(results),
         per_category(results),
         threshold(results),
+        memorisation(results, run),
         all_metrics(results, published),
         ablation(results),
         costs(results, run),

@@ -86,6 +86,7 @@ def test_a_report_is_whole_and_its_page_needs_nothing_but_its_own_files(
         "threshold",
         "cost",
         "differences",
+        "memorisation",
     )
     assert {
         f"tables/{name}.{ending}" for name in names for ending in ("md", "csv", "parquet", "tex")
@@ -97,8 +98,13 @@ def test_a_report_is_whole_and_its_page_needs_nothing_but_its_own_files(
         "gallery/weave.png",
     } <= set(files)
     plots = ("shots", "shots_granite", "shots_weave", "curves_granite", "curves_weave")
-    assert {f"plots/{name}.{ending}" for name in (*plots, "gains") for ending in ("svg", "pdf")} | {
-        "plots/shots.png"
+    assert {
+        f"plots/{name}.{ending}"
+        for name in (*plots, "gains", "memorisation")
+        for ending in ("svg", "pdf")
+    } | {
+        "plots/shots.png",
+        "plots/memorisation.png",
     } <= set(files)
     assert {"scores/granite.csv", "scores/weave.csv"} <= set(files)
     parsed = Page(files["index.html"].decode())
@@ -250,6 +256,17 @@ def test_the_page_shows_the_exact_command_the_failures_and_where_results_come_fr
     assert "11 of 12 trials are done, 1 is missing" in text
     for value in ("2.15.0", "ab" * 32, "cpu/avx2", "2025-01-02T03:04:05+00:00"):
         assert value in text
+
+
+def test_the_page_shows_memorisation_where_something_was_fine_tuned(make_run: Make) -> None:
+    page = Page(write_report(small(make_run, categories=("weave",)), data=None).read_text())
+    assert "memorisation-section" in page.ids
+    assert "plots/memorisation.svg" in page.links
+    assert "Drawn images far above unseen anomalies: the detector has memorised" in page.text
+    only = {"patchcore": {"detector": "patchcore", "backbone": "builtin", "title": "PatchCore"}}
+    report = write_report(small(make_run, categories=("weave",), methods=only), data=None)
+    assert "memoris" not in report.read_text().lower()
+    assert list(report.parent.rglob("memorisation*")) == []
 
 
 def test_a_single_category_and_seed_make_a_report_too(make_run: Make) -> None:

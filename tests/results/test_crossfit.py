@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
 from apc_bench.results.crossfit import crossfit_summaries
+from apc_bench.results.memorisation import memorisations
 from apc_bench.results.reading import read_results
 from apc_bench.store.run import Run
 from apc_bench.tables.crossfit_summary import sentences
@@ -79,6 +80,17 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
     assert "with your 7 defect photos" in page
     assert "a seed is a fold here: of 3 folds" in page
     assert (run / "report" / "tables" / "answer.csv").is_file()
+
+
+def test_a_fold_is_unseen_by_what_was_drawn_from_the_others(crossfitted):
+    run = Run.open(crossfitted[0])
+    (found,) = memorisations(read_results(run), run)
+    assert sorted(found.trials) == [("part", 0), ("part", 1), ("part", 2)]
+    drawn = [len(trial.by_group["drawn"]) for trial in found.trials.values()]
+    unseen = [len(trial.by_group["unseen"]) for trial in found.trials.values()]
+    assert drawn == [4, 4, 4]
+    assert sum(unseen) == 7
+    assert (crossfitted[0] / "report" / "tables" / "memorisation.csv").is_file()
 
 
 def test_more_shots_than_a_fold_leaves_are_refused_and_two_assignments_are_pooled(
