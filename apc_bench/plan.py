@@ -162,7 +162,7 @@ def finetune_macs(sweep: Sweep, method: Method) -> float:
     # Another package's settings may name them otherwise.
     batch: float = getattr(method.settings, "batch", 16)
     steps: float = getattr(method.settings, "steps", 300)
-    return 3.0 * 2 * _forward(sweep, method) * batch * steps
+    return 3.0 * 2 * image_macs(sweep, method) * batch * steps
 
 
 def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
@@ -171,7 +171,7 @@ def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
     """
     settings = method.settings
     split = next(iter(planned.splits.values()))
-    features = len(split.rows) * _forward(sweep, method)
+    features = len(split.rows) * image_macs(sweep, method)
     if not isinstance(settings, PatchCoreSettings):
         return features
     patches = (sweep.image_size / 8) ** 2
@@ -181,7 +181,7 @@ def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
     return features + coreset + len(split.rows) * patches * bank * settings.target_dim
 
 
-def _forward(sweep: Sweep, method: Method) -> float:
+def image_macs(sweep: Sweep, method: Method) -> float:
     """Multiply-accumulates of one image's features."""
     return BACKBONES[method.backbone].gmacs * 1e9 * (sweep.image_size / 224) ** 2
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU th
 
 @pytest.fixture(autouse=True)
 def _as_a_step_sets_it(monkeypatch):
-    """The switches of steps._set_determinism, and back."""
+    """The switches of process.set_determinism, and back."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.allow_tf32 = False

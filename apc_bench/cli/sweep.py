@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,16 @@ import click
 
 from apc_bench.cli.options import CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.cli.report import show
-from apc_bench.errors import UsageError
+from apc_bench.errors import ResourceError, UsageError
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.protocols import PROTOCOLS
 from apc_bench.wording import enumerated
 
+DEVICES = {"cpu": "processor", "cuda": "GPU"}
+
 if TYPE_CHECKING:
+    from apc_bench.plan import Step
     from apc_bench.runner.driver import Summary
     from apc_bench.runner.executors.protocol import Execution
     from apc_bench.runner.prepare import Prepared
@@ -169,7 +172,12 @@ if TYPE_CHECKING:
     help="End a step that takes longer, and go on without it.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Print the steps and about how long they take; run nothing."
+    "--dry-run",
+    is_flag=True,
+    help=(
+        "Print the steps and, measured on this machine, about how long each system takes; run"
+        " nothing."
+    ),
 )
 def sweep(
     job: str | None,
@@ -333,11 +341,10 @@ def _settings(
 
 def _tell(prepared: Prepared, path: Path, execution: Execution) -> None:
     """The steps in the order of the plan, what of them is done, what would be downloaded, and about
-    how long it takes.
+    how long it takes, by system.
     """
     from rich.console import Console
 
-    from apc_bench.runner.estimate import about
     from apc_bench.runner.progress import counted_steps, plain
     from apc_bench.store.run import Run
 
@@ -351,7 +358,27 @@ def _tell(prepared: Prepared, path: Path, execution: Execution) -> None:
         if not done:
             left.append(step)
     say(f"run folder: {path}")
-    say(
-        f"{counted_steps(prepared.steps)}; {len(left)} left;"
-        f" {about(left, prepared.sweep, execution)}"
-    )
+    say(f"{counted_steps(prepared.steps)}; {len(left)} left")
+    if left:
+        _tell_hours(prepared, left, execution)
+
+
+def _tell_hours(prepared: Prepared, left: Sequence[Step], execution: Execution) -> None:
+    """About how long the steps take on this machine, or why that cannot be said."""
+    from rich.console import Console
+
+    from apc_bench.runner.estimate import estimate
+    from apc_bench.runner.progress import plain
+    from apc_bench.tables.hours import hours_table
+
+    console = Console()
+    say = plain(console)
+    say(f"measuring one step of each kind on this machine's {DEVICES[prepared.sweep.device]} …")
+    try:
+        estimated = estimate(prepared, left, execution)
+    except ResourceError as error:
+        say(f"no estimate of time: {error}")
+        return
+    console.print(hours_table(estimated))
+    for note in estimated.notes:
+        say(note)

@@ -4,8 +4,6 @@ steps, or of retries.
 
 import gc
 import hashlib
-import importlib
-import os
 import socket
 import time
 import traceback
@@ -22,11 +20,12 @@ from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import check_leaks
 from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class
-from apc_bench.errors import ApcError, ResourceError, StorageError, TakenOver, WeightsError
+from apc_bench.errors import ApcError, StorageError, TakenOver, WeightsError
 from apc_bench.files.hashing import digest
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome, SweepContext, attempted
+from apc_bench.runner.process import load_libraries, set_determinism
 from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.runner.time_limit import time_limit
 from apc_bench.store import attempts
@@ -65,8 +64,9 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
     try:
         _check_reach(context)
         attempts.record(run.attempts_folder, attempts.START, **attempted(step))
-        _set_determinism(context, step)
-        _load_libraries(step)
+        sweep = context.sweep
+        set_determinism(sweep.device, threads=sweep.threads, seed=seed_of(step))
+        load_libraries(step.settings.detector, trains=step.kind == EXTRACTOR)
         with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
             do(step, context, run)
     except TakenOver as error:
@@ -221,37 +221,6 @@ def seed_of(step: Step) -> int:
     """
     name = f"{step.dataset}\x1f{step.category}\x1f{step.seed}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
-
-
-def _set_determinism(context: SweepContext, step: Step) -> None:
-    """Threads, seeds and kernels that give the same bits in every process of one device class
-    (docs/architecture.md, "Storage and determinism").
-    """
-    torch.set_num_threads(context.sweep.threads)
-    torch.manual_seed(seed_of(step))
-    if context.sweep.device != "cuda":
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if not torch.cuda.is_available():
-        raise ResourceError(
-            f"{socket.gethostname()} has no GPU that torch can use; pass --device cpu"
-        )
-    torch.use_deterministic_algorithms(True)
-    # Else every new tensor costs a kernel that fills it, and no number depends on that.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.cuda.reset_peak_memory_stats()
-
-
-def _load_libraries(step: Step) -> None:
-    """Loads what the first step of a process would else load within its time limit: a busy machine
-    can take longer over that than over a small step.
-    """
-    detector_class(step.settings.detector)
-    if step.kind == EXTRACTOR:
-        importlib.import_module("torch._dynamo")  # torch does so at a process's first optimizer
 
 
 def _check_reach(context: SweepContext) -> None:

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from bench.inputs import folder
@@ -15,7 +14,7 @@ from torchvision import models
 from apc_bench.datasets import synthetic
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category
-from apc_bench.runner import worker as steps
+from apc_bench.runner import process
 
 CATEGORY = ("washer", 1024)
 TRAIN, GOOD, PER_TYPE = 209, 20, 21
@@ -52,7 +51,4 @@ def weights(backbone: str = "resnet50") -> Path:
 
 def set_determinism() -> None:
     """The switches that a step of the product sets on a GPU."""
-    settings = SimpleNamespace(threads=4, device="cuda")
-    steps._set_determinism(
-        SimpleNamespace(sweep=settings), SimpleNamespace(dataset="bench", category="gpu", seed=0)
-    )  # type: ignore[arg-type]
+    process.set_determinism("cuda", threads=4, seed=0)

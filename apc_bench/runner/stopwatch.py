@@ -1,0 +1,51 @@
+"""How long a computation takes on this machine, when nothing else runs on it."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from apc_bench.settings.sweep import Sweep
+
+T = TypeVar("T")
+
+QUICK = 1.0
+"""Seconds: what takes less is done twice and the second time counts, since the first sets libraries
+up.
+"""
+
+
+class Stopwatch:
+    """Seconds of calls: of one thread on a CPU the processor's time, which other work on the
+    machine does not lengthen; else the time that passes.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._on_gpu = sweep.device == "cuda"
+        alone = not self._on_gpu and sweep.threads == 1
+        self._clock = time.process_time if alone else time.perf_counter
+        self._apart = 0.0
+
+    def seconds(self, call: Callable[[], T]) -> tuple[float, T]:
+        """Of a call, and what it returns."""
+        apart, started = self._apart, self._now()
+        result = call()
+        return self._now() - started - (self._apart - apart), result
+
+    def steady(self, call: Callable[[], T]) -> tuple[float, T]:
+        """As `seconds`, of the second call where the first was quick."""
+        seconds, result = self.seconds(call)
+        return self.seconds(call) if seconds < QUICK else (seconds, result)
+
+    def apart(self, call: Callable[[], T]) -> tuple[float, T]:
+        """As `steady`, of a call within another, whose time does not contain it."""
+        before = self._now()
+        measured = self.steady(call)
+        self._apart += self._now() - before
+        return measured
+
+    def _now(self) -> float:
+        if self._on_gpu:
+            torch.cuda.synchronize()
+        return self._clock()

@@ -1,0 +1,165 @@
+"""How long a sweep will take: every kind of work is measured once, and what is planned is counted
+by system.
+"""
+
+import math
+from dataclasses import replace
+
+import pytest
+from support import make_category
+
+from apc_bench.plan import EXTRACTOR
+from apc_bench.runner import estimate as estimates
+from apc_bench.runner import measuring
+from apc_bench.runner.estimate import estimate
+from apc_bench.runner.executors.protocol import Execution
+from apc_bench.runner.prepare import Prepared, prepare
+from apc_bench.runner.rates import PER_STEP, BankRates, Rates, step_seconds
+from apc_bench.settings.sweep import make_sweep
+from apc_bench.store.cache import Cache
+
+SERIAL = Execution(executor="serial")
+SMALL = {"pretrain_dim": 16, "target_dim": 16}
+TRAINED = {"steps": 5, "batch": 4}
+METHODS = {
+    "frozen": {"detector": "patchcore", "backbone": "builtin", "settings": SMALL},
+    "tuned": {"detector": "apc", "backbone": "builtin", "settings": {**SMALL, **TRAINED}},
+}
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A sweep of two categories as it is planned, with other methods or settings where asked."""
+    for name in ("one", "two"):
+        make_category(tmp_path / "data", name, train=8)
+
+    def make(methods=METHODS, **settings) -> Prepared:
+        chosen = {"image_size": 32, "reserve": 2, "shots": (1, 2), "seeds": (0, 1, 2)}
+        values = {**chosen, "device": "cpu", "methods": methods, **settings}
+        sweep = make_sweep(values, source="test")
+        said: list[str] = []
+        cache = Cache(tmp_path / "cache")
+        return prepare(sweep, tmp_path / "data", cache, say=said.append, dry=True)
+
+    return make
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[str]:
+    """The detectors whose work was measured, in turn; the rates are made up."""
+    names: list[str] = []
+
+    def rates(self) -> Rates:
+        names.append(self.method.detector)
+        return Rates(training=3.0, steps={"steps": 2.0}, fitting=1.0, remembered={"key": 10.0})
+
+    monkeypatch.setattr(measuring._Measured, "rates", rates)
+    return names
+
+
+def by_title(prepared: Prepared, execution: Execution = SERIAL) -> dict:
+    told = estimate(prepared, prepared.steps, execution)
+    return {system.title: system for system in told.systems}
+
+
+def test_steps_are_counted_by_system(prepared, measured):
+    systems = by_title(prepared())
+    assert (systems["frozen"].tunings, systems["frozen"].trials) == (0, 2 * 3)
+    assert (systems["tuned"].tunings, systems["tuned"].trials) == (2 * 2 * 3, 2 * 2 * 3)
+
+
+def test_a_fine_tuning_is_as_long_as_its_steps(prepared, measured):
+    systems = by_title(prepared())
+    frozen_features = 10.0 * (8 + 3 + 4)
+    paid = 2 * frozen_features / 12  # by the first step of either category
+    assert systems["tuned"].tuning == pytest.approx(PER_STEP + 3.0 + 5 * 2.0 + paid)
+    assert systems["tuned"].trial == pytest.approx(PER_STEP + 1.0)
+    assert systems["frozen"].trial == pytest.approx(PER_STEP + 1.0)
+
+
+def test_frozen_features_are_paid_for_once_by_category(prepared, measured):
+    only = prepared(only=("frozen",))
+    once = 2 * 10.0 * (8 + 3 + 4)
+    seconds = estimate(only, only.steps, SERIAL).systems[0].seconds
+    assert seconds == pytest.approx(once + 6 * (PER_STEP + 1.0))
+
+
+def test_what_is_done_does_not_count(prepared, measured):
+    whole = prepared()
+    left = [step for step in whole.steps if step.kind != EXTRACTOR and step.method == "tuned"]
+    systems = estimate(whole, left[:5], SERIAL).systems
+    assert [(system.title, system.tunings, system.trials) for system in systems] == [
+        ("tuned", 0, 5)
+    ]
+
+
+def test_a_kind_of_work_is_measured_once(prepared, measured):
+    longer = {**METHODS["tuned"], "settings": {**SMALL, **TRAINED, "steps": 50}, "title": "longer"}
+    systems = by_title(prepared({**METHODS, "longer": longer}))
+    assert sorted(measured) == ["apc", "patchcore"]
+    # Whose fine-tunings come first has paid for the frozen features.
+    paid = 2 * 10.0 * (8 + 3 + 4) / 12
+    more = systems["longer"].tuning - systems["tuned"].tuning
+    assert more == pytest.approx(45 * 2.0 + paid)
+
+
+def test_steps_share_the_cores(prepared, measured, monkeypatch):
+    monkeypatch.setattr(estimates.os, "cpu_count", lambda: 4)
+    plan = prepared()
+    expected = {1: 1, 2: 2, 4: 4, 16: 4}
+    for workers, at_once in expected.items():
+        told = estimate(plan, plan.steps, Execution(executor="ray", workers=workers))
+        assert told.at_once == at_once
+        steps = math.fsum(system.seconds for system in told.systems)
+        assert told.seconds == pytest.approx(told.beside + steps / at_once)
+    two_threads = prepared(threads=2)
+    assert estimate(two_threads, two_threads.steps, Execution(executor="ray")).at_once == 2
+    assert estimate(plan, plan.steps, SERIAL).at_once == 1
+    assert estimate(plan, plan.steps[:3], Execution(executor="ray")).at_once == 3
+
+
+def test_more_images_make_a_trial_longer_by_their_share(prepared):
+    plan = prepared()
+    trial = next(step for step in plan.steps if step.kind != EXTRACTOR and step.method == "frozen")
+    split = plan.planned[0].splits[0]
+    # Eight normal images that calibrate each other; nine of ten others are tested, twice.
+    rates = Rates(fitting_image=1.0, scoring_image=100.0, metrics_image=1e4)
+    images = len(split.rows)
+    tested = len(split.where("test"))
+    expected = PER_STEP + 8 + 100.0 * images + 1e4 * (tested + images - 8)
+    assert step_seconds(trial, split, rates) == pytest.approx(expected)
+    bank = BankRates(patches=16, pairs=8 * 16 * 12, picking=7.0, vector=1.0, pair=0.5)
+    more = step_seconds(trial, split, replace(rates, bank=bank)) - expected
+    assert more == pytest.approx(7.0 + 12 + images * 16 * 12 * 0.5)
+
+
+ALL = {
+    **METHODS,
+    "plus": {
+        "detector": "apc+",
+        "backbone": "builtin",
+        "settings": {**SMALL, "classifier_steps": 5},
+    },
+    "mixed": {
+        "detector": "apc+",
+        "backbone": "builtin",
+        "settings": {**SMALL, **TRAINED, "interpolation": 0.5, "frozen_bank": 1.0},
+    },
+    "prnet": {
+        "detector": "prnet",
+        "backbone": "builtin",
+        "settings": {**TRAINED, "attention_layers": 1},
+    },
+    "deep": {"detector": "patchcore", "backbone": "resnet18", "settings": SMALL},
+}
+
+
+def test_every_detector_of_ours_is_really_measured_and_nothing_is_written(prepared, tmp_path):
+    plan = prepared(ALL, shots=(2,), seeds=(0,))
+    assert plan.missing, "the weights of resnet18 are not at hand: any will do"
+    told = estimate(plan, plan.steps, SERIAL)
+    assert told.notes == ()
+    for system in told.systems:
+        assert system.trial > PER_STEP
+        assert (system.tuning is None) == (system.title in ("frozen", "deep"))
+    assert {path.name for path in (tmp_path / "cache").iterdir()} <= {"hashes.json", "hashes.lock"}
