@@ -112,12 +112,13 @@ class _Measured:
         first, trained = self.watch.seconds(lambda: self._train(few))
         if device == "cpu" and first > HEAVY:
             return Rates(steps=dict.fromkeys(counted[:1], first)), trained
-        whole, trained = self.watch.seconds(lambda: self._train(few))
+        whole, trained = self.watch.steady(lambda: self._train(few))
         steps = {}
         for name in counted:
             longer = few.model_copy(update={name: FEW[device] + MORE[device]})
-            seconds, _ = self.watch.seconds(partial(self._train, longer))
-            steps[name] = max(0.0, seconds - whole) / MORE[device]
+            seconds, _ = self.watch.steady(partial(self._train, longer))
+            most = seconds / (FEW[device] + MORE[device])  # as if all of it were steps
+            steps[name] = min(max(0.0, seconds - whole) / MORE[device], most)
         beside = max(0.0, whole - FEW[device] * sum(steps.values()))
         return Rates(training=beside, steps=steps), trained
 
@@ -133,7 +134,7 @@ class _Measured:
         whole = len(self.examples)
         fewer, _ = self.watch.steady(lambda: fit(whole // 4))
         more, fitted = self.watch.steady(lambda: fit(whole // 2))
-        each = max(0.0, more - fewer) / (whole // 4)
+        each = min(max(0.0, more - fewer), fewer) / (whole // 4)
         scoring, scored = self.watch.steady(lambda: fitted.score(self.examples.images))
         metrics, _ = self.watch.steady(lambda: self._evaluate(fitted, scored))
         # PRNet's prototypes are made of all normal images' features.

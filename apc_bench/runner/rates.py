@@ -2,6 +2,7 @@
 rates. Loads no torch.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -106,7 +107,7 @@ def _bank_seconds(counts: Counts, settings: PatchCoreSettings, bank: BankRates) 
     """Of the coreset, of making it ready, and of the search in it."""
     points, kept = bank_size(counts.normal, bank.patches, settings)
     queries = _scored(counts, settings) * bank.patches
-    seconds = bank.picking * (points * kept / bank.pairs) ** GROWTH
+    seconds = bank.picking * math.pow(points * kept / bank.pairs, GROWTH)
     seconds += kept * bank.vector + queries * kept * bank.pair
     beside = isinstance(settings, ApcPlusSettings) and settings.frozen_bank > 0
     return seconds * (2 if beside else 1)
