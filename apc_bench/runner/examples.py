@@ -37,12 +37,15 @@ class Examples:
         return list(range(len(self) - len(self) // 4, len(self)))
 
     def training(self, normal: int, sweep: Sweep, memo: Memo, *, fine_tuned: bool) -> Training:
-        """What a detector may learn from, with the first `normal` of the normal images."""
+        """What a detector may learn from, with the first `normal` of the normal images; a
+        fine-tuned one calibrates with others.
+        """
         drawn = self.anomalous
-        calibration = self._at(range(len(self) // 2, drawn[0]))
+        held_out = range(len(self) // 2, drawn[0]) if fine_tuned else range(0)
         return Training(
-            normal=self._at(range(normal)),
-            calibration=calibration if fine_tuned else None,
+            normal=self._at([*range(normal), *held_out]),
+            learnable=self._at(range(normal)),
+            calibration=self._at(held_out) if fine_tuned else None,
             anomalous=self._at(drawn),
             masks=self.decoded.masks[drawn],
             masked=self.decoded.mask_state[drawn] == "present",
@@ -88,7 +91,7 @@ def pictures(category: Category, sweep: Sweep) -> Pictures:
     count, size = len(few), sweep.image_size
     images = np.zeros((count, 3, size, size), np.uint8)
     masks = np.zeros((count, size, size), np.bool_)
-    geometry = Geometry(size, sweep.resize)
+    geometry = Geometry.of(sweep)
     started = time.process_time()
     placement, state, _ = decode_into(
         replace(category, samples=few), geometry, images, masks, threads=1

@@ -37,10 +37,10 @@ class BankRates:
 class Rates:
     """Seconds of a method's work on one slot.
 
-    Training: `training` beside its steps, `training_image` for each normal image, `steps` by the
-    setting that counts them. A trial: `fitting`, `fitting_image` for each normal image,
-    `scoring_image` and `metrics_image`. `remembered`: frozen features by the key that they are kept
-    under, for each image of a category, once.
+    Training: `training` beside its steps, `training_image` for each normal image that it may see,
+    `steps` by the setting that counts them. A trial: `fitting`, `fitting_image` for each normal
+    image, `scoring_image` and `metrics_image`. `remembered`: frozen features by the key that they
+    are kept under, for each image of a category, once.
     """
 
     training: float = 0.0
@@ -56,27 +56,26 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many images a step works on: normal ones to learn from, to calibrate with, tested and
-    reserved ones, and all of the category.
+    """How many images a step works on: normal ones, those of them that a training sees and those
+    that calibrate, tested and reserved ones.
     """
 
     normal: int
+    learnable: int
     calibration: int
     tested: int
     reserved: int
-    category: int
 
     @classmethod
     def of(cls, split: Split, *, fine_tuned: bool) -> "Counts":
-        """Only a fine-tuned detector holds images out; a frozen one calibrates with all normal
-        ones.
+        """Only a fine-tuned detector holds images out of its training; a frozen one calibrates with
+        all normal ones.
         """
         train = split.where("train")
         held_out = sum(split.rows[row].held_out for row in train)
-        tested, reserved = len(split.where("test")), len(split.where("reserved"))
-        normal = len(train) - held_out if fine_tuned else len(train)
         calibration = held_out if fine_tuned else len(train)
-        return cls(normal, calibration, tested, reserved, len(split.rows))
+        tested, reserved = len(split.where("test")), len(split.where("reserved"))
+        return cls(len(train), len(train) - held_out, calibration, tested, reserved)
 
 
 def step_seconds(step: Step, split: Split, rates: Rates) -> float:
@@ -85,7 +84,7 @@ def step_seconds(step: Step, split: Split, rates: Rates) -> float:
     counts = Counts.of(split, fine_tuned=settings.fine_tuned)
     if step.kind == EXTRACTOR:
         steps: float = sum(getattr(settings, name) * each for name, each in rates.steps.items())
-        return PER_STEP + rates.training + counts.normal * rates.training_image + steps
+        return PER_STEP + rates.training + counts.learnable * rates.training_image + steps
     # The full test set is evaluated beside the test set where nothing was learned from it.
     twice = 0 if settings.fine_tuned else counts.tested + counts.reserved
     seconds = PER_STEP + rates.fitting + counts.normal * rates.fitting_image
