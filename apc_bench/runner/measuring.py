@@ -38,8 +38,10 @@ MORE = {"cpu": 3, "cuda": 30}
 ones on a GPU are recorded, and all others replayed.
 """
 
-HEAVY = 3.0
-"""Seconds of a training's first step on a CPU from which on it is the only one."""
+HEAVY, SMALL_BATCH = 2e9, 4
+"""Multiply-accumulates of an image from which on a CPU measures a single training step, of a small
+batch, and multiplies: a ResNet-50's at 224 pixels else takes minutes.
+"""
 
 IMAGES = {"cpu": (4, 16), "cuda": (32, 32)}
 """Fewest and most images that are worked on; on a CPU as many as take about MACS."""
@@ -109,9 +111,11 @@ class _Measured:
         settings, device = self.method.settings, self.sweep.device
         counted = [name for name in COUNTED if name in settings.training()]
         few = settings.model_copy(update=dict.fromkeys(counted, FEW[device]))
-        first, trained = self.watch.seconds(lambda: self._train(few))
-        if device == "cpu" and first > HEAVY:
-            return Rates(steps=dict.fromkeys(counted[:1], first)), trained
+        if device == "cpu" and image_macs(self.sweep, self.method) > HEAVY:
+            smaller = few.model_copy(update={"batch": SMALL_BATCH})
+            seconds, trained = self.watch.seconds(lambda: self._train(smaller))
+            larger: float = getattr(settings, "batch", SMALL_BATCH) / SMALL_BATCH
+            return Rates(steps=dict.fromkeys(counted[:1], seconds * larger)), trained
         whole, trained = self.watch.steady(lambda: self._train(few))
         steps = {}
         for name in counted:
