@@ -319,14 +319,13 @@ def test_a_crop_lies_where_torchvision_resizes_and_crops_to(height, width, size)
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (1024, 1024), (300, 517), (700, 320)])
 def test_the_crop_of_the_paper_is_resize_256_and_centre_224(height, width):
-    """The same pixels as the reference code's transforms, but for the resampling filter, which is
-    set equal here.
-    """
+    """The same pixels as the reference code's transforms, whose filter is the bilinear one."""
     pixels = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
-    expected = CenterCrop(224)(
-        Resize(256, interpolation=Image.Resampling.BICUBIC)(Image.fromarray(pixels))
-    )
-    assert np.array_equal(Geometry(224, "crop").apply(pixels), np.asarray(expected))
+    image = Image.fromarray(pixels)
+    for name in ("bilinear", "bicubic"):
+        resized = Resize(256, interpolation=Image.Resampling[name.upper()])(image)
+        fitted = Geometry(224, "crop", name).apply(pixels)
+        assert np.array_equal(fitted, np.asarray(CenterCrop(224)(resized)))
 
 
 def test_a_square_resize_reaches_every_border():

@@ -24,6 +24,7 @@ methods:
   interpolated: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, weight_interpolation: 0.5}}}}
   tuned: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, classifier: 0, classifier_image: 0, weight_interpolation: 1}}}}
   apc: {{detector: apc, backbone: builtin, settings: {{pretrain_dim: 32, target_dim: 32, steps: 2, batch: 4, weight_interpolation: 1}}}}
+  untuned: {{detector: apc, backbone: builtin, settings: {{pretrain_dim: 32, target_dim: 32, steps: 2, batch: 4, weight_interpolation: 0}}}}
   two-banks: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, weight_interpolation: 1, frozen_bank: 1}}}}
   segmentation: {{detector: apc+, backbone: builtin, settings: {{{SMALL}, segmentation: 1}}}}
 """
@@ -50,6 +51,17 @@ def test_every_part_runs_and_is_tested_on_what_the_baseline_is_tested_on(run):
     tested = set(scores(run, "patchcore", 0)["image"])
     for method in ("plus", "bank-alone", "interpolated", "tuned", "two-banks", "segmentation"):
         assert set(scores(run, method)["image"]) == tested
+
+
+def test_with_nothing_fine_tuned_apc_scores_as_patchcore_does(run):
+    """The protocol costs a fine-tuned system no image: its bank holds all normal ones."""
+    ours, theirs = scores(run, "untuned"), scores(run, "patchcore", 0)
+    assert np.allclose(ours["score"], theirs["score"], rtol=1e-5)
+    held_out = scores(run, "untuned", split="calibration")
+    calibration = scores(run, "patchcore", 0, split="calibration")
+    both = held_out.join(calibration, on="image", suffix="_frozen")
+    assert len(both) == len(held_out) < len(calibration)
+    assert np.allclose(both["score"], both["score_frozen"], rtol=1e-5)
 
 
 def test_the_bank_alone_ranks_by_the_banks_distance(run):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectors.plain_patchcore import plain_patches
 from safetensors.torch import load_file
-from torch.nn import functional as F
 
 from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.detectors.patchcore import PatchCore
@@ -65,9 +65,6 @@ def fitted(array: np.ndarray, rows: range, groups: list[str] | None = None, **se
 
 
 def plain_features(array: np.ndarray) -> torch.Tensor:
-    """patchcore-inspection's order: unfold, bring to layer2's grid, pool each neighbourhood, stack,
-    pool again.
-    """
     network = SmallResNet().eval()
     network.load_state_dict(
         {
@@ -84,20 +81,7 @@ def plain_features(array: np.ndarray) -> torch.Tensor:
         x = network.layer1(network.maxpool(network.relu(network.bn1(network.conv1(x)))))
         second = network.layer2(x)
         third = network.layer3(second)
-        parts = []
-        rows, columns = second.shape[-2:]
-        for stage in (second, third):
-            count, channels, height, width = stage.shape
-            unfolded = F.unfold(stage, 3, padding=1).reshape(count, channels * 9, height, width)
-            grown = F.interpolate(
-                unfolded, size=(rows, columns), mode="bilinear", align_corners=False
-            )
-            flat = grown.permute(0, 2, 3, 1).reshape(-1, 1, channels * 9)
-            parts.append(F.adaptive_avg_pool1d(flat, SETTINGS["pretrain_dim"])[:, 0])
-        stacked = torch.stack(parts, dim=1).reshape(len(parts[0]), 1, -1)
-        return F.adaptive_avg_pool1d(stacked, SETTINGS["target_dim"])[:, 0].reshape(
-            len(array), rows * columns, -1
-        )
+        return plain_patches([second, third], SETTINGS["pretrain_dim"], SETTINGS["target_dim"])
 
 
 def test_features_bank_and_scores_are_those_of_the_plain_algorithm():
