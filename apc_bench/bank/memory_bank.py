@@ -57,6 +57,12 @@ class MemoryBank:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def places(self, vectors: Tensor) -> Tensor:
+        """Where vectors (n,) int64 were seen: (n, 3) int64 image, row and column, on the CPU."""
+        vectors = vectors.cpu()
+        seen = [self.image[vectors], self.row[vectors], self.column[vectors]]
+        return torch.stack([part.long().cpu() for part in seen], dim=1)
+
     def nearest(self, queries: Tensor, *, exclude_group: int | None = None, k: int = 1) -> Nearest:
         """The k nearest bank vectors of each query (q, d) float, on the bank's device; without
         those of `exclude_group`, if given.

@@ -49,52 +49,81 @@ class PatchCore:
         source = FeatureSource(
             backbone, self.settings, device=data.device, memo=data.memo, remembered=remembered
         )
-        bank, seconds = build_bank(source, images, self.settings, seed=data.seed, among=data.normal)
+        started = time.perf_counter()
+        patches = kept_patches(source, images, self.settings.patches_max, seed=data.seed)
+        seconds = source.seconds
+        bank = build_bank(patches, self.settings, seed=data.seed, among=data.normal)
+        held_out_bank = None
+        if data.calibration is not None:
+            others = patches.without(frozenset(data.calibration.groups))
+            if len(others.vectors):
+                held_out_bank = build_bank(others, self.settings, seed=data.seed, among=data.normal)
         return FittedPatchCore(
             source=source,
             bank=bank,
+            held_out_bank=held_out_bank,
             settings=self.settings,
             data=data,
             groups=_group_numbers(data.normal.groups),
-            timings=Timings(source.seconds, seconds),
+            timings=Timings(seconds, time.perf_counter() - started - seconds),
             notes=tuple(self.messages),
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Patches:
+    """Patch features (n, d) float32 of `images`, and each one's number among all patches of these,
+    ascending, on the CPU; `grid`: rows and columns of an image's patches.
+    """
+
+    vectors: Tensor
+    numbers: Tensor
+    images: Images
+    grid: tuple[int, int]
+
+    @property
+    def image(self) -> Tensor:
+        """The position in `images` of each patch."""
+        return self.numbers // (self.grid[0] * self.grid[1])
+
+    def without(self, groups: frozenset[str]) -> "Patches":
+        """Those of images of no such group."""
+        kept = torch.tensor([group not in groups for group in self.images.groups])
+        rows = torch.nonzero(kept[self.image])[:, 0]
+        vectors = self.vectors[rows.to(self.vectors.device)]
+        return Patches(vectors, self.numbers[rows], self.images, self.grid)
+
+
 def build_bank(
-    source: FeatureSource, images: Images, settings: PatchCoreSettings, *, seed: int, among: Images
-) -> tuple[MemoryBank, float]:
-    """Patch features of all images, at most `patches_max` of them at random, thinned by the greedy
-    coreset to ratio or `bank_max`, on the source's device; and the seconds that the coreset took.
+    patches: Patches, settings: PatchCoreSettings, *, seed: int, among: Images
+) -> MemoryBank:
+    """The patches thinned by the greedy coreset to ratio or `bank_max`, on their device.
 
     The bank names an image by its position among `among`.
     """
-    patches, kept = _kept_patches(source, images, settings.patches_max, seed=seed)
-    started = time.perf_counter()
-    count = max(1, int(len(patches) * settings.coreset_ratio))
+    count = max(1, int(len(patches.vectors) * settings.coreset_ratio))
     if settings.bank_max:
         count = min(count, settings.bank_max)
     chosen = greedy_coreset(
-        patches,
+        patches.vectors,
         count,
         projection_dim=settings.projection_dim,
         starting_points=settings.starting_points,
         seed=seed,
     )
-    vectors = patches[chosen].contiguous()
-    origin = kept[chosen.cpu()]
-    rows, columns = source.grid
-    image, patch = origin // (rows * columns), origin % (rows * columns)
+    vectors = patches.vectors[chosen].contiguous()
+    picked = chosen.cpu()
+    image, patch = patches.image[picked], patches.numbers[picked]
+    patch %= patches.grid[0] * patches.grid[1]
     number_of = _group_numbers(among.groups)
-    groups = torch.tensor([number_of[name] for name in images.groups], dtype=torch.int32)
-    bank = MemoryBank(
+    groups = torch.tensor([number_of[name] for name in patches.images.groups], dtype=torch.int32)
+    return MemoryBank(
         vectors=vectors,
-        image=_positions(images, among)[image],
-        row=(patch // columns).short(),
-        column=(patch % columns).short(),
+        image=_positions(patches.images, among)[image],
+        row=(patch // patches.grid[1]).short(),
+        column=(patch % patches.grid[1]).short(),
         group=groups[image].to(vectors.device),
     )
-    return bank, time.perf_counter() - started
 
 
 def _positions(images: Images, among: Images) -> Tensor:
@@ -108,12 +137,9 @@ def _group_numbers(groups: Sequence[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(sorted(set(groups)))}
 
 
-def _kept_patches(
-    source: FeatureSource, images: Images, most: int | None, *, seed: int
-) -> tuple[Tensor, Tensor]:
-    """(patches, dimension) of all images, or `most` of them at random, and their numbers,
-    ascending. Filled batch by batch: what is not kept is never held, and joining a list would hold
-    everything twice.
+def kept_patches(source: FeatureSource, images: Images, most: int | None, *, seed: int) -> Patches:
+    """Of all images, or `most` of them at random, on the source's device. Filled batch by batch:
+    what is not kept is never held, and joining a list would hold everything twice.
     """
     patches, kept = torch.empty(0), torch.empty(0, dtype=torch.int64)
     done = 0
@@ -127,7 +153,7 @@ def _kept_patches(
         rows = kept[done:upto] - part.start * each
         patches[done:upto] = features.flatten(0, 1)[rows.to(features.device)]
         done = upto
-    return patches, kept
+    return Patches(patches, kept, images, source.grid)
 
 
 def _some_of(total: int, most: int | None, *, seed: int) -> Tensor:
@@ -141,11 +167,15 @@ def _some_of(total: int, most: int | None, *, seed: int) -> Tensor:
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedPatchCore:
     """A memory bank and the extractor that fills it: scores images by their patches' distance to
-    the bank. `groups`: the numbers in the bank of the training images' groups.
+    the bank.
+
+    `held_out_bank`: that of the images that are not held out, for those that are. `groups`: the
+    numbers in the banks of the training images' groups.
     """
 
     source: FeatureSource
     bank: MemoryBank
+    held_out_bank: MemoryBank | None
     settings: PatchCoreSettings
     data: Training
     groups: Mapping[str, int]
@@ -166,19 +196,26 @@ class FittedPatchCore:
         """Scores by the distance of each patch to its nearest bank vector; the image score is the
         largest, before any smoothing.
 
-        A training image is compared with the bank less the rows of its own group: as a new image
-        meets it.
+        A training image is scored as a new one would be: a held-out one against the bank of those
+        that are not, any other against the bank less the rows of its own group.
         """
-        own = [self.groups.get(group) for group in images.groups]
         parts = []
         for part in images.batches(BATCH):
             features = self.source(images, part)
-            if any(group is not None for group in own[part]):
-                for one, group in zip(torch.split(features, 1), own[part], strict=True):
-                    parts.append(self._score(one, exclude=group))
-            else:
-                parts.append(self._score(features))
+            groups = images.groups[part]
+            if self.groups.keys().isdisjoint(groups):
+                parts.append(self._score(features, self.bank))
+                continue
+            for one, group in zip(torch.split(features, 1), groups, strict=True):
+                parts.append(self._score(one, *self._compared_with(group)))
         return Scored.join(parts)
+
+    def _compared_with(self, group: str) -> tuple[MemoryBank, int | None]:
+        """The bank for an image of this group, and the group whose rows are left out of it."""
+        calibration = self.data.calibration
+        if self.held_out_bank is not None and calibration and group in calibration.groups:
+            return self.held_out_bank, None
+        return self.bank, self.groups.get(group)
 
     def calibrate(self) -> tuple[Images, Scored]:
         """The held-out images; without them, all training images."""
@@ -188,12 +225,12 @@ class FittedPatchCore:
             return images.at([]), _nothing(self.source.grid)
         return images, self.score(images)
 
-    def _score(self, features: Tensor, *, exclude: int | None = None) -> Scored:
+    def _score(self, features: Tensor, bank: MemoryBank, exclude: int | None = None) -> Scored:
         """features (n, patches, dimension) -> scores; `exclude`: the group whose bank rows are left
         out.
         """
         count, patches, _ = features.shape
-        found = self.bank.nearest(features.flatten(0, 1), exclude_group=exclude)
+        found = bank.nearest(features.flatten(0, 1), exclude_group=exclude)
         squared = found.distance[:, 0].reshape(count, patches)
         index = found.index[:, 0].reshape(count, patches)
         values = squared if self.settings.distance == "squared" else squared.sqrt()
@@ -205,7 +242,7 @@ class FittedPatchCore:
                 scores,
                 features[each, worst],
                 nearest,
-                self.bank,
+                bank,
                 neighbours=self.settings.reweight_neighbours,
                 exclude_group=exclude,
             )
@@ -215,12 +252,13 @@ class FittedPatchCore:
             values.reshape(count, rows, columns).cpu().numpy(),
             scores.cpu().numpy(),
             place.cpu().numpy(),
-            nearest.cpu().numpy(),
+            bank.places(nearest).numpy(),
             distance.cpu().numpy(),
         )
 
 
 def _nothing(grid: tuple[int, int]) -> Scored:
     """The scores of no image."""
-    none, index = np.zeros(0, np.float32), np.zeros(0, np.int64)
-    return Scored(np.zeros((0, *grid), np.float32), none, np.zeros((0, 2), np.int64), index, none)
+    none = np.zeros(0, np.float32)
+    maps, places = np.zeros((0, *grid), np.float32), np.zeros((0, 3), np.int64)
+    return Scored(maps, none, np.zeros((0, 2), np.int64), places, none)

@@ -90,8 +90,9 @@ class Trained:
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
     """Of n images: anomaly maps (n, rows, columns) float32 on the detector's grid, image scores
-    (n,) float32, the worst patch (n, 2) int64 row and column, and the index (n,) int64 of its
-    nearest bank vector with the squared distance (n,) float32; None without a bank.
+    (n,) float32, the worst patch (n, 2) int64 row and column, and of the normal patch that it was
+    compared with (n, 3) int64 position in `Training.normal`, row and column, with the squared
+    distance (n,) float32; None without a bank.
     """
 
     maps: NDArray[np.float32]
@@ -137,7 +138,7 @@ class Fitted(Protocol):
 
     @property
     def bank(self) -> MemoryBank | None:
-        """The memory bank that `Scored.nearest` counts in; None without one."""
+        """The memory bank that images are compared with; None without one."""
 
     @property
     def timings(self) -> Timings:

@@ -200,14 +200,13 @@ def _score_row(measured: Measured, row: int, scored: Scored, position: int) -> d
 
 def _nearest(measured: Measured, scored: Scored, position: int) -> dict[str, Any]:
     """Which normal patch the worst patch was compared with: its image and place on the grid."""
-    bank = measured.fitted.bank
-    if bank is None or scored.nearest is None or scored.nearest_distance is None:
+    if scored.nearest is None or scored.nearest_distance is None:
         return {}
-    index = int(scored.nearest[position])
+    image, row, column = (int(value) for value in scored.nearest[position])
     return {
-        "nearest_image": measured.training.names[int(bank.image[index])],
-        "nearest_row": int(bank.row[index]),
-        "nearest_column": int(bank.column[index]),
+        "nearest_image": measured.training.names[image],
+        "nearest_row": row,
+        "nearest_column": column,
         "nearest_distance": float(scored.nearest_distance[position]),
     }
 

@@ -2,6 +2,7 @@
 picks, same scores.
 """
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -112,7 +113,9 @@ def test_features_bank_and_scores_are_those_of_the_plain_algorithm():
         worst = int(nearest.argmax())
         assert scored.scores[position] == pytest.approx(float(nearest.max()), rel=1e-3)
         assert scored.worst[position].tolist() == [worst // columns, worst % columns]
-        assert scored.nearest[position] == index[worst]
+        pick = int(picks[index[worst]])
+        place = [pick // each, pick % each // columns, pick % each % columns]
+        assert scored.nearest[position].tolist() == place
 
 
 def test_euclidean_distance_is_the_root_and_keeps_the_order():
@@ -138,6 +141,29 @@ def test_calibration_leaves_the_image_s_whole_group_out_of_the_bank():
         )
         assert scored.scores[position] == pytest.approx(float(distances.max()), rel=1e-3)
     assert scored.scores.min() > 0  # with its twin in the bank, the first would have scored 0
+
+
+def test_held_out_images_are_in_the_bank_and_calibrate_against_that_of_the_others():
+    array = pictures(12)
+    groups = ["a", "b", "c", "d", "d", "e", "f", "g", "h"]
+    given = training(array, range(9), groups)
+    held_out = given.normal.at([3, 4, 7])
+    others = given.normal.at([0, 1, 2, 5, 6, 8])
+    method = Method(backbone="builtin", settings=SETTINGS)
+
+    def fit(data: Training):
+        return PatchCore(method, WEIGHTS, "0" * 64).fit(data, None)
+
+    mine = fit(replace(given, learnable=others, calibration=held_out))
+    tested = images(array, range(9, 12))
+    assert np.array_equal(mine.score(tested).scores, fit(given).score(tested).scores)
+    calibrated_with, calibration = mine.calibrate()
+    assert calibrated_with.names == held_out.names
+    apart = fit(replace(given, normal=others)).score(held_out)
+    assert np.array_equal(calibration.scores, apart.scores)
+    assert np.array_equal(calibration.maps, apart.maps)
+    names = [given.normal.names[image] for image in calibration.nearest[:, 0]]
+    assert names == [others.names[image] for image in apart.nearest[:, 0]]
 
 
 def test_the_memo_changes_no_number():
