@@ -118,7 +118,7 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     """Whether anomalous pixels are reconstructed too."""
     normals: Literal["shared", "separate", "half"] = "shared"
     """Normal images: all for fine-tuning and bank, a half for each, or the same half for both."""
-    weight_interpolation: float = Field(0.5, ge=0, le=1)
+    weight_interpolation: float = Field(0.6, ge=0, le=1)
     """Share of the fine-tuned weights in the bank's extractor, beside the frozen ones; 1: alone."""
 
     def training(self) -> dict[str, Any]:
