@@ -55,9 +55,11 @@ class PatchCore:
         bank = build_bank(patches, self.settings, seed=data.seed, among=data.normal)
         held_out_bank = None
         if data.calibration is not None:
-            others = patches.without(frozenset(data.calibration.groups))
-            if len(others.vectors):
-                held_out_bank = build_bank(others, self.settings, seed=data.seed, among=data.normal)
+            patches = patches.without(frozenset(data.calibration.groups))
+            if len(patches.vectors):
+                held_out_bank = build_bank(
+                    patches, self.settings, seed=data.seed, among=data.normal
+                )
         return FittedPatchCore(
             source=source,
             bank=bank,

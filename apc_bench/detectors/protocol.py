@@ -59,9 +59,9 @@ class Training:
     `normal`: all normal training images, for a memory bank. `calibration`: those of them that no
     training may see, whole groups, which give the threshold, each against a bank without its group;
     None for a frozen detector, which calibrates on all of `normal` so. `learnable`: the others, for
-    a training. `masks` (k, s, s) bool and
-    `masked` (k,) bool, whether a mask is known, belong to `anomalous`. `device`: torch's name of
-    it. `mixed_precision`: whether a training may run in bfloat16.
+    a training. `masks` (k, s, s) bool and `masked` (k,) bool, whether a mask is known, belong to
+    `anomalous`. `device`: torch's name of it. `mixed_precision`: whether a training may run in
+    bfloat16.
     """
 
     normal: Images

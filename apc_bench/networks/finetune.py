@@ -167,8 +167,8 @@ def _optimiser(
 
 
 def _positive_weight(tensors: TrainingTensors, settings: ApcSettings) -> float:
-    """Normal over anomalous pixels of an average batch, clipped to 1 … positive_weight_max; from
-    training images alone.
+    """Normal over anomalous pixels of an average batch of whole images, clipped to 1 …
+    positive_weight_max; from training images alone.
     """
     if not tensors.masked.any():
         return 1.0

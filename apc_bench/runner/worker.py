@@ -195,10 +195,11 @@ class _Inputs:
         tuned = self.step.settings.settings.fine_tuned
         normal = self.split.where("train")
         held_out = [row for row in normal if tuned and self.split.rows[row].held_out]
+        learnable = [row for row in normal if not (tuned and self.split.rows[row].held_out)]
         drawn = self.split.drawn(self.step.shots)
         return Training(
             normal=self.images(normal),
-            learnable=self.images([row for row in normal if row not in set(held_out)]),
+            learnable=self.images(learnable),
             calibration=self.images(held_out) if tuned else None,
             anomalous=self.images(drawn),
             masks=self.decoded.masks[drawn],

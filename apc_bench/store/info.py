@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from apc_bench.errors import RunError, UsageError
-from apc_bench.settings.detectors import settings_class
+from apc_bench.errors import RunError
+from apc_bench.settings.detectors import DETECTORS
 from apc_bench.settings.sweep import Sweep
 from apc_bench.store.schemas import SCHEMA_VERSION
 
@@ -91,8 +91,8 @@ class RunInfo:
         absent = frozenset(_TYPES) - known.keys()
         if "data" in known:
             known["data"] = Path(known["data"])
-        if "methods" in known.get("settings", {}):
-            methods = known["settings"]["methods"]
+        methods = known.get("settings", {}).get("methods")
+        if isinstance(methods, dict):
             as_they_were = {name: _as_it_was(method) for name, method in methods.items()}
             known["settings"] = {**known["settings"], "methods": as_they_were}
         other = {name: value for name, value in values.items() if name not in _TYPES}
@@ -204,13 +204,14 @@ def _files(left_out: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
     return {category: sorted(files) for category, files in left_out.items() if files}
 
 
-def _as_it_was(method: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded method, with what was implied of its detector before it was a setting."""
-    try:
-        own_class = settings_class(method.get("detector", ""))
-    except UsageError:
-        return dict(method)  # of a package that is not installed
-    recorded = method.get("settings") or {}
+def _as_it_was(method: Any) -> Any:
+    """A recorded method, with what was implied of its detector before it was a setting; another
+    package's, and what is no method, as it is.
+    """
+    recorded = method.get("settings") if isinstance(method, dict) else None
+    if not isinstance(recorded, dict) or method.get("detector") not in DETECTORS:
+        return method
+    own_class = DETECTORS[method["detector"]]
     implied = {
         name: value
         for name, value in own_class.implied.items()

@@ -26,7 +26,7 @@ def figures() -> list[Figure]:
     steps.
     """
     torch.set_num_threads(inputs.THREADS)
-    tensors, settings = _examples(), ApcSettings(steps=STEPS)
+    tensors, settings = _examples(), ApcSettings(steps=STEPS, crop=None)
     ratios, ours, bare = [], [], []
     _bare(tensors, settings)
     for _ in range(ROUNDS):
@@ -34,7 +34,7 @@ def figures() -> list[Figure]:
         ours.append(_ours(tensors, settings))
         ratios.append(ours[-1] / bare[-1])
     data = _data(tensors, settings)
-    growth = [_ours(tensors, ApcSettings(steps=steps)) for steps in GROWTH]
+    growth = [_ours(tensors, ApcSettings(steps=steps, crop=None)) for steps in GROWTH]
     size = f"fine-tuning of ResNet-18 at {SIZE} px, batch {settings.batch}, {STEPS} steps"
     how = f"median of {ROUNDS} pairs; {min(ours):.2f} s against {min(bare):.2f} s"
     return [
@@ -110,5 +110,5 @@ def _data(tensors: TrainingTensors, settings: ApcSettings) -> float:
     started = time.perf_counter()
     choices = draw_choices(tensors, settings, seed=0)
     for step in range(settings.steps):
-        make_batch(tensors, Choice(*(part[step] for part in choices)))
+        make_batch(tensors, Choice(*(part[step] for part in choices)), SIZE)
     return time.perf_counter() - started

@@ -41,9 +41,9 @@ def figures() -> list[Figure]:
     """
     rates = matrix_rates()
     set_determinism()
-    settings, tensors = ApcSettings(steps=STEPS), _examples()
+    settings, tensors = ApcSettings(steps=STEPS, crop=None), _examples()
     operations = _operations(tensors, settings)
-    _ours(tensors, ApcSettings(steps=8), mixed=True)
+    _ours(tensors, ApcSettings(steps=8, crop=None), mixed=True)
     seconds = {mixed: _ours(tensors, settings, mixed=mixed) for mixed in (True, False)}
     plain = {
         (count, strict): _plain(settings, count, strict=strict)
@@ -260,11 +260,11 @@ def _one_of_several(folder: Path, count: int) -> None:
     torch.set_num_threads(1)
     set_determinism()
     tensors = _examples()
-    _ours(tensors, ApcSettings(steps=8), mixed=True)
+    _ours(tensors, ApcSettings(steps=8, crop=None), mixed=True)
     (folder / str(time.time_ns())).touch()
     while len(list(folder.iterdir())) < count:
         time.sleep(0.01)
-    print(_ours(tensors, ApcSettings(steps=STEPS), mixed=True))
+    print(_ours(tensors, ApcSettings(steps=STEPS, crop=None), mixed=True))
 
 
 if __name__ == "__main__":
