@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apc_bench.bank import search
+from apc_bench.bank.rankers import IntegerSpace
 from apc_bench.bank.search import FloatRanker, Index, in_floats, in_integers
 
 KINDS = ("cloud", "far from the origin", "outliers", "constant", "grid", "tiny", "queries far away")
@@ -66,26 +67,34 @@ def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks
                 assert torch.equal(found, expected.indices[:, :k])
 
 
-def test_int8_hands_over_where_it_is_too_coarse(monkeypatch):
-    vectors = torch.randn(400, 32)
-    vectors[0] = 1e6  # one step of int8 is now larger than all other distances
-    queries = torch.randn(20, 32)
+def test_int8_hands_over_the_queries_that_it_is_too_coarse_for(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    vectors, queries = (torch.randn(count, 32, generator=generator) for count in (3200, 20))
+    queries[7] *= 1e6  # clipped to the integers' range, it could be near to any vector
+    ranked = []
+
+    def rank(self, block, *given, _rank=FloatRanker.rank):
+        if len(self) == len(vectors):
+            ranked.append(len(block.factors))
+        return _rank(self, block, *given)
+
+    monkeypatch.setattr(FloatRanker, "rank", rank)
     index = Index(vectors)
     index.ways = (in_integers(vectors), in_floats(vectors))
-    used = []
-    monkeypatch.setattr(
-        FloatRanker,
-        "rank",
-        lambda self, *given, _rank=FloatRanker.rank: used.append(self) or _rank(self, *given),
-    )
-    distance, _ = index.nearest(queries, torch.zeros(400, dtype=torch.bool), 1)
-    assert used
-    torch.testing.assert_close(
-        distance[:, 0],
-        torch.cdist(queries.double(), vectors.double()).amin(1).square(),
-        rtol=1e-9,
-        atol=0,
-    )
+    distance, _ = index.nearest(queries, torch.zeros(len(vectors), dtype=torch.bool), 1)
+    brute = torch.cdist(queries.double(), vectors.double()).amin(1).square()
+    torch.testing.assert_close(distance[:, 0], brute, rtol=1e-9, atol=0)
+    assert sum(ranked) < len(queries), "the others were settled"
+    assert sum(ranked) >= 1
+
+
+def test_a_few_large_vectors_hardly_make_the_integers_coarser():
+    vectors = torch.randn(400, 32, generator=torch.Generator().manual_seed(0))
+    plain = IntegerSpace(vectors).step
+    vectors[:3] *= 100
+    space = IntegerSpace(vectors)
+    assert space.large[:3].all()
+    assert space.step < 3 * plain
 
 
 def test_many_far_queries_do_not_spoil_the_others():
