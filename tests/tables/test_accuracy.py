@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from table_support import rows_of
 
 from apc_bench.results.published import read_published
 from apc_bench.results.reading import read_results
@@ -14,14 +15,6 @@ from apc_bench.tables.table import Row, Table
 Make = Callable[..., Any]
 SEEDS = (0, 1, 2)
 MVTEC = read_published()[0].categories
-
-
-def rows_of(table: Table) -> list[dict[str, Any]]:
-    fields = [field for column in table.columns for field in column.fields]
-    return [
-        dict(zip(fields, (value for cell in row.cells for value in cell.values), strict=True))
-        for row in table.rows
-    ]
 
 
 def texts(row: Row) -> list[str]:

@@ -5,20 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from table_support import rows_of
 
 from apc_bench.results.reading import read_results
 from apc_bench.tables.costs import costs
-from apc_bench.tables.table import Table
 
 Make = Callable[..., Any]
-
-
-def rows_of(table: Table) -> list[dict[str, Any]]:
-    fields = [field for column in table.columns for field in column.fields]
-    return [
-        dict(zip(fields, (value for cell in row.cells for value in cell.values), strict=True))
-        for row in table.rows
-    ]
 
 
 def test_costs_are_means_of_trials_and_the_largest_memory(make_run: Make) -> None:

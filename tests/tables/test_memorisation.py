@@ -6,22 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from table_support import rows_of
 
 from apc_bench.results.reading import read_results
 from apc_bench.tables.memorisation import memorisation
 from apc_bench.tables.report_tables import report_tables
-from apc_bench.tables.table import Table
 
 Make = Callable[..., Any]
 SEEDS = (0, 1, 2)
-
-
-def rows_of(table: Table) -> list[dict[str, Any]]:
-    fields = [field for column in table.columns for field in column.fields]
-    return [
-        dict(zip(fields, (value for cell in row.cells for value in cell.values), strict=True))
-        for row in table.rows
-    ]
 
 
 def auroc(rows: list[dict[str, Any]]) -> float:

@@ -5,22 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from table_support import rows_of
 
 from apc_bench.metrics.catalogue import METRICS
 from apc_bench.results.reading import read_results
 from apc_bench.tables.per_category import every_value, per_category
-from apc_bench.tables.table import Row, Table
+from apc_bench.tables.table import Row
 
 Make = Callable[..., Any]
 SEEDS = (0, 1, 2)
-
-
-def rows_of(table: Table) -> list[dict[str, Any]]:
-    fields = [field for column in table.columns for field in column.fields]
-    return [
-        dict(zip(fields, (value for cell in row.cells for value in cell.values), strict=True))
-        for row in table.rows
-    ]
 
 
 def texts(row: Row) -> list[str]:

@@ -5,21 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from table_support import rows_of
 
 from apc_bench.results.reading import read_results
-from apc_bench.tables.table import Table
 from apc_bench.tables.threshold import threshold
 
 Make = Callable[..., Any]
 SEEDS = (0, 1, 2)
-
-
-def rows_of(table: Table) -> list[dict[str, Any]]:
-    fields = [field for column in table.columns for field in column.fields]
-    return [
-        dict(zip(fields, (value for cell in row.cells for value in cell.values), strict=True))
-        for row in table.rows
-    ]
 
 
 def test_the_threshold_table_shows_what_was_reached_and_what_was_allowed(make_run: Make) -> None:
