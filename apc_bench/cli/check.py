@@ -10,7 +10,7 @@ from apc_bench.cli.options import FOLDER, RESIZE
 from apc_bench.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from apc_bench.datasets.images import Resize
+    from apc_bench.datasets.geometry import Resize
 
 
 @click.command()
@@ -49,7 +49,7 @@ def check(
     """
     from apc_bench.datasets.check.format import as_lines, as_object, failed, groups_csv
     from apc_bench.datasets.check.health import examine
-    from apc_bench.datasets.images import Geometry
+    from apc_bench.datasets.geometry import Geometry
 
     if groups is not None and groups.resolve().is_relative_to(root.resolve()):
         raise UsageError(

@@ -1,18 +1,15 @@
-"""From files to arrays: decoding, resizing, masks. Pixels are decoded here and nowhere else."""
+"""From files to arrays. Pixels are decoded here and nowhere else."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from apc_bench.datasets.samples import Category, Sample
+from apc_bench.datasets.geometry import RGB, Mask
 from apc_bench.errors import DataError
-from apc_bench.settings.sweep import Sweep
 
 DECODE_VERSION = 2
 """Raised whenever the same file would give other pixels, and RESULT_VERSION with it where scores
@@ -35,82 +32,6 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 
 T = TypeVar("T")
-RGB = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an original image of `height` × `width` lies in the input: resized, then cropped
-    (negative top, left) or padded.
-    """
-
-    height: int
-    width: int
-    resized_height: int
-    resized_width: int
-    top: int
-    left: int
-
-
-Resize = Literal["square", "letterbox", "crop"]
-"""How an image becomes the square input (Geometry)."""
-
-Interpolation = Literal["bicubic", "bilinear"]
-"""Pillow's filter of the resize; both average over all pixels that make one where they shrink."""
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """The resize to a square input of `image_size` pixels (docs/method.md section 2, "Input").
-
-    square: both sides to `image_size`. letterbox: the longer side to it, black borders. crop: the
-    shorter side to `image_size` × 256/224, then the centre, rounded as the reference code's
-    torchvision does, which resizes with the bilinear filter.
-    """
-
-    image_size: int
-    resize: Resize
-    interpolation: Interpolation = "bicubic"
-
-    @classmethod
-    def of(cls, sweep: Sweep) -> "Geometry":
-        """A sweep's."""
-        return cls(sweep.image_size, sweep.resize, sweep.interpolation)
-
-    def place(self, height: int, width: int) -> Placement:
-        """Where an image of this size will lie."""
-        size = self.image_size
-        if self.resize == "square":
-            return Placement(height, width, size, size, 0, 0)
-        if self.resize == "letterbox":
-            scale = size / max(height, width)
-            tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-            return Placement(height, width, tall, wide, (size - tall) // 2, (size - wide) // 2)
-        short, shorter = min(height, width), round(size * 256 / 224)
-        tall, wide = shorter * height // short, shorter * width // short
-        top, left = -round((tall - size) / 2), -round((wide - size) / 2)
-        return Placement(height, width, tall, wide, top, left)
-
-    def apply(self, image: RGB) -> RGB:
-        """(h, w, 3) uint8 -> (image_size, image_size, 3) uint8."""
-        how = Image.Resampling[self.interpolation.upper()]
-        return self._fit(Image.fromarray(image), how)
-
-    def apply_mask(self, mask: Mask) -> Mask:
-        """(h, w) bool -> (image_size, image_size) bool, nearest neighbour; outside the image
-        nothing is anomalous.
-        """
-        levels = Image.fromarray(mask.astype(np.uint8) * 255)
-        fitted: Mask = self._fit(levels, Image.Resampling.NEAREST) > 0
-        return fitted
-
-    def _fit(self, image: Image.Image, how: Image.Resampling) -> NDArray[np.uint8]:
-        place = self.place(image.height, image.width)
-        resized = image.resize((place.resized_width, place.resized_height), how)
-        canvas = Image.new(image.mode, (self.image_size, self.image_size))
-        canvas.paste(resized, (place.left, place.top))
-        return np.asarray(canvas)
 
 
 def read_image(path: Path) -> RGB:
@@ -224,68 +145,3 @@ def _levels(image: Image.Image) -> NDArray[np.uint8]:
         return (values // 257).clip(0, 255).astype(np.uint8)
     brightest: NDArray[np.uint8] = np.asarray(image.convert("RGB")).max(axis=2)
     return brightest
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """A category's images at input size, in the order of its samples.
-
-    images (n, 3, s, s) uint8 RGB, masks (n, s, s) bool, placement (n, 6) int32 (the fields of
-    Placement), mask_state (n,) of 'normal', 'present', 'none' and 'emptied'.
-    """
-
-    images: NDArray[np.uint8]
-    masks: Mask
-    placement: NDArray[np.int32]
-    mask_state: NDArray[np.str_]
-
-
-def decode_into(
-    category: Category, geometry: Geometry, images: NDArray[np.uint8], masks: Mask, *, threads: int
-) -> tuple[NDArray[np.int32], NDArray[np.str_], dict[str, str]]:
-    """Decodes every sample into the rows of `images` (n, 3, s, s) and `masks` (n, s, s), which may
-    be memory-mapped.
-
-    Returns the placements, the mask states, and {file: reason} for every file that could not be
-    read.
-    """
-    placement = np.zeros((len(category.samples), 6), np.int32)
-    state = np.full(len(category.samples), "normal", "<U8")
-    bad: dict[str, str] = {}
-
-    def decode(row: int) -> None:
-        sample = category.samples[row]
-        try:
-            place, state[row] = _decode(category.folder, sample, geometry, images[row], masks[row])
-            placement[row] = astuple(place)
-        except DataError as error:
-            bad[sample.image] = str(error)
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(decode, range(len(category.samples))))
-    return placement, state, dict(sorted(bad.items()))
-
-
-def _decode(
-    folder: Path, sample: Sample, geometry: Geometry, image_row: NDArray[np.uint8], mask_row: Mask
-) -> tuple[Placement, str]:
-    image = read_image(folder / sample.image)
-    height, width = image.shape[:2]
-    place = geometry.place(height, width)
-    if place.resized_height * place.resized_width > PIXELS_MAX:
-        raise DataError(
-            f"{folder / sample.image}: {width} × {height} pixels are too narrow for"
-            f" '{geometry.resize}'; use --resize letterbox"
-        )
-    image_row[:] = geometry.apply(image).transpose(2, 0, 1)
-    mask_row[:] = False
-    if sample.mask is None:
-        return place, "none" if sample.anomalous else "normal"
-    mask = read_mask(folder / sample.mask)
-    if mask.shape != (height, width):
-        raise DataError(
-            f"{folder / sample.mask}: mask of {mask.shape[1]} × {mask.shape[0]} pixels for an image"
-            f" of {width} × {height}"
-        )
-    mask_row[:] = geometry.apply_mask(mask)
-    return place, "present" if mask_row.any() else "emptied"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from apc_bench.datasets.images import Decoded
+from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.samples import Dataset
 from apc_bench.errors import DataError, RunError, UsageError, listed
 from apc_bench.external.maps import (

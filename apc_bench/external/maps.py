@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.errors import DataError, listed
 from apc_bench.files.hashing import file_sha256
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from apc_bench.datasets.images import Decoded, Geometry
+from apc_bench.datasets.decoding import Decoded
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.external.maps import AnomalyMaps, ImageScores, read_maps

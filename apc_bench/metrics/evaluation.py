@@ -34,7 +34,7 @@ _AT_PIXELS = (
 @dataclass(frozen=True, slots=True, eq=False)
 class Subset:
     """Scored images: scores (n,), labels (n,) bool, maps (n, rows, columns), masks (n, s, s) bool,
-    mask_state (n,) (datasets/images.py), windows (n, 4): top, bottom, left, right of the image
+    mask_state (n,) (datasets/decoding.py), windows (n, 4): top, bottom, left, right of the image
     inside the input, whose padding is no pixel of anything.
     """
 

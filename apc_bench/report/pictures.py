@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from apc_bench.datasets.images import Geometry, read_image, read_mask
+from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.images import read_image, read_mask
 from apc_bench.errors import ApcError
 from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW
 from apc_bench.results.aggregate import Results

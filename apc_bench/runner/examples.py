@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from apc_bench.datasets.images import Decoded, Geometry, decode_into
+from apc_bench.datasets.decoding import Decoded, decode_into
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.detectors.protocol import Images, Memo, Training
 from apc_bench.settings.sweep import Sweep

@@ -11,7 +11,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
-from apc_bench.datasets.images import Decoded, Geometry
+from apc_bench.datasets.decoding import Decoded
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category, Dataset, of_part
 from apc_bench.datasets.split import Split, make_split

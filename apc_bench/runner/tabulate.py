@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from apc_bench import RESULT_VERSION
-from apc_bench.datasets.images import Decoded
+from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Fitted, Images, Scored
 from apc_bench.metrics.evaluation import (

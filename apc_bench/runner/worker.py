@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apc_bench.datasets.images import Decoded, Geometry
+from apc_bench.datasets.decoding import Decoded
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import check_leaks
 from apc_bench.detectors.protocol import Detector, Images, Training

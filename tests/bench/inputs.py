@@ -14,7 +14,8 @@ import torch
 from torchvision import models
 
 from apc_bench.bank.patches import patch_features
-from apc_bench.datasets.images import Decoded, Geometry
+from apc_bench.datasets.decoding import Decoded
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.synthetic import make_dataset

@@ -16,7 +16,9 @@ from PIL import Image
 from torchvision.transforms.v2 import CenterCrop, Resize
 
 from apc_bench.datasets import images
-from apc_bench.datasets.images import Geometry, decode_into, read_image, read_mask
+from apc_bench.datasets.decoding import decode_into
+from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.images import read_image, read_mask
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
 

@@ -11,7 +11,8 @@ from detectors.plain_patchcore import plain_patches
 from PIL import Image
 from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, PILToTensor, Resize, ToDtype
 
-from apc_bench.datasets.images import Geometry, read_image
+from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.images import read_image
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Images, Training
 from apc_bench.networks.loading import load_backbone

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from support import apc_bench, make_category
 
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.external.maps import read_scores, to_input
 from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS
 from apc_bench.results.reading import read_results

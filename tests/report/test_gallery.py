@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.errors import DamagedFile
 from apc_bench.report.gallery import gallery_figure, gallery_systems
 from apc_bench.report.selection import pick

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.report.pictures import (
     CELLS,
     CELLS_MAX,

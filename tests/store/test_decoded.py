@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from support import make_category
 
-from apc_bench.datasets.images import Geometry, read_image
+from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.images import read_image
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category
 from apc_bench.errors import StorageError
@@ -88,7 +89,7 @@ def test_every_unreadable_file_is_named_however_many(cache, tmp_path):
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.errors import StorageError
 from apc_bench.store.cache import Cache

@@ -15,7 +15,7 @@ from apc_bench.datasets.check.photos import (
     unreadable,
 )
 from apc_bench.datasets.check.similar import alike
-from apc_bench.datasets.images import Geometry
+from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.errors import DataError
 

@@ -13,13 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apc_bench.datasets.check.similar import difference_hash
-from apc_bench.datasets.images import (
-    PIXELS_MAX,
-    Geometry,
-    anomalous_pixels,
-    read_levels,
-    read_photo,
-)
+from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.images import PIXELS_MAX, anomalous_pixels, read_levels, read_photo
 from apc_bench.errors import DataError
 from apc_bench.files.hashing import file_sha256
 

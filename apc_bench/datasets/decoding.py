@@ -1,0 +1,78 @@
+"""A category's images and masks at input size, decoded side by side."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apc_bench.datasets.geometry import Geometry, Mask, Placement
+from apc_bench.datasets.images import PIXELS_MAX, read_image, read_mask
+from apc_bench.datasets.samples import Category, Sample
+from apc_bench.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A category's images at input size, in the order of its samples.
+
+    images (n, 3, s, s) uint8 RGB, masks (n, s, s) bool, placement (n, 6) int32 (the fields of
+    Placement), mask_state (n,) of 'normal', 'present', 'none' and 'emptied'.
+    """
+
+    images: NDArray[np.uint8]
+    masks: Mask
+    placement: NDArray[np.int32]
+    mask_state: NDArray[np.str_]
+
+
+def decode_into(
+    category: Category, geometry: Geometry, images: NDArray[np.uint8], masks: Mask, *, threads: int
+) -> tuple[NDArray[np.int32], NDArray[np.str_], dict[str, str]]:
+    """Decodes every sample into the rows of `images` (n, 3, s, s) and `masks` (n, s, s), which may
+    be memory-mapped.
+
+    Returns the placements, the mask states, and {file: reason} for every file that could not be
+    read.
+    """
+    placement = np.zeros((len(category.samples), 6), np.int32)
+    state = np.full(len(category.samples), "normal", "<U8")
+    bad: dict[str, str] = {}
+
+    def decode(row: int) -> None:
+        sample = category.samples[row]
+        try:
+            place, state[row] = _decode(category.folder, sample, geometry, images[row], masks[row])
+            placement[row] = astuple(place)
+        except DataError as error:
+            bad[sample.image] = str(error)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(decode, range(len(category.samples))))
+    return placement, state, dict(sorted(bad.items()))
+
+
+def _decode(
+    folder: Path, sample: Sample, geometry: Geometry, image_row: NDArray[np.uint8], mask_row: Mask
+) -> tuple[Placement, str]:
+    image = read_image(folder / sample.image)
+    height, width = image.shape[:2]
+    place = geometry.place(height, width)
+    if place.resized_height * place.resized_width > PIXELS_MAX:
+        raise DataError(
+            f"{folder / sample.image}: {width} × {height} pixels are too narrow for"
+            f" '{geometry.resize}'; use --resize letterbox"
+        )
+    image_row[:] = geometry.apply(image).transpose(2, 0, 1)
+    mask_row[:] = False
+    if sample.mask is None:
+        return place, "none" if sample.anomalous else "normal"
+    mask = read_mask(folder / sample.mask)
+    if mask.shape != (height, width):
+        raise DataError(
+            f"{folder / sample.mask}: mask of {mask.shape[1]} × {mask.shape[0]} pixels for an image"
+            f" of {width} × {height}"
+        )
+    mask_row[:] = geometry.apply_mask(mask)
+    return place, "present" if mask_row.any() else "emptied"
