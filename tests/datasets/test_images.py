@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import CenterCrop, Resize
 
-from apc_bench.datasets import images
+from apc_bench.datasets import decoding
 from apc_bench.datasets.decoding import decode_into
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.images import read_image, read_mask
@@ -454,7 +454,7 @@ def test_every_bad_file_is_collected_and_the_others_are_decoded(tmp_path):
 
 
 def test_an_image_too_narrow_to_crop_is_refused_and_not_blown_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "PIXELS_MAX", 100_000)
+    monkeypatch.setattr(decoding, "PIXELS_MAX", 100_000)
     Image.new("L", (1, 6000)).save(tmp_path / "a.png")
     category = Category("part", tmp_path, (Sample("a.png", None, "good", True, "a"),))
     assert "too narrow" in decode_all(category, Geometry(32, "crop"))[-1]["a.png"]
