@@ -192,7 +192,9 @@ def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping
     """
     rows, training = [], []
     for sample in category.samples:
-        mask = hashes[sample.mask] if sample.mask else None
+        mask: Any = hashes[sample.mask] if sample.mask else None
+        if sample.more_masks:
+            mask = [hashes[path] for path in sample.masks]
         rows.append([sample.image, hashes[sample.image], mask, sample.defect_type, sample.group])
         if sample.training and not sample.image.startswith("train/"):
             training.append(sample.image)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apc_bench.datasets.geometry import Geometry, Mask, Placement
-from apc_bench.datasets.images import PIXELS_MAX, read_image, read_mask
+from apc_bench.datasets.images import PIXELS_MAX, read_image, read_masks
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
 
@@ -66,13 +66,8 @@ def _decode(
         )
     image_row[:] = geometry.apply(image).transpose(2, 0, 1)
     mask_row[:] = False
-    if sample.mask is None:
+    if not sample.masks:
         return place, "none" if sample.anomalous else "normal"
-    mask = read_mask(folder / sample.mask)
-    if mask.shape != (height, width):
-        raise DataError(
-            f"{folder / sample.mask}: mask of {mask.shape[1]} × {mask.shape[0]} pixels for an image"
-            f" of {width} × {height}"
-        )
+    mask = read_masks([folder / name for name in sample.masks], (height, width))
     mask_row[:] = geometry.apply_mask(mask)
     return place, "present" if mask_row.any() else "emptied"

@@ -1,6 +1,6 @@
 """From files to arrays. Pixels are decoded here and nowhere else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,6 +68,25 @@ def read_mask(path: Path) -> Mask:
     Raises DataError that names the file and says why.
     """
     return anomalous_pixels(read_levels(path))
+
+
+def read_masks(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Mask:
+    """The masks of one image, united: (h, w) bool, anomalous where any of them is. `size`: height
+    and width of the image; None for those of the first mask.
+
+    Raises DataError that names a file that `read_mask` refuses, or of another size.
+    """
+    masks = []
+    for path in paths:
+        masks.append(read_mask(path))
+        height, width = size or masks[0].shape
+        if masks[-1].shape != (height, width):
+            raise DataError(
+                f"{path}: mask of {masks[-1].shape[1]} × {masks[-1].shape[0]} pixels for an image"
+                f" of {width} × {height}"
+            )
+    united: Mask = np.logical_or.reduce(masks)
+    return united
 
 
 def anomalous_pixels(levels: NDArray[np.uint8]) -> Mask:

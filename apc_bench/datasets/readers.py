@@ -55,7 +55,7 @@ def _check_category(category: Category, folder: Path, reader: str) -> None:
             f"{reader}: category '{category.name}' must lie in {folder}, got {category.folder}"
         )
     images = [sample.image for sample in category.samples]
-    masks = [sample.mask for sample in category.samples if sample.mask]
+    masks = [mask for sample in category.samples for mask in sample.masks]
     for path in images + masks:
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise DataError(

@@ -14,7 +14,8 @@ class Sample:
 
     `training`: a normal image to learn from, or an anomalous one of the pool that a dataset gives
     draws of its own. `group`: images of one group (of one part, say) never stand on both sides of a
-    split. `part`: of the test set, dev or final say.
+    split. `part`: of the test set, dev or final say. `more_masks`: where a dataset keeps several
+    masks an image, those besides `mask`; a pixel is anomalous where any of them says so.
     """
 
     image: str
@@ -23,6 +24,12 @@ class Sample:
     training: bool
     group: str
     part: str | None = None
+    more_masks: tuple[str, ...] = ()
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """All its masks: none, one or several."""
+        return (self.mask, *self.more_masks) if self.mask else ()
 
     @property
     def anomalous(self) -> bool:

@@ -53,9 +53,9 @@ class Split:
         return [by_draw[draw] for draw in sorted(by_draw)[:shots]]
 
     @property
-    def masks(self) -> dict[str, str | None]:
-        """Image -> mask, as in the samples."""
-        return {row.sample.image: row.sample.mask for row in self.rows}
+    def masks(self) -> dict[str, tuple[str, ...]]:
+        """Image -> its masks, as in the samples."""
+        return {row.sample.image: row.sample.masks for row in self.rows}
 
     def where(self, split: str) -> list[int]:
         """Rows of `train`, `reserved` or `test`."""

@@ -46,6 +46,13 @@ def check_name(kind: str, name: str, where: Path) -> None:
         )
 
 
+def composed(name: str) -> str:
+    """The name in Unicode's composed form (NFC), by which names are compared: `ü` is one letter or
+    two in file names, depending on the system that wrote them, and prints alike.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in a folder, sorted, without hidden ones; none where there is no such
     folder.

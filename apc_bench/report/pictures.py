@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import read_image, read_mask
+from apc_bench.datasets.images import read_image, read_masks
 from apc_bench.errors import ApcError
 from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW
 from apc_bench.results.aggregate import Results
@@ -45,13 +45,13 @@ Mask = NDArray[np.bool_]
 @dataclass(frozen=True, slots=True)
 class Photos:
     """The images and masks of a category, or a few words where there is none. `folder`: the
-    category's, None where it is not at hand. `masks`: image -> mask, relative to the folder like
-    the image, or None.
+    category's, None where it is not at hand. `masks`: image -> its masks, relative to the folder
+    like the image.
     """
 
     folder: Path | None
     geometry: Geometry
-    masks: Mapping[str, str | None]
+    masks: Mapping[str, tuple[str, ...]]
 
     def original(self, image: str) -> RGB | str:
         """(h, w, 3) uint8 as it is on the disk, or why there is no picture."""
@@ -71,13 +71,14 @@ class Photos:
         """(s, s) bool, or why there is no mask. A normal image's is empty."""
         if not anomalous:
             return np.zeros((self.geometry.image_size, self.geometry.image_size), bool)
-        name = self.masks.get(image)
-        if name is None:
+        names = self.masks.get(image)
+        if not names:
             return "no mask"
         if self.folder is None:
             return "mask not at hand"
         try:
-            return self.geometry.apply_mask(read_mask(self.folder / name))
+            paths = [self.folder / name for name in names]
+            return self.geometry.apply_mask(read_masks(paths))
         except (ApcError, OSError):
             return "mask cannot be read"
 
@@ -86,7 +87,7 @@ def photos_of(results: Results, run: RunReader, category: str, data: Path | None
     """A category's photos. `data`: the dataset's folder, None where it is not at hand. Masks are
     those of the first split that can be read, for they are the same in every seed.
     """
-    masks: Mapping[str, str | None] = {}
+    masks: Mapping[str, tuple[str, ...]] = {}
     for seed in results.seeds:
         try:
             masks = run.split(category, seed).masks

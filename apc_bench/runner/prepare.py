@@ -267,7 +267,7 @@ def _hashes(category: Category, cache: Cache) -> dict[str, str]:
     """Image and mask, relative to the category's folder -> sha256; '' for what cannot be opened,
     which decoding then names with all others.
     """
-    names = [name for sample in category.samples for name in (sample.image, sample.mask) if name]
+    names = [name for sample in category.samples for name in (sample.image, *sample.masks)]
     paths = {name: category.folder / name for name in names}
     threads = os.cpu_count() or 1
     try:

@@ -75,7 +75,11 @@ _SPLIT = FileTable(
     "One file per category and seed, one row per image: what it is used for.",
     (
         Column("image", pa.string(), "relative to the category's folder"),
-        Column("mask", pa.string(), "relative to the category's folder, or null"),
+        Column(
+            "mask",
+            pa.string(),
+            "relative to the category's folder, or null; where an image has several, one a line",
+        ),
         Column("sha256", pa.string(), "of the image file"),
         Column("group", pa.string(), "photos of one physical part share it"),
         Column("part", pa.string(), "of groups.csv, or null"),

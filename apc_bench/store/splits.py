@@ -41,7 +41,7 @@ class Splits:
 def _row_of(row: Assigned) -> dict[str, Any]:
     return {
         "image": row.sample.image,
-        "mask": row.sample.mask,
+        "mask": "\n".join(row.sample.masks) or None,
         "sha256": row.sha256,
         "group": row.sample.group,
         "part": row.sample.part,
@@ -54,12 +54,14 @@ def _row_of(row: Assigned) -> dict[str, Any]:
 
 
 def _assigned(row: dict[str, Any]) -> Assigned:
+    mask, *more_masks = (row["mask"] or "").split("\n")
     sample = Sample(
         row["image"],
-        row["mask"],
+        mask or None,
         row["defect_type"],
         training=row["split"] == "train",
         group=row["group"],
         part=row["part"],
+        more_masks=tuple(more_masks),
     )
     return Assigned(sample, row["sha256"], row["split"], row["draw"], row["held_out"])
