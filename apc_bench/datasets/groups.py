@@ -2,7 +2,6 @@
 in (docs/method.md section 5, "Groups").
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from apc_bench.datasets.samples import Sample
 from apc_bench.errors import DataError, listed
+from apc_bench.files.csv_tables import CsvTable, read_csv_table
 
 GROUPS = "groups.csv"
 
@@ -41,11 +41,9 @@ def with_groups(folder: Path, samples: list[Sample]) -> list[Sample]:
 
 def _read_groups(path: Path) -> dict[str, tuple[str, str | None]]:
     """Image -> group and part."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(_rows(path, csv.DictReader(file)))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
+    rows = list(_rows(read_csv_table(path)))
+    if not rows:
+        raise DataError(f"{path}: lists no image; without groups no such file is needed")
     empty = [image for image, group, _ in rows if not group]
     if empty:
         raise DataError(f"{path}: the group of {listed(empty)} is empty")
@@ -56,11 +54,10 @@ def _read_groups(path: Path) -> dict[str, tuple[str, str | None]]:
     return {image: (group, part or None) for image, group, part in rows}
 
 
-def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterable[tuple[str, str, str]]:
+def _rows(table: CsvTable) -> Iterable[tuple[str, str, str]]:
     """Image, group and part of each row; empty for a column or cell that is not there."""
-    columns = reader.fieldnames or ()
-    if not {"image", "group"} <= set(columns):
-        raise DataError(f"{path}: needs the columns image and group (got {listed(columns)})")
-    for row in reader:
-        image, group, part = ((row.get(name) or "").strip() for name in ("image", "group", "part"))
-        yield image, group, part
+    if not {"image", "group"} <= set(table.columns):
+        names = listed(table.columns)
+        raise DataError(f"{table.path}: needs the columns image and group (got {names})")
+    for row in table.rows:
+        yield row.cells["image"], row.cells["group"], row.cells.get("part", "")

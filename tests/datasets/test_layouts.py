@@ -55,13 +55,25 @@ def test_groups_and_parts_come_from_groups_csv(tmp_path):
     assert by_image["test/dent/002.png"].group == "test/dent/002.png"
 
 
+def test_groups_csv_is_read_as_a_german_excel_writes_it(tmp_path):
+    """Semicolons, UTF-16 with its mark, CR LF."""
+    root = make_category(tmp_path / "d")
+    text = "image;group;part\r\ntest/dent/000.png;Teil 1;dev\r\ntest/dent/001.png;Teil 1;\r\n;;\r\n"
+    (root / "part/groups.csv").write_bytes(text.encode("utf-16"))
+    by_image = {sample.image: sample for sample in read_dataset(root).categories[0].samples}
+    assert by_image["test/dent/000.png"].group == by_image["test/dent/001.png"].group == "Teil 1"
+    assert [by_image[f"test/dent/00{n}.png"].part for n in (0, 1)] == ["dev", None]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("image,grp\n", "needs the columns image and group"),
         ("image,group\ntest/dent/999.png,a\n", "names images that do not exist: test/dent/999.png"),
         ("image,group\ntest/dent/000.png,\n", "is empty"),
-        ("image,group\ntest/dent/000.png\n", "is empty"),
+        ("image,group\ntest/dent/000.png\n", "line 2: 1 fields .* the header has 2"),
+        ("image,group\ntest/dent/000.png,a,b\n", "line 2: 3 fields .* the header has 2"),
+        ("image,group\n", "lists no image"),
         (
             "image,group\ntest/dent/000.png,a\ntest/dent/000.png,b\n",
             "lists test/dent/000.png more than once",
