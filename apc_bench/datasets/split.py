@@ -6,7 +6,7 @@ protocol (settings/protocols.py) has its way of drawing in DRAWS.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,6 +51,11 @@ class Split:
         """Rows of the first `shots` images of the reserve, in the order of the draw; None: all."""
         by_draw = {row.draw: index for index, row in enumerate(self.rows) if row.draw is not None}
         return [by_draw[draw] for draw in sorted(by_draw)[:shots]]
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Of the rows."""
+        return tuple(row.sample for row in self.rows)
 
     @property
     def masks(self) -> dict[str, tuple[str, ...]]:
@@ -133,6 +138,21 @@ def check_leaks(split: Split) -> None:
                     f" ({row.split}) and {twin.sample.image} (test) are {kind}; remove one of them,"
                     " or name them as one group of the same split in groups.csv"
                 )
+
+
+def nothing_to_hold_out(samples: Iterable[Sample]) -> str | None:
+    """Why no normal training image of a category can be scored as one that took no part, by which a
+    threshold is calibrated; None where some can.
+    """
+    groups = [sample.group for sample in samples if _teaches_normality(sample)]
+    if len(set(groups)) != 1:
+        return None
+    if len(groups) == 1:
+        return "a single normal training image leaves none to hold out: no threshold is calibrated"
+    return (
+        f"the {len(groups)} normal training images are all of one group, which leaves none to hold"
+        " out: no threshold is calibrated"
+    )
 
 
 def draw_reserve(protocol: Holdout, category: Category, dataset: str, seed: int) -> list[Sample]:

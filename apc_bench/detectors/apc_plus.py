@@ -24,8 +24,9 @@ from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.normal_split import bank_images, finetuning_part
 from apc_bench.detectors.patch_examples import patch_examples
 from apc_bench.detectors.patchcore import FittedPatchCore
-from apc_bench.detectors.protocol import Trained, Training
+from apc_bench.detectors.protocol import Images, Trained, Training
 from apc_bench.detectors.training_tensors import as_trained
+from apc_bench.detectors.views import stand_ins
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.finetune import TrainingStep
 from apc_bench.networks.patch_classifier import PatchClassifier, train_classifier
@@ -33,6 +34,11 @@ from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcPlusSettings
 
 TUNED, CLASSIFIER = "tuned.", "classifier."
+
+ON_VIEWS = (
+    "no normal image is held out: the parts are standardised on changed views of the training"
+    " images, which may misjudge their spread"
+)
 
 State = Mapping[str, Tensor]
 
@@ -63,7 +69,7 @@ class ApcPlus(Apc):
 
     def fit(self, data: Training, trained: Path | None) -> FittedApcPlus:
         """Builds the memory bank, and the other parts beside it, each standardised on the held-out
-        normal images.
+        normal images; where there are none, on changed views of all normal ones.
         """
         assert trained is not None
         images = bank_images(data, self.settings.normals)
@@ -76,6 +82,10 @@ class ApcPlus(Apc):
             self._interpolate(network.backbone.state_dict())
             remembered = None
         inner = self._fit(data, self.backbone, images, remembered=remembered)
+        reference, notes = inner.calibrate(), inner.notes
+        if not reference[0]:
+            views = stand_ins(data, self.settings)
+            reference, notes = (views, inner.score(views)), (*notes, ON_VIEWS)
         evidence = []
         classifier = _under(CLASSIFIER, state)
         if classifier:
@@ -85,17 +95,18 @@ class ApcPlus(Apc):
             evidence.append(self._classifier_evidence(classifier, source, data))
         if self.settings.frozen_bank:
             beside = self._fit(data, frozen, images, remembered=self.sha256)
-            evidence.append(self._frozen_bank_evidence(beside))
+            evidence.append(self._frozen_bank_evidence(beside, reference[0]))
         if self.settings.segmentation:
             assert network is not None
             evidence.append(self._segmentation_evidence(network, inner.source, data))
-        return FittedApcPlus.standardised(inner, evidence, self.settings.fused_image)
+        return FittedApcPlus.standardised(
+            inner, evidence, self.settings.fused_image, reference=reference, notes=notes
+        )
 
     def _train_classifier(self, data: Training) -> tuple[PatchClassifier, list[TrainingStep]]:
         started = time.perf_counter()
         source = self._source(self.backbone, data)
-        changed = self._source(self.backbone, data, remembered=False)
-        normal, anomalous = patch_examples(data, source, changed, self.settings)
+        normal, anomalous = patch_examples(data, source, self.settings)
         classifier, losses = train_classifier(normal, anomalous, self.settings, seed=data.seed)
         seconds = (time.perf_counter() - started) / len(losses)
         rate = self.settings.classifier_learning_rate
@@ -105,13 +116,10 @@ class ApcPlus(Apc):
         ]
         return classifier, curves
 
-    def _source(
-        self, backbone: Backbone, data: Training, *, remembered: bool = True
-    ) -> FeatureSource:
-        """Features of the frozen backbone, remembered for the whole category or not at all."""
-        key = self.sha256 if remembered else None
+    def _source(self, backbone: Backbone, data: Training) -> FeatureSource:
+        """Features of the frozen backbone, remembered for the whole category."""
         return FeatureSource(
-            backbone, self.settings, device=data.device, memo=data.memo, remembered=key
+            backbone, self.settings, device=data.device, memo=data.memo, remembered=self.sha256
         )
 
     def _tuned(self, state: State) -> UNet | None:
@@ -133,8 +141,8 @@ class ApcPlus(Apc):
             self.settings.only_adds,
         )
 
-    def _frozen_bank_evidence(self, beside: FittedPatchCore) -> Evidence:
-        scale, weight = distance_scale(beside.calibrate()[1]), self.settings.frozen_bank
+    def _frozen_bank_evidence(self, beside: FittedPatchCore, normal: Images) -> Evidence:
+        scale, weight = distance_scale(beside.score(normal)), self.settings.frozen_bank
         return Evidence(
             lambda images: log_distances(beside.score(images).maps, scale),
             weight,

@@ -44,9 +44,11 @@ def log_distances(distances: AnomalyMaps, scale: float) -> AnomalyMaps:
     return logs
 
 
-def distance_scale(held_out: Scored) -> float:
-    """The held-out images' mean distance, the unit in which distances enter the logarithm."""
-    return max(float(held_out.maps.mean()), 1e-12)
+def distance_scale(normal: Scored) -> float:
+    """The mean distance of normal images that took no part: the unit in which distances enter the
+    logarithm.
+    """
+    return max(float(normal.maps.mean()), 1e-12)
 
 
 def classified(classifier: PatchClassifier, source: FeatureSource) -> MapsOf:
@@ -84,7 +86,8 @@ def _joined(parts: Sequence[AnomalyMaps], source: FeatureSource) -> AnomalyMaps:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedApcPlus:
-    """The bank's map and the other parts', standardised on the held-out normal images and added.
+    """The bank's map and the other parts', standardised on normal images that took no part and
+    added.
 
     `worst` and `nearest` are the bank's: the patch farthest from what is normal, and the normal
     patch that it was compared with.
@@ -93,18 +96,26 @@ class FittedApcPlus:
     inner: FittedPatchCore
     scale: float
     evidence: Sequence[Evidence]
+    notes: tuple[str, ...]
     fusion: Fusion = field(default_factory=Fusion)
     unit: str = "standard score"
 
     @classmethod
     def standardised(
-        cls, inner: FittedPatchCore, evidence: Sequence[Evidence], fused_image: float
+        cls,
+        inner: FittedPatchCore,
+        evidence: Sequence[Evidence],
+        fused_image: float,
+        *,
+        reference: tuple[Images, Scored],
+        notes: tuple[str, ...],
     ) -> "FittedApcPlus":
-        """With location and scale of each part, and of the whole map, taken from the held-out
-        normal images. `fused_image`: the whole map's weight in the image score.
+        """With location and scale of each part and of the whole map, taken from `reference`: normal
+        images that took no part, with their scores by `inner`. `fused_image`: the whole map's
+        weight in the image score.
         """
-        images, by_distance = inner.calibrate()
-        plain = cls(inner, distance_scale(by_distance), evidence)
+        images, by_distance = reference
+        plain = cls(inner, distance_scale(by_distance), evidence, notes)
         bank, *others = plain._maps(images, by_distance)
         parts = [Part(ZScore.of(bank), 1.0, 1.0)]
         for part, maps in zip(evidence, others, strict=True):
@@ -123,11 +134,6 @@ class FittedApcPlus:
         return self.inner.timings
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """PatchCore's."""
-        return self.inner.notes
-
-    @property
     def sigma(self) -> float:
         """PatchCore's."""
         return self.inner.sigma
@@ -140,9 +146,8 @@ class FittedApcPlus:
 
     def calibrate(self) -> tuple[Images, Scored]:
         """The held-out normal images."""
-        images = self.inner.data.calibration
-        assert images is not None
-        return images, self.score(images)
+        images, scored = self.inner.calibrate()
+        return images, self.score(images) if images else scored
 
     def _maps(self, images: Images, by_distance: Scored) -> list[AnomalyMaps]:
         others = [part.maps(images) for part in self.evidence]

@@ -28,7 +28,7 @@ class FeatureSource:
 
     `remembered`: the key of frozen weights. Then the features of the whole category are computed
     once, in fixed batches, and kept by `memo`; where it has no room, the same batches are computed
-    again, so that the numbers are the same.
+    again, so that the numbers are the same. Of images made on the spot nothing is remembered.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class FeatureSource:
         """
         started = time.perf_counter()
         rows = images.rows[positions]
-        if self.key is None:
+        if self.key is None or images.made:
             features = self._compute(images.array, rows)
         else:
             features = self._remembered(self.key, images.array, rows)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from apc_bench.detectors.protocol import Images, Training
+from apc_bench.errors import TrainingError
 
 Normals = Literal["shared", "separate", "half"]
 """Who learns from which half (settings/detectors.py, ApcSettings)."""
@@ -15,23 +16,32 @@ Normals = Literal["shared", "separate", "half"]
 
 def finetuning_part(data: Training, normals: Normals) -> Training:
     """`data` with the normal images that the fine-tuning learns from: all learnable ones where they
-    are shared, else those of the first half.
+    are shared, else those of the first half. Raises TrainingError where there are none.
     """
     if normals == "shared":
         return data
     first, _ = split_normals(data.normal, data.seed)
     both = np.isin(data.learnable.rows, first.rows)
-    return replace(data, learnable=data.learnable.at(np.flatnonzero(both)))
+    return replace(data, learnable=_some(data.learnable.at(np.flatnonzero(both)), normals))
 
 
 def bank_images(data: Training, normals: Normals) -> Images:
     """The normal images that the memory bank is filled from: all of them where they are shared, the
-    second half where they are separate, else the first.
+    second half where they are separate, else the first. Raises TrainingError where there are none.
     """
     if normals == "shared":
         return data.normal
     first, second = split_normals(data.normal, data.seed)
-    return second if normals == "separate" else first
+    return _some(second if normals == "separate" else first, normals)
+
+
+def _some(images: Images, normals: Normals) -> Images:
+    if not images:
+        raise TrainingError(
+            f"normals: {normals} splits the normal images by their groups, and leaves none to learn"
+            " from or none for the memory bank: there are too few groups; set normals: shared"
+        )
+    return images
 
 
 def split_normals(images: Images, seed: int) -> tuple[Images, Images]:

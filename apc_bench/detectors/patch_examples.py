@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.protocol import Images, Training
-from apc_bench.networks.augment import augment, draw
+from apc_bench.detectors.views import changed_views
 from apc_bench.settings.detectors import ApcPlusSettings
 
 NORMAL_PATCHES = 100_000
@@ -17,14 +17,11 @@ NORMAL_PATCHES = 100_000
 
 
 def patch_examples(
-    data: Training, source: FeatureSource, changed: FeatureSource, settings: ApcPlusSettings
+    data: Training, source: FeatureSource, settings: ApcPlusSettings
 ) -> tuple[Tensor, Tensor]:
     """Features (m, d) of normal patches, with the clean ones of the drawn images, and (k, d) of
     anomalous ones: from `classifier_share` of their area on; the fullest one where none is as full.
     Half-empty patches teach it the normal.
-
-    `source`: features of the category's images; `changed`: of images that are in no cache, their
-    views.
     """
     generator = Generator().manual_seed(data.seed)
     known = np.flatnonzero(data.masked)
@@ -35,31 +32,20 @@ def patch_examples(
         patches.append(source(drawn, part).flatten(0, 1))
         shares.append(_shares(masks[part].float(), source))
     for _ in range(settings.classifier_views):
-        views, moved = _views(drawn, masks, settings, generator)
-        patches.append(_features(changed, views))
-        shares.append(_shares(moved, changed))
+        views, moved = changed_views(drawn, masks, settings, generator)
+        patches.append(_features(source, views))
+        shares.append(_shares(moved, source))
     count = min(settings.classifier_normal_views, len(data.learnable))
     if count:
         chosen = torch.randperm(len(data.learnable), generator=generator)[:count].numpy()
         plain = torch.zeros(count, *masks.shape[1:], dtype=torch.bool)
-        views, _ = _views(data.learnable.at(chosen), plain, settings, generator)
-        normal.append(_features(changed, views))
+        views, _ = changed_views(data.learnable.at(chosen), plain, settings, generator)
+        normal.append(_features(source, views))
     joined = torch.cat(patches)
     share = torch.cat(shares).to(joined.device)
     normal.append(joined[share == 0])
     least = min(settings.classifier_share, float(share.max()))
     return torch.cat(normal), joined[share >= least]
-
-
-def _views(
-    images: Images, masks: Tensor, settings: ApcPlusSettings, generator: Generator
-) -> tuple[Images, Tensor]:
-    """Each image (n, 3, s, s) and mask (n, s, s) once more, moved and recoloured at random."""
-    pixels = torch.from_numpy(images.pixels()).float()
-    draws = draw(len(images), settings, generator)
-    moved, moved_masks = augment(pixels, masks.float(), draws)
-    array = moved.round().clamp(0, 255).to(torch.uint8).numpy()
-    return Images(array, np.arange(len(array)), images.names, images.groups), moved_masks
 
 
 def _features(source: FeatureSource, images: Images) -> Tensor:

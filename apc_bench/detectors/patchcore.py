@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,7 +53,7 @@ class PatchCore:
         seconds = source.seconds
         bank = build_bank(patches, self.settings, seed=data.seed, among=data.normal)
         held_out_bank = None
-        if data.calibration is not None:
+        if data.calibration:  # some image is held out
             patches = patches.without(frozenset(data.calibration.groups))
             if len(patches.vectors):
                 held_out_bank = build_bank(
@@ -220,12 +219,17 @@ class FittedPatchCore:
         return self.bank, self.groups.get(group)
 
     def calibrate(self) -> tuple[Images, Scored]:
-        """The held-out images; without them, all training images."""
+        """The held-out images; without them, all training images. Only those for whom the bank has
+        a row that is not of their own group.
+        """
         images = self.data.normal if self.data.calibration is None else self.data.calibration
-        if len(self.groups) < 2:
-            # A bank of a single group has nothing else to compare with.
-            return images.at([]), _nothing(self.source.grid)
+        groups = {group for group in set(images.groups) if self._is_comparable(group)}
+        images = images.at([at for at, group in enumerate(images.groups) if group in groups])
         return images, self.score(images)
+
+    def _is_comparable(self, group: str) -> bool:
+        bank, left_out = self._compared_with(group)
+        return left_out is None or bool((bank.group != left_out).any())
 
     def _score(self, features: Tensor, bank: MemoryBank, exclude: int | None = None) -> Scored:
         """features (n, patches, dimension) -> scores; `exclude`: the group whose bank rows are left
@@ -257,10 +261,3 @@ class FittedPatchCore:
             bank.places(nearest).numpy(),
             distance.cpu().numpy(),
         )
-
-
-def _nothing(grid: tuple[int, int]) -> Scored:
-    """The scores of no image."""
-    none = np.zeros(0, np.float32)
-    maps, places = np.zeros((0, *grid), np.float32), np.zeros((0, 3), np.int64)
-    return Scored(maps, none, np.zeros((0, 2), np.int64), places, none)

@@ -3,7 +3,7 @@ sees labels of what it scores.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,13 +24,15 @@ category and environment, memory-mapped; None: no room for it.
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
     """Some images of a category: `rows` of its decoded array (n, 3, s, s) uint8, which may be
-    memory-mapped. `names`, `groups`: of these rows.
+    memory-mapped. `names`, `groups`: of these rows. `made`: on the spot, such as changed views: the
+    array is no category's, and nothing of it is in a cache.
     """
 
     array: NDArray[np.uint8]
     rows: NDArray[np.int64]
     names: tuple[str, ...]
     groups: tuple[str, ...]
+    made: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,7 +42,7 @@ class Images:
         chosen = np.asarray(positions, np.int64)
         names = tuple(self.names[position] for position in chosen)
         groups = tuple(self.groups[position] for position in chosen)
-        return Images(self.array, self.rows[chosen], names, groups)
+        return replace(self, rows=self.rows[chosen], names=names, groups=groups)
 
     def pixels(self, positions: slice = slice(None)) -> NDArray[np.uint8]:
         """Those at `positions`, in memory: (n, 3, s, s) uint8."""
@@ -58,10 +60,10 @@ class Training:
 
     `normal`: all normal training images, for a memory bank. `calibration`: those of them that no
     training may see, whole groups, which give the threshold, each against a bank without its group;
-    None for a frozen detector, which calibrates on all of `normal` so. `learnable`: the others, for
-    a training. `masks` (k, s, s) bool and `masked` (k,) bool, whether a mask is known, belong to
-    `anomalous`. `device`: torch's name of it. `mixed_precision`: whether a training may run in
-    bfloat16.
+    none where all are of one group; None for a frozen detector, which calibrates on all of `normal`
+    so. `learnable`: the others, for a training. `masks` (k, s, s) bool and `masked` (k,) bool,
+    whether a mask is known, belong to `anomalous`. `device`: torch's name of it. `mixed_precision`:
+    whether a training may run in bfloat16.
     """
 
     normal: Images
@@ -103,7 +105,12 @@ class Scored:
 
     @classmethod
     def join(cls, parts: "Sequence[Scored]") -> "Scored":
-        """One after another, at least one; without nearest vectors where a part has none."""
+        """One after another; without nearest vectors where a part has none. Of no part: the scores
+        of no image.
+        """
+        if not parts:
+            none = np.zeros(0, np.float32)
+            return cls(np.zeros((0, 0, 0), np.float32), none, np.zeros((0, 2), np.int64))
         nearest = [part.nearest for part in parts if part.nearest is not None]
         distance = [part.nearest_distance for part in parts if part.nearest_distance is not None]
         return cls(
@@ -153,7 +160,7 @@ class Fitted(Protocol):
 
     def calibrate(self) -> tuple[Images, Scored]:
         """Scores normal images as if they had taken no part: the calibration images, or each
-        training image without its own group.
+        training image without its own group. Of none, where there is nothing else to compare with.
         """
 
 

@@ -55,10 +55,13 @@ class Subset:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Threshold:
-    """Scores (n,) of normal images that calibrate, and the false-alarm rate asked for."""
+    """Scores (n,) of normal images that calibrate, and the false-alarm rate asked for. `none`: why
+    there is no such image, where that is known.
+    """
 
     calibration: NDArray[np.float64]
     false_alarms: float
+    none: str | None = None
 
 
 @dataclass(slots=True)
@@ -111,7 +114,9 @@ def evaluate(
 
 
 def _at_calibrated(result: Evaluated, subset: Subset, threshold: Threshold) -> None:
-    calibrated = calibrated_threshold(threshold.calibration, alpha=threshold.false_alarms)
+    calibrated = Measure(None, threshold.none)
+    if len(threshold.calibration) or not threshold.none:
+        calibrated = calibrated_threshold(threshold.calibration, alpha=threshold.false_alarms)
     result.put({"threshold": calibrated})
     reached = at_threshold(subset.scores, subset.labels, calibrated)
     result.put({name: getattr(reached, name) for name in AT_THRESHOLD})

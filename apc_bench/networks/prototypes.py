@@ -2,6 +2,8 @@
 similar one (docs/method.md section 4).
 """
 
+import warnings
+
 import numpy as np
 import torch
 from scipy.cluster.vq import kmeans2
@@ -25,7 +27,8 @@ def prototypes(maps: Tensor, share: float, *, seed: int) -> Tensor:
     assigned = torch.zeros(count, dtype=torch.int64)
     if wanted > 1:
         generator = np.random.default_rng(seed)
-        _, labels = kmeans2(points, wanted, iter=30, minit="++", seed=generator, missing="warn")
+        with warnings.catch_warnings(action="ignore"):  # of equal images, and so of empty clusters
+            _, labels = kmeans2(points, wanted, iter=30, minit="++", seed=generator, missing="warn")
         assigned = torch.from_numpy(labels.astype(np.int64))
     centres = []
     for cluster in range(wanted):

@@ -29,8 +29,9 @@ class Examples:
 
     @property
     def images(self) -> Images:
-        """All of them."""
-        return self._at(range(len(self)))
+        """All of them, as images that took no part in a training."""
+        images = self._at(range(len(self)))
+        return replace(images, groups=tuple(f"new {name}" for name in images.names))
 
     @property
     def anomalous(self) -> list[int]:

@@ -15,7 +15,7 @@ from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category, Dataset, of_part
-from apc_bench.datasets.split import Split, make_split
+from apc_bench.datasets.split import Split, make_split, nothing_to_hold_out
 from apc_bench.errors import DataError, UsageError, listed
 from apc_bench.files.hashing import digest, file_sha256
 from apc_bench.networks.weights import Weights, describe, resolve
@@ -72,6 +72,9 @@ def prepare(
     for category in scan.categories:
         splits = splits_of(sweep, dataset.name, category, scan.hashes[category.name])
         planned.append(Planned(category, scan.fingerprints[category.name], splits))
+        reason = nothing_to_hold_out(splits[sweep.seeds[0]].samples)
+        if reason:
+            say(f"category '{category.name}': {reason}")
     sweep = _with_shots(sweep, planned)
     hashes = {name: of_method.sha256 for name, of_method in weights.items()}
     return Prepared(

@@ -49,7 +49,8 @@ class Costs:
 class Measured:
     """All that a trial has measured, before it becomes tables. `tested`: test set and reserve, with
     `scored` in the same order; `calibration_images` and `calibration` likewise. `half`: maps are
-    stored as float16; those made elsewhere keep their bits.
+    stored as float16; those made elsewhere keep their bits. `uncalibrated`: why no image
+    calibrates, where that is known.
     """
 
     step: Step
@@ -66,6 +67,7 @@ class Measured:
     environment: Mapping[str, str]
     costs: Costs
     half: bool = True
+    uncalibrated: str | None = None
 
 
 def images_of(split: Split, decoded: Decoded, rows: Sequence[int]) -> Images:
@@ -151,7 +153,9 @@ def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evalua
         sigma=measured.fitted.sigma,
     )
     threshold = Threshold(
-        measured.calibration.scores.astype(np.float64), measured.sweep.false_alarms
+        measured.calibration.scores.astype(np.float64),
+        measured.sweep.false_alarms,
+        measured.uncalibrated,
     )
     evaluated = {TEST: evaluate(subset.where(test), threshold, curves=True)}
     if not measured.step.settings.settings.fine_tuned:

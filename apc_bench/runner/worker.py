@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.samples import Category
-from apc_bench.datasets.split import check_leaks
+from apc_bench.datasets.split import check_leaks, nothing_to_hold_out
 from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, StorageError, TakenOver, WeightsError
@@ -134,6 +134,7 @@ def score_trial(step: Step, context: SweepContext, run: Run) -> None:
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         environment=context.environment,
         costs=_costs(started, seconds, metadata, context),
+        uncalibrated=nothing_to_hold_out(inputs.split.samples),
     )
     run.trials.write(step, tabulate(measured))
 

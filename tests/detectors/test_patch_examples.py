@@ -49,7 +49,7 @@ def examples(given: Training, **settings: int) -> tuple[torch.Tensor, torch.Tens
     chosen = ApcPlusSettings.model_validate({**SMALL, **settings})
     backbone, _ = load_backbone("builtin", WEIGHTS)
     source = FeatureSource(backbone, chosen, device="cpu", memo=given.memo, remembered=None)
-    return patch_examples(given, source, source, chosen)
+    return patch_examples(given, source, chosen)
 
 
 def test_without_views_patches_are_those_of_the_images_by_their_masks():

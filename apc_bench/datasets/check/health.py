@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from apc_bench.datasets.check.files import CategoryFiles, files_of, walk
-from apc_bench.datasets.check.findings import ERROR, NOTE, Finding, Health, about
+from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, Health, about
 from apc_bench.datasets.check.inspect import Photo, inspect
 from apc_bench.datasets.check.masks import mask_findings, pair, partner_findings
 from apc_bench.datasets.check.photos import (
@@ -17,6 +17,8 @@ from apc_bench.datasets.check.photos import (
 from apc_bench.datasets.check.similar import alike
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.samples import Dataset
+from apc_bench.datasets.split import nothing_to_hold_out
 from apc_bench.errors import DataError
 
 
@@ -28,9 +30,10 @@ def examine(root: Path, geometry: Geometry, reserve: int) -> tuple[list[Health],
         raise DataError(f"no such folder: {root}")
     try:
         categories, beside = walk(root)
-        whole = []
+        whole, uncalibrated = [], {}
         try:
             dataset = read_dataset(root)
+            uncalibrated = _uncalibrated(dataset)
             if not categories:  # of no layout of ours: a reader of another package knows it
                 categories, beside = [files_of(category) for category in dataset.categories], {}
         except DataError as error:
@@ -38,7 +41,16 @@ def examine(root: Path, geometry: Geometry, reserve: int) -> tuple[list[Health],
         healths = [_examine(files, geometry, reserve) for files in categories]
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
+    for health in healths:
+        if reason := uncalibrated.get(health.name):
+            health.findings.append(Finding(WARNING, "no hold-out", reason))
     return healths, [*about(NOTE, "passed over", "not read by any sweep", beside), *whole]
+
+
+def _uncalibrated(dataset: Dataset) -> dict[str, str]:
+    """Category -> why it can calibrate no threshold; of those that cannot."""
+    reasons = {one.name: nothing_to_hold_out(one.samples) for one in dataset.categories}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _examine(files: CategoryFiles, geometry: Geometry, reserve: int) -> Health:
