@@ -59,7 +59,7 @@ def columns() -> Iterator[str]:
     for table in schemas.TABLES:
         yield f"### {table.name}\n\n{table.title}\n\n"
         yield "| column | type | meaning |\n|:--|:--|:--|\n"
-        for column in table.columns:
+        for column in (*table.place, *table.columns):
             yield f"| `{column.name}` | {_type(column.type)} | {_cell(column.meaning)} |\n"
         yield "\n"
 

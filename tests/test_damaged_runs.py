@@ -13,7 +13,7 @@ import pytest
 from support import apc_bench
 
 from apc_bench.store.files import write_table
-from apc_bench.store.schemas import SCHEMA_VERSION
+from apc_bench.store.schemas import OLDEST_SCHEMA, SCHEMA_VERSION
 
 CHOSEN = [
     "--job",
@@ -87,9 +87,7 @@ def of_version(version: int) -> Callable[[Path], None]:
             for key, value in table.schema.metadata.items()
         }
         metadata = {key: value for key, value in metadata.items() if key not in ("seal", "schema")}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("apc_bench.store.files.SCHEMA_VERSION", version)
-            write_table(path, table.replace_schema_metadata(None), metadata)
+        write_table(path, table.replace_schema_metadata(None), metadata, version)
 
     return write
 
@@ -122,7 +120,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "weights gone": ("extractors/*.safetensors", Path.unlink),
     "weights with a flipped bit": ("extractors/*.safetensors", flip),
     "training curves empty": ("extractors/*.parquet", empty),
-    "metrics of an older version": ("metrics/**/*.parquet", of_version(SCHEMA_VERSION - 1)),
+    "metrics of an older version": ("metrics/**/*.parquet", of_version(OLDEST_SCHEMA - 1)),
     "plan truncated": ("plan.parquet", truncate),
     "plan of another program": ("plan.parquet", foreign),
     "run.json truncated": ("run.json", truncate),

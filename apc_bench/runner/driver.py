@@ -4,7 +4,7 @@ side; it loads no torch.
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -203,7 +203,7 @@ def _write_start(run: Run, prepared: Prepared) -> None:
         info = old.merge(info, run.path)
     run.clean()
     run.planned.add(prepared.steps)
-    run.write_info(info)
+    run.write_info(replace(info, schema=run.schema))
     for planned in prepared.planned:
         for split in planned.splits.values():
             run.splits.write(split)

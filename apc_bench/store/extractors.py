@@ -12,8 +12,10 @@ from apc_bench.errors import DamagedFile
 from apc_bench.plan import Step
 from apc_bench.store.files import write_atomically, write_table
 from apc_bench.store.folder import RunFolder
+from apc_bench.store.places import placed
+from apc_bench.store.planned import row_of
 from apc_bench.store.result_files import as_frame, check_sha256, read_result
-from apc_bench.store.schemas import TRAINING
+from apc_bench.store.schemas import PLACE, TRAINING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +52,9 @@ class Extractors:
         sha256 = write_atomically(self._weights(key), lambda path: path.write_bytes(weights))
         self._folder.check_holding()
         identity = {"kind": "training", "result_key": key, "weights_sha256": sha256}
-        table = pa.Table.from_pylist([*curves], TRAINING)
-        write_table(self._training(key), table, {**identity, **metadata})
+        schema = self._folder.schema
+        table = placed(schema, PLACE, row_of(step), pa.Table.from_pylist([*curves], TRAINING))
+        write_table(self._training(key), table, {**identity, **metadata}, schema)
 
     def exists(self, key: str) -> bool:
         """Whether a fine-tuned extractor exists and verifies; a damaged one is remembered."""
@@ -66,7 +69,7 @@ class Extractors:
 
     def read(self, key: str) -> Extractor:
         """A fine-tuned extractor that verifies. Raises DamagedFile."""
-        table, metadata = read_result(self._training(key), key, TRAINING)
+        table, metadata = read_result(self._training(key), key, TRAINING, PLACE)
         check_sha256(self._weights(key), metadata.get("weights_sha256"))
         return Extractor(self._weights(key), metadata, as_frame(table))
 

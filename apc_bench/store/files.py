@@ -23,12 +23,14 @@ import pyarrow.parquet as pq
 from apc_bench.errors import DamagedFile, RunError, StorageError
 from apc_bench.files.disk import sync
 from apc_bench.files.hashing import digest, file_sha256
-from apc_bench.store.schemas import SCHEMA_VERSION
+from apc_bench.store.places import without_place
+from apc_bench.store.schemas import OLDEST_SCHEMA, SCHEMA_VERSION
 
 TEMPORARY = ".tmp-"
 _PREFIX = "apc_bench."
 _SEAL = "seal"
 _FEW_ROWS = 64
+NO_PLACE = pa.schema([])
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -87,13 +89,15 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
+def write_table(
+    path: Path, table: pa.Table, metadata: Mapping[str, str], schema: int = SCHEMA_VERSION
+) -> str:
     """Writes a Parquet file: zstd (a few rows: plain), page checksums, `metadata`, the schema
     version and the seal in the schema.
 
     Returns its sha256. Raises StorageError.
     """
-    own = {"schema": str(SCHEMA_VERSION), **metadata}
+    own = {"schema": str(schema), **metadata}
     own[_SEAL] = _seal(table.column_names, table.num_rows, own)
     sealed = table.replace_schema_metadata(_prefixed(own))
     encoding: dict[str, Any] = {"compression": "zstd"}
@@ -107,8 +111,11 @@ def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str
     )
 
 
-def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, dict[str, str]]:
-    """Reads and verifies a Parquet file: the table and its metadata without the prefix.
+def read_table(
+    path: Path, schema: pa.Schema | None = None, place: pa.Schema = NO_PLACE
+) -> tuple[pa.Table, dict[str, str]]:
+    """Reads and verifies a Parquet file: the table, without the columns `place` that say whose it
+    is, and its metadata without the prefix.
 
     Raises DamagedFile for a file that is truncated, altered, foreign or of another schema, RunError
     for one of a newer version.
@@ -116,9 +123,11 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> tuple[pa.Table, d
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         table = file.read(use_threads=False)
     metadata = _verified(path, table.schema, table.num_rows)
-    if schema is not None and not table.schema.remove_metadata().equals(schema):
+    table = table.replace_schema_metadata(None)
+    table = without_place(path, int(metadata["schema"]), place, table)
+    if schema is not None and not table.schema.equals(schema):
         raise DamagedFile(f"{path}: other columns than expected")
-    return table.replace_schema_metadata(None), metadata
+    return table, metadata
 
 
 def count_rows(path: Path) -> tuple[int, dict[str, str]]:
@@ -171,10 +180,10 @@ def _check_version(path: Path, version: str) -> None:
         raise DamagedFile(f"{path}: not a file of apc-bench (no schema version)")
     if int(version) > SCHEMA_VERSION:
         raise too_new(path, version)
-    if int(version) < SCHEMA_VERSION:
+    if int(version) < OLDEST_SCHEMA:
         raise DamagedFile(
             f"{path}: written by an older apc-bench (schema {version}, this one reads"
-            f" {SCHEMA_VERSION})"
+            f" {OLDEST_SCHEMA} to {SCHEMA_VERSION})"
         )
 
 

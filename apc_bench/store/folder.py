@@ -4,10 +4,13 @@ found damaged.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from apc_bench.errors import DamagedFile, TakenOver
 from apc_bench.store.lock import holding
+from apc_bench.store.places import HIVE, was_begun_in_hive
+from apc_bench.store.schemas import SCHEMA_VERSION
 
 
 class RunFolder:
@@ -22,6 +25,11 @@ class RunFolder:
         self.path = path
         self.holding = holding
         self.damaged: list[str] = []
+
+    @cached_property
+    def schema(self) -> int:
+        """The schema that its files are written in: that of those it holds."""
+        return HIVE if was_begun_in_hive(self.path) else SCHEMA_VERSION
 
     def check_holding(self) -> None:
         """Raises TakenOver where a later sweep holds the folder."""

@@ -34,7 +34,7 @@ class PlannedSteps:
         """
         rows = {row["result_key"]: row for row in [*self._before(), *map(row_of, steps)]}
         table = pa.Table.from_pylist(list(rows.values()), PLAN)
-        write_table(self.path, table, {"kind": "plan"})
+        write_table(self.path, table, {"kind": "plan"}, self._folder.schema)
 
     def read(self) -> pl.DataFrame:
         """One row per step (schemas.PLAN). Raises DamagedFile."""

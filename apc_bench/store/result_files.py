@@ -9,14 +9,19 @@ import pyarrow as pa
 
 from apc_bench.errors import DamagedFile
 from apc_bench.files.hashing import file_sha256
-from apc_bench.store.files import count_rows, read_table
+from apc_bench.store.files import NO_PLACE, count_rows, read_table
 
 
 def read_result(
-    path: Path, result_key: str, schema: pa.Schema | None = None
+    path: Path,
+    result_key: str,
+    schema: pa.Schema | None = None,
+    place: pa.Schema = NO_PLACE,
 ) -> tuple[pa.Table, dict[str, str]]:
-    """A result's table and its metadata. Raises DamagedFile, also for a table of another result."""
-    table, metadata = read_table(path, schema)
+    """A result's table, without the columns `place`, and its metadata. Raises DamagedFile, also for
+    a table of another result.
+    """
+    table, metadata = read_table(path, schema, place)
     check_owner(path, result_key, metadata)
     return table, metadata
 

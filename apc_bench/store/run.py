@@ -36,7 +36,7 @@ class Run(RunFolder):
     def __init__(self, path: Path, holding: str | None = None) -> None:
         super().__init__(path, holding)
         self.planned = PlannedSteps(self)
-        self.splits = Splits(path)
+        self.splits = Splits(self)
         self.extractors = Extractors(self)
         self.trials = Trials(self, self.planned)
 

@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, STAGE_COSTS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_SCHEMA = 1
+"""Files of a version from this one on are read (store/places.py says how they differ)."""
 
 
 class Column(NamedTuple):
@@ -27,15 +29,18 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileTable:
-    """One kind of file of a run folder, described for readers."""
+    """One kind of file of a run folder, described for readers. `place`: the columns in front of its
+    own that say whose it is, which the store writes and reads (store/places.py).
+    """
 
     name: str
     title: str
     columns: tuple[Column, ...]
+    place: tuple[Column, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns as Parquet holds them."""
+        """Its own columns as Parquet holds them."""
         return _schema(self.columns)
 
 
@@ -47,14 +52,19 @@ def _measured(names: Iterable[str]) -> list[Column]:
     return [Column(name, pa.float64(), CATALOGUE[name].definition) for name in names]
 
 
-_IDENTITY = (
-    Column("result_key", pa.string(), "what the result was made with: equal key, equal bits"),
-    Column("trial_id", pa.string(), "what the step is, whatever it was made with"),
+_SEED = Column("seed", pa.int32(), "or the fold, where a run was cross-fitted")
+_PLACE = (
     Column("dataset", pa.string()),
     Column("category", pa.string()),
     Column("method", pa.string(), "the method's name in the job file"),
     Column("shots", pa.int16(), "anomalous training images; 0: frozen"),
-    Column("seed", pa.int32(), "or the fold, where a run was cross-fitted"),
+    _SEED,
+)
+_SPLIT_PLACE = (*_PLACE[:2], _SEED)
+_IDENTITY = (
+    Column("result_key", pa.string(), "what the result was made with: equal key, equal bits"),
+    Column("trial_id", pa.string(), "what the step is, whatever it was made with"),
+    *_PLACE,
 )
 
 _PLAN = FileTable(
@@ -93,6 +103,7 @@ _SPLIT = FileTable(
             "a normal training image that a fine-tuned detector keeps for calibration",
         ),
     ),
+    _SPLIT_PLACE,
 )
 
 _SCORES = FileTable(
@@ -132,6 +143,7 @@ _SCORES = FileTable(
         Column("left", pa.int32()),
         Column("seconds", pa.float32(), "of scoring, shared evenly over the images"),
     ),
+    _PLACE,
 )
 
 _MAPS = FileTable(
@@ -146,6 +158,7 @@ _MAPS = FileTable(
             " float32 where it was made elsewhere",
         ),
     ),
+    _PLACE,
 )
 
 _FEATURES = FileTable(
@@ -158,6 +171,7 @@ _FEATURES = FileTable(
         Column("split", pa.string(), "train"),
         Column("vector", pa.list_(pa.float32()), "as long as the features have dimensions"),
     ),
+    _PLACE,
 )
 
 _METRICS = FileTable(
@@ -218,6 +232,7 @@ _CURVES = FileTable(
         Column("y", pa.float64(), "roc: true-positive rate; pr: precision; pro: mean overlap"),
         Column("threshold", pa.float64()),
     ),
+    _PLACE,
 )
 
 _TRAINING = FileTable(
@@ -232,8 +247,11 @@ _TRAINING = FileTable(
         Column("rate", pa.float32(), "learning rate of the extractor"),
         Column("seconds", pa.float32(), "since the start"),
     ),
+    _PLACE,
 )
 
+PLACE = _schema(_PLACE)
+SPLIT_PLACE = _schema(_SPLIT_PLACE)
 TABLES = (_PLAN, _SPLIT, _SCORES, _MAPS, _FEATURES, _METRICS, _CURVES, _TRAINING)
 """Every kind of table of a run folder, as docs/run-folder.md lists them."""
 

@@ -1,5 +1,6 @@
 """splits/: who is train, reserved and test for each category and seed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,34 +9,42 @@ import pyarrow as pa
 from apc_bench.datasets.samples import Sample
 from apc_bench.datasets.split import Assigned, Split
 from apc_bench.store.files import read_table, write_table
-from apc_bench.store.schemas import SPLIT
+from apc_bench.store.folder import RunFolder
+from apc_bench.store.places import folders_of, placed
+from apc_bench.store.schemas import SPLIT, SPLIT_PLACE
 
 
 class Splits:
     """The splits of a run."""
 
-    def __init__(self, run: Path) -> None:
-        self._folder = run / "splits"
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
 
     def write(self, split: Split) -> None:
         """Writes the split of one category and seed. Raises StorageError."""
-        write_table(
-            self._path(split.dataset, split.category, split.seed),
-            pa.Table.from_pylist([_row_of(row) for row in split.rows], SPLIT),
-            {"kind": "split", "reserve": str(split.reserve)},
-        )
+        place = _place(split.dataset, split.category, split.seed)
+        schema = self._folder.schema
+        table = pa.Table.from_pylist([_row_of(row) for row in split.rows], SPLIT)
+        metadata = {"kind": "split", "reserve": str(split.reserve)}
+        write_table(self._path(place), placed(schema, SPLIT_PLACE, place, table), metadata, schema)
 
     def read(self, dataset: str, category: str, seed: int) -> Split:
         """The split as it was written, but for `training` of an anomalous sample, which is not
         kept: its draw is done. Raises DamagedFile.
         """
-        table, metadata = read_table(self._path(dataset, category, seed), SPLIT)
+        table, metadata = read_table(
+            self._path(_place(dataset, category, seed)), SPLIT, SPLIT_PLACE
+        )
         rows = tuple(_assigned(row) for row in table.to_pylist())
         return Split(dataset, category, seed, int(metadata["reserve"]), rows)
 
-    def _path(self, dataset: str, category: str, seed: int) -> Path:
-        place = (f"dataset={dataset}", f"category={category}", f"seed={seed}")
-        return self._folder.joinpath(*place, "split.parquet")
+    def _path(self, place: Mapping[str, Any]) -> Path:
+        folders = folders_of(self._folder.schema, SPLIT_PLACE, place)
+        return self._folder.path / "splits" / folders / "split.parquet"
+
+
+def _place(dataset: str, category: str, seed: int) -> dict[str, Any]:
+    return {"dataset": dataset, "category": category, "seed": seed}
 
 
 def _row_of(row: Assigned) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from apc_bench.errors import DamagedFile
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store.files import count_rows, write_table
 from apc_bench.store.folder import RunFolder
+from apc_bench.store.places import folders_of, placed
 from apc_bench.store.planned import PlannedSteps, row_of
 from apc_bench.store.result_files import as_frame, check_owner, check_sha256, read_result
-from apc_bench.store.schemas import CURVES, METRICS_TABLE, SCORES, maps_schema
+from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLACE, SCORES, maps_schema
 
 _HASH = "sha256."
 
@@ -66,10 +67,14 @@ class Trials:
             metadata = {"kind": kind, **identity}
             if kind == "maps":
                 metadata |= result.map_metadata
-            hashes[f"{_HASH}{kind}"] = write_table(self._path_of(kind, step), table, metadata)
+            table = placed(self._folder.schema, PLACE, row_of(step), table)
+            hashes[f"{_HASH}{kind}"] = self._write(self._path_of(kind, step), table, metadata)
         self._folder.check_holding()
         metadata = {"kind": "metrics", **identity, **hashes}
-        write_table(self._path_of("metrics", step), result.metrics, metadata)
+        self._write(self._path_of("metrics", step), result.metrics, metadata)
+
+    def _write(self, path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
+        return write_table(path, table, metadata, self._folder.schema)
 
     def exists(self, step: Step) -> bool:
         """Whether the trial's metrics exist and every file of it verifies; a damaged one is
@@ -125,7 +130,7 @@ class Trials:
     def _read(self, kind: str, result_key: str, schema: pa.Schema) -> pl.DataFrame:
         with self._folder.remembering():
             path = self._path(kind, self._planned.row(result_key))
-            return as_frame(read_result(path, result_key, schema)[0])
+            return as_frame(read_result(path, result_key, schema, PLACE)[0])
 
     def image_counts(self, result_keys: Sequence[str]) -> dict[str, int]:
         """How many images each trial scored; a trial whose scores do not verify is left out. Reads
@@ -150,7 +155,7 @@ class Trials:
         """
         with self._folder.remembering():
             path = self._path("maps", self._planned.row(result_key))
-            table, metadata = read_result(path, result_key)
+            table, metadata = read_result(path, result_key, place=PLACE)
             rows, columns = (int(number) for number in metadata.get("grid", "0x0").split("x"))
             known = [maps_schema((rows, columns), half=half) for half in (True, False)]
             if table.schema not in known:
@@ -169,6 +174,5 @@ class Trials:
         return self._path(kind, row_of(step))
 
     def _path(self, kind: str, row: Mapping[str, Any]) -> Path:
-        names = ("dataset", "category", "method", "shots", "seed")
-        places = [f"{name}={row[name]}" for name in names]
-        return self._folder.path.joinpath(kind, *places, f"{row['result_key']}.parquet")
+        folders = folders_of(self._folder.schema, PLACE, row)
+        return self._folder.path / kind / folders / f"{row['result_key']}.parquet"

@@ -76,7 +76,7 @@ def test_its_metrics_are_those_of_its_stored_scores(run):
 
 
 def test_its_maps_are_logits_at_half_the_inputs_size_and_the_score_is_of_the_largest(run):
-    path = next((run / "maps").rglob("method=prnet/shots=2/**/*.parquet"))
+    path = next((run / "maps").rglob("prnet/shots-2/**/*.parquet"))
     table = pq.read_table(path)
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     assert metadata["apc_bench.unit"] == "logit" and metadata["apc_bench.grid"] == "16x16", (

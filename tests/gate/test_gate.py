@@ -161,7 +161,7 @@ def test_one_seed_shows_no_noise_and_decides_nothing(tmp_path):
 
 def test_a_missing_trial_is_named_and_cannot_be_judged(run, before, tmp_path):
     tonight = record(run, tmp_path / "tonight", noisy(2), day=2)
-    next(tonight.glob("metrics/**/category=weave/method=apc/**/seed=1/*.parquet")).unlink()
+    next(tonight.glob("metrics/*/weave/apc/*/seed-1/*.parquet")).unlink()
     told = apc_bench("gate", tonight, "--against", before, *ONLY, code=3).output
     assert "UNJUDGED APC, 2 shots · weave · seed 1: tonight not run" in told
     assert "PatchCore" in told, "what can be judged is"
@@ -169,7 +169,7 @@ def test_a_missing_trial_is_named_and_cannot_be_judged(run, before, tmp_path):
 
 def test_a_mean_over_fewer_categories_than_planned_says_so(run, before, tmp_path):
     tonight = record(run, tmp_path / "tonight", noisy(2), day=2)
-    for path in tonight.glob("metrics/**/category=weave/method=apc/**/*.parquet"):
+    for path in tonight.glob("metrics/*/weave/apc/**/*.parquet"):
         path.unlink()
     told = apc_bench("gate", tonight, "--against", before, *ONLY, code=3).output
     assert [
@@ -188,7 +188,7 @@ def test_a_regression_beside_missing_trials_is_a_regression_and_both_are_told(
     tonight = record(
         run, tmp_path / "tonight", then(noisy(2), add(-0.3, method="patchcore")), day=2
     )
-    next(tonight.glob("metrics/**/category=weave/method=apc/**/seed=1/*.parquet")).unlink()
+    next(tonight.glob("metrics/*/weave/apc/*/seed-1/*.parquet")).unlink()
     told = apc_bench("gate", tonight, "--against", before, *ONLY, code=1).output
     assert "not judged" in told.splitlines()[0] and "UNJUDGED" in told
 
@@ -199,7 +199,7 @@ def test_a_damaged_file_and_an_undefined_metric_are_named(run, before, tmp_path)
             row["image_auroc"] = None
 
     tonight = record(run, tmp_path / "tonight", then(noisy(2), undefined), day=2)
-    path = next(tonight.glob("metrics/**/category=weave/method=patchcore/**/seed=0/*.parquet"))
+    path = next(tonight.glob("metrics/*/weave/patchcore/*/seed-0/*.parquet"))
     path.write_bytes(path.read_bytes()[:-20])
     told = apc_bench("gate", tonight, "--against", before, *ONLY, code=3).output
     assert str(path) in told
@@ -238,7 +238,7 @@ def test_of_a_folder_the_newest_whole_night_before_this_one_is_the_reference(run
     nights = tmp_path / "nights"
     for day in range(1, 9):
         record(run, nights / f"n{day}", noisy(day), day=day)
-    next((nights / "n7").glob("metrics/**/method=apc/**/seed=1/*.parquet")).unlink()
+    next((nights / "n7").glob("metrics/*/*/apc/**/seed-1/*.parquet")).unlink()
     (nights / "n5" / "run.json").write_text("{")
     (nights / "notes").mkdir()
     found = judged(nights / "n8", "--against", nights, *ONLY)
@@ -334,7 +334,7 @@ def test_junit_counts_and_places_every_verdict_and_takes_any_name(run, tmp_path)
     tonight = record(
         run, tmp_path / "tonight", then(noisy(2), add(-0.3, category="weave", method="apc")), day=2
     )
-    next(tonight.glob("metrics/**/category=washer/method=patchcore/**/seed=1/*.parquet")).unlink()
+    next(tonight.glob("metrics/*/washer/patchcore/*/seed-1/*.parquet")).unlink()
     apc_bench("gate", tonight, "--against", before, *ONLY, "--junit", tmp_path / "gate.xml", code=1)
     root = ElementTree.parse(tmp_path / "gate.xml").getroot()
     assert root.tag == "testsuites" and {child.tag for child in root} == {"testsuite"}

@@ -331,8 +331,7 @@ def test_a_run_folder_on_disk_gives_the_report_of_its_numbers(
     run = write_run(fabricated, tmp_path / "stored")
     failed = next(row for row in fabricated.plan_rows if row["result_key"] == "apc-weave-10-1")
     damaged = (
-        run.path
-        / f"metrics/dataset=synthetic/category=weave/method=apc/shots=10/seed=1/{failed['result_key']}.parquet"
+        run.path / f"metrics/synthetic/weave/apc/shots-10/seed-1/{failed['result_key']}.parquet"
     )
     damaged.write_bytes(damaged.read_bytes()[:-9])
     attempts.record(

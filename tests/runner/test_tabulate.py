@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,14 +24,7 @@ def pixel_truth(
     run: Path, data: Path, category: str, seed: int, images: list[str], size: int
 ) -> dict[str, np.ndarray]:
     """Masks at input size, read from the dataset with PIL alone."""
-    split = pl.read_parquet(
-        run
-        / "splits"
-        / "dataset=synthetic"
-        / f"category={category}"
-        / f"seed={seed}"
-        / "split.parquet"
-    )
+    split = pl.read_parquet(f"{run}/splits/synthetic/{category}/seed-{seed}/split.parquet")
     masks = dict(split.select("image", "mask").iter_rows())
     truth = {}
     for image in images:
@@ -46,6 +40,12 @@ def pixel_truth(
     return truth
 
 
+def folders_of(row: dict[str, Any]) -> Path:
+    """Where a trial's files lie."""
+    names = (row[name] for name in ("dataset", "category", "method"))
+    return Path(*names, f"shots-{row['shots']}", f"seed-{row['seed']}")
+
+
 def test_every_metric_can_be_recomputed_from_scores_and_maps_with_polars_and_scikit_learn(tiny):
     data = Path(json.loads((tiny / "run.json").read_text())["data"])
     metrics = pl.read_parquet(f"{tiny}/metrics/**/*.parquet", hive_partitioning=True).filter(
@@ -53,19 +53,15 @@ def test_every_metric_can_be_recomputed_from_scores_and_maps_with_polars_and_sci
     )
     assert len(metrics) == 16
     for row in metrics.iter_rows(named=True):
-        keys = [
-            f"{name}={row[name]}" for name in ("dataset", "category", "method", "shots", "seed")
-        ]
+        keys = folders_of(row)
         file = f"{row['result_key']}.parquet"
-        scores = pl.read_parquet(tiny.joinpath("scores", *keys, file)).filter(
-            pl.col("split") == "test"
-        )
+        scores = pl.read_parquet(tiny / "scores" / keys / file).filter(pl.col("split") == "test")
         label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
         assert row["image_auroc"] == pytest.approx(roc_auc_score(label, score), abs=1e-12)
         assert row["image_ap"] == pytest.approx(average_precision_score(label, score), abs=1e-12)
         assert row["image_f1_max"] == pytest.approx(f1_max(label, score), abs=1e-12)
 
-        path = tiny.joinpath("maps", *keys, file)
+        path = tiny / "maps" / keys / file
         metadata = {
             key.decode(): value.decode() for key, value in pq.read_schema(path).metadata.items()
         }
@@ -73,7 +69,7 @@ def test_every_metric_can_be_recomputed_from_scores_and_maps_with_polars_and_sci
         size, sigma = int(metadata["apc_bench.image_size"]), float(metadata["apc_bench.sigma"])
         maps = {
             image: np.array(values, np.float32).reshape(height, width)
-            for image, values in pl.read_parquet(path).iter_rows()
+            for image, values in pl.read_parquet(path).select("image", "map").iter_rows()
         }
         images = scores["image"].to_list()
         truth = pixel_truth(tiny, data, row["category"], row["seed"], images, size)
@@ -119,8 +115,7 @@ def test_the_bank_can_be_read_back_with_its_origins(tiny):
         .filter((pl.col("subset") == "test") & (pl.col("method") == "patchcore"))
         .to_dicts()[0]
     )
-    keys = [f"{name}={row[name]}" for name in ("dataset", "category", "method", "shots", "seed")]
-    bank = pl.read_parquet(tiny.joinpath("features", *keys, f"{row['result_key']}.parquet"))
+    bank = pl.read_parquet(tiny / "features" / folders_of(row) / f"{row['result_key']}.parquet")
     assert len(bank) == row["bank_vectors"]
     assert bank["vector"].dtype == pl.Array(pl.Float32, 64)
     scores = Run.open(tiny).scores(row["result_key"]).filter(pl.col("split") == "test")

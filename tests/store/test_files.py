@@ -26,7 +26,7 @@ from apc_bench.store.files import (
     write_table,
 )
 from apc_bench.store.run import Run
-from apc_bench.store.schemas import SCHEMA_VERSION
+from apc_bench.store.schemas import OLDEST_SCHEMA, SCHEMA_VERSION
 
 TABLE = pa.table({"value": [1.0, 2.0, 3.0]})
 
@@ -288,18 +288,16 @@ def test_truncations_are_named(tmp_path):
             read_table(tmp_path / "t.parquet")
 
 
-def test_another_schema_and_other_versions_have_their_own_message(tmp_path, monkeypatch):
+def test_another_schema_and_other_versions_have_their_own_message(tmp_path):
     path = tmp_path / "t.parquet"
     write_table(path, table(), {})
     with pytest.raises(DamagedFile, match="other columns"):
         read_table(path, pa.schema([("other", pa.int8())]))
     for version, kind, message in (
         (SCHEMA_VERSION + 1, RunError, "newer apc-bench"),
-        (SCHEMA_VERSION - 1, DamagedFile, "older apc-bench"),
+        (OLDEST_SCHEMA - 1, DamagedFile, "older apc-bench"),
     ):
-        monkeypatch.setattr(files, "SCHEMA_VERSION", version)
-        write_table(path, table(), {})
-        monkeypatch.setattr(files, "SCHEMA_VERSION", SCHEMA_VERSION)
+        write_table(path, table(), {}, version)
         with pytest.raises(kind, match=message):
             read_table(path)
 

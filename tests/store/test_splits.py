@@ -38,7 +38,7 @@ def test_the_split_is_stored_with_hashes_groups_and_the_draw(run):
     )
     run.splits.write(split)
     assert run.split("01", 3) == split
-    (path,) = (run.path / "splits").rglob("category=01/seed=3/*.parquet")
+    (path,) = (run.path / "splits").rglob("d/01/seed-3/*.parquet")
     frame = pl.read_parquet(path, hive_partitioning=False)
     assert frame["image"].to_list() == [sample.image for sample in category.samples]
     assert frame["sha256"].to_list() == [sample.image[::-1] for sample in category.samples]
