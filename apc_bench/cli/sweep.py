@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apc_bench.cli.options import CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
+from apc_bench.cli.options import BITS, CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.cli.report import show
 from apc_bench.errors import ResourceError, UsageError
 from apc_bench.runner.executors import EXECUTORS
@@ -77,6 +77,12 @@ if TYPE_CHECKING:
 @click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
 @click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
 @click.option("--resize", type=RESIZE, help="How an image becomes square.")
+@click.option(
+    "--bits",
+    type=BITS,
+    metavar="N",
+    help="Of images with 16 bits a pixel. [default: as many as hold a category's largest value]",
+)
 @click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from apc_bench.datasets.encoding import PLAIN, Encoding
 from apc_bench.errors import DataError, listed
 
 GOOD, BAD = "good", "bad"
@@ -39,11 +40,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One kind of part: its folder and its samples, sorted by path."""
+    """One kind of part: its folder, its samples, sorted by path, and how its files are to be
+    understood, once that was looked at (recognise.py).
+    """
 
     name: str
     folder: Path
     samples: tuple[Sample, ...]
+    encoding: Encoding = PLAIN
 
     @property
     def masked(self) -> bool:

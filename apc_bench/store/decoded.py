@@ -16,8 +16,8 @@ import PIL
 from numpy.typing import NDArray
 
 from apc_bench.datasets.decoding import Decoded, decode_into
+from apc_bench.datasets.encoding import DECODE_VERSION
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import DECODE_VERSION
 from apc_bench.datasets.samples import Category
 from apc_bench.errors import DataError
 from apc_bench.files.disk import release

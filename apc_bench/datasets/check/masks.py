@@ -7,7 +7,8 @@ from pathlib import Path
 
 from apc_bench.datasets.check.files import CategoryFiles
 from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, about
-from apc_bench.datasets.check.inspect import Inspected, MaskFacts, Photo
+from apc_bench.datasets.check.inspect import Inspected, MaskLook, Photo
+from apc_bench.datasets.masks import suspicious_masks
 from apc_bench.datasets.samples import GOOD
 from apc_bench.datasets.tree import owner_of
 
@@ -77,8 +78,8 @@ MASK_FAULTS = {
     "mask size": (ERROR, "masks of another size than their image"),
     "grey mask": (
         NOTE,
-        "masks that are not binary: 128 or more of 255 is taken as anomalous, or any id above 0"
-        " where all are small",
+        "masks of more than two values: 128 or more of 255 is anomalous, any above 0 where a"
+        " category's are label ids",
     ),
     "empty mask": (
         WARNING,
@@ -104,7 +105,7 @@ def mask_findings(
     for kind, names in files.masks.items():
         for name in names:
             mask = facts[name]
-            if isinstance(mask, MaskFacts):
+            if isinstance(mask, MaskLook):
                 image = facts[pairs.owner[name]] if name in pairs.owner else None
                 for fault, more in _faults(mask, image, good=kind == GOOD):
                     faults[fault][name] = more
@@ -112,7 +113,20 @@ def mask_findings(
         yield from about(level, fault, text, faults[fault])
 
 
-def _faults(mask: MaskFacts, image: Inspected | None, *, good: bool) -> Iterator[tuple[str, str]]:
+def large_masks(files: CategoryFiles, facts: Mapping[str, Inspected]) -> Iterator[Finding]:
+    """Masks that mark so much that they may be the wrong way round."""
+    types, shares = [], []
+    for kind, names in files.masks.items():
+        for name in names:
+            mask = facts[name]
+            if isinstance(mask, MaskLook):
+                types.append(kind)
+                shares.append(mask.share)
+    for text in suspicious_masks(types, shares):
+        yield Finding(WARNING, "large masks", text)
+
+
+def _faults(mask: MaskLook, image: Inspected | None, *, good: bool) -> Iterator[tuple[str, str]]:
     """Which of MASK_FAULTS a mask has, and more about it."""
     if isinstance(image, Photo) and image.size != mask.size:
         yield "mask size", f"{_size(mask.size)}, its image is {_size(image.size)}"
