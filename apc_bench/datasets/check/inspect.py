@@ -69,8 +69,6 @@ def inspect(
     """
 
     def look_at(name: str) -> Inspected:
-        if name in encoding.refused:
-            return encoding.refused[name]
         path = folder / name
         try:
             if name not in masks:

@@ -70,7 +70,9 @@ def lookalikes(
 
 
 def readings(encoding: Encoding) -> Iterator[Finding]:
-    """How the files are understood, where that is not plain."""
+    """How the files are understood, where that is not plain, and those without a clear meaning."""
+    unclear = "files whose meaning cannot be told; a sweep leaves them out with --skip-unreadable"
+    yield from about(ERROR, "unclear", unclear, encoding.refused)
     for text in encoding.notes:
         yield Finding(NOTE, "reading", text)
 
