@@ -88,7 +88,7 @@ def fresh(place) -> Path:
 def other(fresh) -> dict[str, tuple[str, str]]:
     """What decides bits and is not as recorded: (recorded, here) by name."""
     then, now = (json.loads((run / "run.json").read_text())["computing"] for run in (RUN, fresh))
-    assert now.keys() == {*then.keys(), "encodings"}
+    assert then.keys() == now.keys()
     return {name: (then[name], now[name]) for name in then if then[name] != now[name]}
 
 
@@ -326,7 +326,7 @@ def test_run_folders_have_the_files_columns_and_marks_that_they_had(fresh):
             expected[name] = {**WHOSE[kind], **columns}, metadata
     assert shape(fresh) == expected
     then, now = (json.loads((run / "run.json").read_text()) for run in (RUN, fresh))
-    assert then.keys() == now.keys()
+    assert now.keys() == {*then.keys(), "encodings"}
     assert then["environment"].keys() == now["environment"].keys()
     for name in ("dataset", "weights", "left_out", "emptied"):
         assert then[name] == now[name]
