@@ -2,7 +2,6 @@
 environment resolved. All that can be wrong is wrong here.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from apc_bench.datasets.samples import Category, Dataset, of_part
 from apc_bench.datasets.split import Split, make_split, nothing_to_hold_out
 from apc_bench.errors import DataError, UsageError, listed
 from apc_bench.files.hashing import digest, file_sha256
+from apc_bench.files.machine import usable_cores
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, fingerprint, make_plan
 from apc_bench.settings.sweep import Method, Sweep, SyntheticData
@@ -276,7 +276,7 @@ def _understood(
 ) -> Category:
     """The category with the meaning of its files, which is said where it is not plain."""
     content = fingerprint(category, hashes, {})
-    encoding = encoding_of(cache, category, content, bits=sweep.bits, threads=os.cpu_count() or 1)
+    encoding = encoding_of(cache, category, content, bits=sweep.bits, threads=usable_cores().amount)
     for note in encoding.notes:
         say(f"category '{category.name}': {note}")
     return replace(category, encoding=encoding)
@@ -308,7 +308,7 @@ def _hashes(category: Category, cache: Cache) -> dict[str, str]:
     """
     names = [name for sample in category.samples for name in (sample.image, *sample.masks)]
     paths = {name: category.folder / name for name in names}
-    threads = os.cpu_count() or 1
+    threads = usable_cores().amount
     try:
         by_path = cache.hashes(paths.values(), threads=threads)
     except OSError:

@@ -1,6 +1,5 @@
 """The health of a dataset: every file inspected, and every fault of every category named."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from apc_bench.datasets.recognise import recognise
 from apc_bench.datasets.samples import Dataset
 from apc_bench.datasets.split import nothing_to_hold_out
 from apc_bench.errors import DataError
+from apc_bench.files.machine import usable_cores
 
 
 def examine(
@@ -68,7 +68,7 @@ def _examine(files: CategoryFiles, geometry: Geometry, reserve: int, bits: int |
         list(files.images),
         [(image, mask) for mask, image in owners.items() if image],
         bits=bits,
-        threads=os.cpu_count() or 1,
+        threads=usable_cores().amount,
     )
     facts = inspect(files.folder, list(files.images), owners, encoding, geometry)
     photos: dict[str, Photo] = {}

@@ -2,7 +2,6 @@
 numbers.
 """
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from apc_bench.datasets.images import PIXELS_MAX, glance, read_preview
 from apc_bench.datasets.masks import read_planes, upright_pixels
 from apc_bench.errors import DataError
 from apc_bench.files.hashing import file_sha256
+from apc_bench.files.machine import usable_cores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ def inspect(
             return error.strerror or str(error)
 
     names = [*images, *masks]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores().amount) as pool:
         return dict(zip(names, pool.map(look_at, names), strict=True))
 
 
