@@ -188,7 +188,8 @@ def image_macs(sweep: Sweep, method: Method) -> float:
 
 def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping[str, str]) -> str:
     """A category by content: every sample's name, content, mask content, defect type and group,
-    what was left out, and who trains where no path says it.
+    what was left out, who trains where no path says it, and how its files are understood where
+    earlier versions did so otherwise.
     """
     rows, training = [], []
     for sample in category.samples:
@@ -199,4 +200,8 @@ def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping
         if sample.training and not sample.image.startswith("train/"):
             training.append(sample.image)
     content: list[Any] = [rows, sorted(left_out)]
-    return digest([*content, training] if training else content)
+    if training:
+        content.append(training)
+    if not category.encoding.usual:
+        content.append(category.encoding.identity())
+    return digest(content)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from apc_bench.cli.options import FOLDER, RESIZE
+from apc_bench.cli.options import BITS, FOLDER, RESIZE
 from apc_bench.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     default="square",
     show_default=True,
 )
+@click.option("--bits", type=BITS, metavar="N", help="Of images with 16 bits a pixel.")
 @click.option("--reserve", type=click.IntRange(1), default=10, show_default=True, metavar="N")
 @click.option(
     "--json", "as_json", is_flag=True, help="As one JSON object with every file, for programs."
@@ -40,7 +41,13 @@ if TYPE_CHECKING:
     help="Write DIR/CATEGORY.csv, a groups.csv of the photos that look alike.",
 )
 def check(
-    root: Path, image_size: int, resize: str, reserve: int, as_json: bool, groups: Path | None
+    root: Path,
+    image_size: int,
+    resize: str,
+    bits: int | None,
+    reserve: int,
+    as_json: bool,
+    groups: Path | None,
 ) -> int:
     """A health report of the dataset in DIR: every unreadable file, stray mask, leak and lookalike
     at once.
@@ -56,7 +63,7 @@ def check(
             f"--groups {groups} is inside the dataset; look the groups through before they go there"
         )
     geometry = Geometry(image_size, cast("Resize", resize))
-    categories, whole = examine(root, geometry, reserve)
+    categories, whole = examine(root, geometry, reserve, bits)
     click.echo(
         json.dumps(as_object(categories, whole), indent=2)
         if as_json

@@ -70,6 +70,7 @@ class Pairs(click.ParamType[tuple[str, str]]):
 
 
 FOLDER = click.Path(path_type=Path)
+BITS = click.IntRange(8, 16)
 RESIZE = click.Choice(["square", "letterbox", "crop"])
 
 CACHE = click.option(

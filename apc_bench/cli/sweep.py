@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apc_bench.cli.options import CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
+from apc_bench.cli.options import BITS, CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.cli.report import show
 from apc_bench.errors import ResourceError, UsageError
 from apc_bench.runner.executors import EXECUTORS
@@ -78,6 +78,12 @@ if TYPE_CHECKING:
 @click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
 @click.option("--resize", type=RESIZE, help="How an image becomes square.")
 @click.option(
+    "--bits",
+    type=BITS,
+    metavar="N",
+    help="Of images with 16 bits a pixel. [default: as many as hold a category's largest value]",
+)
+@click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),
     help=(
@@ -137,7 +143,7 @@ if TYPE_CHECKING:
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="Steps at a time. [default: cores / threads]",
+    help="Steps at a time. [default: as the cores and memory allow that may be used here]",
 )
 @click.option(
     "--gpus-per-finetuning",
@@ -367,12 +373,15 @@ def _tell_hours(prepared: Prepared, left: Sequence[Step], execution: Execution) 
     """About how long the steps take on this machine, or why that cannot be said."""
     from rich.console import Console
 
+    from apc_bench.files.machine import usable_machine
     from apc_bench.runner.estimate import estimate
     from apc_bench.runner.progress import plain
     from apc_bench.tables.hours import hours_table
 
     console = Console()
     say = plain(console)
+    usable = usable_machine()
+    say(f"to use here: {usable['cores']}; {usable['memory']}")
     say(f"measuring one step of each kind on this machine's {DEVICES[prepared.sweep.device]} …")
     try:
         estimated = estimate(prepared, left, execution)

@@ -3,6 +3,7 @@ result table of another tool.
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from apc_bench.compare.record import Key, Record, Side
@@ -30,16 +31,27 @@ def read_side(text: str) -> Side:
     several; a folder with such a file; or published figures, `NAME` or `NAME:SOURCE` of
     reports/published. Raises UsageError, RunError, DamagedFile.
     """
-    path = Path(text.partition("#")[0])
-    if path.is_dir():
-        return _folder(path)
-    if path.is_file():
-        return read_foreign(path, text.partition("#")[2])
+    for path, heading in _readings(text):
+        if path.is_dir():
+            return _folder(path, heading)
+        if path.is_file():
+            return read_foreign(path, heading)
     return _published(text)
 
 
-def _folder(path: Path) -> Side:
+def _readings(text: str) -> Iterator[tuple[Path, str]]:
+    """Path and heading, from the longest path to the shortest: a name may hold a '#' itself."""
+    path, heading = text, ""
+    while path:
+        yield Path(path), heading
+        path, _, last = path.rpartition("#")
+        heading = f"{last}#{heading}" if heading else last
+
+
+def _folder(path: Path, heading: str) -> Side:
     if is_run(path):
+        if heading:
+            raise UsageError(f"{path} is a run folder, which has no table '#{heading}'")
         return side_of_run(read_results(Run.open(path)), path)
     files = [path / name for name in FILES if (path / name).is_file()]
     if not files:
@@ -50,7 +62,7 @@ def _folder(path: Path) -> Side:
     if len(files) > 1:
         names = listed(file.name for file in files)
         raise UsageError(f"{path} holds several tables of results ({names}); name one of them")
-    return read_foreign(files[0])
+    return read_foreign(files[0], heading)
 
 
 def side_of_run(results: Results, path: Path) -> Side:

@@ -2,15 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apc_bench.datasets.geometry import Geometry, Mask, Placement
-from apc_bench.datasets.images import PIXELS_MAX, read_image, read_masks
+from apc_bench.datasets.images import PIXELS_MAX, glance, read_image
+from apc_bench.datasets.masks import read_masks
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
+
+NOTHING = "every pixel is the same: there is nothing to see"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +45,7 @@ def decode_into(
     def decode(row: int) -> None:
         sample = category.samples[row]
         try:
-            place, state[row] = _decode(category.folder, sample, geometry, images[row], masks[row])
+            place, state[row] = _decode(category, sample, geometry, images[row], masks[row])
             placement[row] = astuple(place)
         except DataError as error:
             bad[sample.image] = str(error)
@@ -54,9 +56,19 @@ def decode_into(
 
 
 def _decode(
-    folder: Path, sample: Sample, geometry: Geometry, image_row: NDArray[np.uint8], mask_row: Mask
+    category: Category,
+    sample: Sample,
+    geometry: Geometry,
+    image_row: NDArray[np.uint8],
+    mask_row: Mask,
 ) -> tuple[Placement, str]:
-    image = read_image(folder / sample.image)
+    folder, encoding = category.folder, category.encoding
+    for name in (sample.image, *sample.masks):
+        if name in encoding.refused:
+            raise DataError(f"{folder / name}: {encoding.refused[name]}")
+    image = read_image(folder / sample.image, encoding.bits)
+    if (image == image[:1, :1]).all():
+        raise DataError(f"{folder / sample.image}: {NOTHING}")
     height, width = image.shape[:2]
     place = geometry.place(height, width)
     if place.resized_height * place.resized_width > PIXELS_MAX:
@@ -68,6 +80,8 @@ def _decode(
     mask_row[:] = False
     if not sample.masks:
         return place, "none" if sample.anomalous else "normal"
-    mask = read_masks([folder / name for name in sample.masks], (height, width))
+    turn = glance(folder / sample.image).orientation if sample.image in encoding.stored else 1
+    paths = [folder / name for name in sample.masks]
+    mask = read_masks(paths, encoding.masks, turn=turn, size=(height, width))
     mask_row[:] = geometry.apply_mask(mask)
     return place, "present" if mask_row.any() else "emptied"

@@ -1,21 +1,17 @@
-"""From files to arrays. Pixels are decoded here and nowhere else."""
+"""From image files to arrays. Files are opened and photos decoded here and nowhere else; what masks
+mean is masks.py's.
+"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from apc_bench.datasets.geometry import RGB, Mask
-from apc_bench.datasets.tree import FORMATS
+from apc_bench.datasets.geometry import RGB
 from apc_bench.errors import DataError
-
-DECODE_VERSION = 2
-"""Raised whenever the same file would give other pixels, and RESULT_VERSION with it where scores
-change.
-"""
 
 PIXELS_MAX = 100_000_000
 """Images larger than this are refused before they are decoded: a small file can otherwise ask for
@@ -26,78 +22,97 @@ any amount of memory.
 # silenced in one thread alone.
 Image.MAX_IMAGE_PIXELS = None
 
+# What may stand behind an image's ending. Other formats of Pillow call other programs (EPS) or hold
+# what is no photo.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
 _ORIENTATION = 0x0112
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation -> what shows the picture upright."""
+
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that swap the sides."""
+
+PREVIEW = 128
 
 T = TypeVar("T")
 
 
-def read_image(path: Path) -> RGB:
-    """Decodes an image file to (h, w, 3) uint8. 16-bit values are rescaled, not clipped; alpha is
-    composed on black; EXIF rotation is not applied, so that image and mask agree. Raises DataError
-    that names the file and says why.
-    """
-    return np.asarray(_load(path, _to_rgb))
-
-
-def read_photo(path: Path) -> tuple[RGB, str, bool]:
-    """As `read_image`, with the mode of the file in Pillow's words, and whether its EXIF data asks
-    to turn it.
+@dataclass(frozen=True, slots=True, eq=False)
+class Preview:
+    """A photo, perhaps smaller than it is, as Pillow's RGB image. `size`: height and width of the
+    whole, upright. `mode`: of the file, in Pillow's words. `turned`: whether EXIF data asked to.
     """
 
-    def convert(image: Image.Image) -> tuple[RGB, str, bool]:
-        turned = image.getexif().get(_ORIENTATION, 1) != 1
-        return np.asarray(_to_rgb(image)), image.mode, turned
+    image: Image.Image
+    size: tuple[int, int]
+    mode: str
+    turned: bool
 
-    return _load(path, convert)
 
-
-def read_levels(path: Path) -> NDArray[np.uint8]:
-    """Decodes a mask file to (h, w) uint8 as it is before it becomes binary. Raises DataError that
-    names the file and says why.
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What an image file says of its pixels. `size`: height and width, upright. `orientation`:
+    EXIF's, 1 to 8. `largest`: its largest value where it has 16 bits a pixel and one channel.
+    `largest_colour`: its largest value, of 255, where it has 16 bits a channel and several, which
+    Pillow cuts to 8. `see_through`: whether its alpha is the same everywhere, and not opaque.
     """
-    return _load(path, _levels)
+
+    size: tuple[int, int]
+    orientation: int = 1
+    largest: int | None = None
+    largest_colour: int | None = None
+    see_through: bool = False
 
 
-def read_mask(path: Path) -> Mask:
-    """Decodes a mask file to (h, w) bool: 128 or more of 255 is anomalous; in a mask of small label
-    ids, any id above 0 (docs/method.md section 5).
-
-    Raises DataError that names the file and says why.
+def read_image(path: Path, bits: int = 16) -> RGB:
+    """Decodes an image file to (h, w, 3) uint8, turned as its EXIF data asks. Values of one channel
+    of 16 bits are scaled from `bits` to 8, alpha is composed on black unless it is the same
+    everywhere. Raises DataError that names the file and says why.
     """
-    return anomalous_pixels(read_levels(path))
+    return opened(path, lambda image: np.asarray(upright(image, _to_rgb(image, bits))))
 
 
-def read_masks(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Mask:
-    """The masks of one image, united: (h, w) bool, anomalous where any of them is. `size`: height
-    and width of the image; None for those of the first mask.
-
-    Raises DataError that names a file that `read_mask` refuses, or of another size.
+def read_preview(path: Path, bits: int = 16) -> Preview:
+    """As `read_image`, but at a fraction of the size where the format can do that faster (JPEG); at
+    least PREVIEW pixels a side remain. Every byte is decoded all the same.
     """
-    masks = []
-    for path in paths:
-        masks.append(read_mask(path))
-        height, width = size or masks[0].shape
-        if masks[-1].shape != (height, width):
-            raise DataError(
-                f"{path}: mask of {masks[-1].shape[1]} × {masks[-1].shape[0]} pixels for an image"
-                f" of {width} × {height}"
-            )
-    united: Mask = np.logical_or.reduce(masks)
-    return united
+
+    def convert(image: Image.Image) -> Preview:
+        turn, mode = orientation(image), image.mode
+        size = _upright_size(image, turn)
+        image.draft(None, (PREVIEW, PREVIEW))
+        image.load()
+        return Preview(turned(_to_rgb(image, bits), turn), size, mode, turn != 1)
+
+    return opened(path, convert, load=False)
 
 
-def anomalous_pixels(levels: NDArray[np.uint8]) -> Mask:
-    """(h, w) uint8 as `read_levels` gives it -> (h, w) bool."""
-    anomalous: Mask = levels >= (128 if levels.max(initial=0) >= 128 else 1)
-    return anomalous
+def glance(path: Path) -> Glance:
+    """What a file says of its pixels; decodes only those that need it. Raises DataError that names
+    the file and says why.
+    """
+    return opened(path, _glance, load=False)
 
 
-def _load(path: Path, convert: Callable[[Image.Image], T]) -> T:
-    """Opens, checks and decodes a file; whatever is wrong with it becomes one DataError."""
+def opened(path: Path, convert: Callable[[Image.Image], T], *, load: bool = True) -> T:
+    """What `convert` makes of an image file that was opened, checked and, with `load`, decoded.
+    Whatever is wrong with it becomes one DataError that names it.
+    """
     try:
-        with Image.open(path, formats=tuple(FORMATS)) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             _check(image)
-            image.load()
+            if load:
+                image.load()
             return convert(image)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
@@ -109,6 +124,42 @@ def _load(path: Path, convert: Callable[[Image.Image], T]) -> T:
     # Decoders raise what they like on bytes that are not what they claim to be.
     except Exception as error:
         raise DataError(f"{path}: cannot be decoded ({_reason(error)})") from None
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's orientation of an open file, 1 (as it is) where it has none. Pillow itself turns TIFF
+    files.
+    """
+    if image.format == "TIFF" or "exif" not in image.info:
+        return 1
+    asked = image.getexif().get(_ORIENTATION, 1)
+    return int(asked) if asked in _TURNS else 1
+
+
+def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    """Height and width of an open file as EXIF's orientation turns it."""
+    height, width = image.height, image.width
+    return (width, height) if orientation in SIDEWAYS else (height, width)
+
+
+def upright(file: Image.Image, pixels: Image.Image) -> Image.Image:
+    """A file's pixels as its EXIF data turns them."""
+    return turned(pixels, orientation(file))
+
+
+def turned(pixels: Image.Image, orientation: int) -> Image.Image:
+    """Pixels as they are stored -> as EXIF's orientation (1 to 8) turns them."""
+    return pixels.transpose(_TURNS[orientation]) if orientation in _TURNS else pixels
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an open file says how opaque its pixels are."""
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
+def _alpha_range(image: Image.Image) -> tuple[int, int]:
+    alpha = np.asarray(image.convert("RGBA"))[..., 3]
+    return int(alpha.min(initial=255)), int(alpha.max(initial=0))
 
 
 def _reason(error: Exception) -> str:
@@ -126,38 +177,36 @@ def _check(image: Image.Image) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _glance(image: Image.Image) -> Glance:
+    turn = orientation(image)
+    size = _upright_size(image, turn)
+    if image.mode.startswith("I"):
+        return Glance(size, turn, largest=int(np.asarray(image).max(initial=0)))
+    largest_colour, see_through = None, False
+    # Asked first: a file's tiles are gone once it is decoded.
+    if any(";16" in str(tile.args) for tile in getattr(image, "tile", ())):
+        largest_colour = int(np.asarray(image.convert("RGB")).max(initial=0))
+    if has_alpha(image):
+        low, high = _alpha_range(image)
+        see_through = low == high != 255
+    return Glance(size, turn, largest_colour=largest_colour, see_through=see_through)
+
+
+def _to_rgb(image: Image.Image, bits: int) -> Image.Image:
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
-        if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-            raise DataError(
-                f"holds values from {values.min()} to {values.max()}; save it with 8 or 16 bits"
-            )
-        grey = np.rint(values / 257).astype(np.uint8)  # 65535 / 257 = 255
+        low, high = values.min(initial=0), values.max(initial=0)
+        if low < 0 or high > 65535:
+            raise DataError(f"holds values from {low} to {high}; save it with 8 or 16 bits")
+        if high >= 2**bits:
+            raise DataError(f"holds values up to {high}, which {bits} bits do not")
+        # 65535 / 257 = 255
+        grey = np.rint(values / ((2**bits - 1) / 255)).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, image).convert("RGB")
+    if has_alpha(image):
+        low, high = _alpha_range(image)
+        if low < high:
+            image = image.convert("RGBA")
+            black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+            image = Image.alpha_composite(black, image)
     return image.convert("RGB")
-
-
-def _levels(image: Image.Image) -> NDArray[np.uint8]:
-    """A mask's values (h, w) before binarisation, 255 for what is certainly anomalous.
-
-    Palette indices are label ids, unless index 0 is no black: some programs write black and white
-    as a palette in either order, and there the colours count.
-    """
-    if image.mode == "1":
-        return np.asarray(image).astype(np.uint8) * 255
-    if image.mode == "L" or (image.mode == "P" and not any((image.getpalette() or [0, 0, 0])[:3])):
-        return np.asarray(image)
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64).clip(0)
-        if values.max(initial=0) < 256:
-            return values.astype(np.uint8)
-        if values.max() < 128 * 257:  # more than 8 bits and yet no mask in 16: label ids
-            return (values > 0).astype(np.uint8) * 255
-        return (values // 257).clip(0, 255).astype(np.uint8)
-    brightest: NDArray[np.uint8] = np.asarray(image.convert("RGB")).max(axis=2)
-    return brightest

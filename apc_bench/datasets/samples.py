@@ -1,9 +1,9 @@
 """What a dataset is to everything else: categories of samples, by name; no pixels."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from apc_bench.datasets.encoding import PLAIN, Encoding
 from apc_bench.errors import DataError, listed
 
 GOOD, BAD = "good", "bad"
@@ -40,15 +40,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One kind of part: its folder and its samples, sorted by path. `unused`: file of the folder ->
-    why no trial uses it; `remarks`: what was read otherwise than its name says.
+    """One kind of part: its folder, its samples, sorted by path, and how its files are to be
+    understood, once that was looked at (recognise.py).
     """
 
     name: str
     folder: Path
     samples: tuple[Sample, ...]
-    unused: Mapping[str, str] = field(default_factory=dict, compare=False)
-    remarks: tuple[str, ...] = field(default=(), compare=False)
+    encoding: Encoding = PLAIN
 
     @property
     def masked(self) -> bool:
@@ -58,12 +57,11 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A folder of categories. `unused`: what lies beside them -> why no trial uses it."""
+    """A folder of categories."""
 
     name: str
     root: Path
     categories: tuple[Category, ...]
-    unused: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def of_part(dataset: Dataset, part: str) -> Dataset:
@@ -80,9 +78,7 @@ def of_part(dataset: Dataset, part: str) -> Dataset:
 def _of_part(category: Category, part: str) -> Category:
     kept = tuple(sample for sample in category.samples if sample.training or sample.part == part)
     if not all(sample.training for sample in kept):
-        others = {*category.samples} - {*kept}
-        unused = {sample.image: "of another part of the test set" for sample in others}
-        return replace(category, samples=kept, unused={**category.unused, **unused})
+        return replace(category, samples=kept)
     tested = (sample for sample in category.samples if not sample.training)
     known = sorted({sample.part for sample in tested if sample.part})
     there = "it has no groups.csv with a column part"

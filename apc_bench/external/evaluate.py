@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from apc_bench.datasets.decoding import Decoded
+from apc_bench.datasets.encoding import recorded
 from apc_bench.datasets.samples import Dataset
-from apc_bench.datasets.unused import unused_files
 from apc_bench.errors import DataError, RunError, UsageError, listed
 from apc_bench.external.maps import (
     ImageScores,
@@ -249,6 +249,6 @@ def _info(evaluation: _Evaluation) -> RunInfo:
         environment=recorded_environment(),
         left_out=scan.left_out,
         emptied=scan.emptied,
-        unused=unused_files(evaluation.dataset),
+        encodings=recorded(scan.encodings),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

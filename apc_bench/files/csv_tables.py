@@ -22,9 +22,9 @@ _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
 class CsvRow(NamedTuple):
-    """A row: its line in the file, from 1, and its cells by column, without outer spaces."""
+    """A row: where it is in the file (`line 3`), and its cells by column, without outer spaces."""
 
-    line: int
+    where: str
     cells: Mapping[str, str]
 
 
@@ -38,23 +38,23 @@ class CsvTable:
     separator: str
 
 
-def decimal_sign(path: Path, cells: Iterable[tuple[int, str]]) -> str:
-    """The decimal sign of numbers (line, text) whose fields are not separated by commas. Raises
+def decimal_sign(path: Path, cells: Iterable[tuple[str, str]]) -> str:
+    """The decimal sign of numbers (`line 3`, text) whose fields are not separated by commas. Raises
     DataError where two are in use, or a comma may part thousands as well.
     """
     cells = tuple(cells)
-    commas = [(line, text) for line, text in cells if _COMMA.fullmatch(text)]
-    points = [(line, text) for line, text in cells if "." in text and _POINT.fullmatch(text)]
+    commas = [(where, text) for where, text in cells if _COMMA.fullmatch(text)]
+    points = [(where, text) for where, text in cells if "." in text and _POINT.fullmatch(text)]
     if commas and points:
-        (line, text), (other, pointed) = commas[0], points[0]
+        (where, text), (other, pointed) = commas[0], points[0]
         raise DataError(
-            f"{path}, line {line}: '{text}' has a decimal comma, '{pointed}' in line {other} a"
+            f"{path}, {where}: '{text}' has a decimal comma, '{pointed}' in {other} a"
             " point; write all numbers with points"
         )
     if commas and all(_THOUSANDS.fullmatch(text) for _, text in commas):
-        line, text = commas[0]
+        where, text = commas[0]
         raise DataError(
-            f"{path}, line {line}: the comma of '{text}' may part decimals or thousands; write"
+            f"{path}, {where}: the comma of '{text}' may part decimals or thousands; write"
             " numbers with points"
         )
     return "," if commas else "."
@@ -90,12 +90,16 @@ def read_text(path: Path, kind: str = "text") -> str:
 
 
 def read_csv_table(path: Path) -> CsvTable:
-    """The table of a CSV file; without columns where it is empty.
+    """The table of a CSV file. Raises DataError as `parsed_csv` does, and for what is no text."""
+    return parsed_csv(path, read_text(path, "CSV file"))
+
+
+def parsed_csv(path: Path, text: str) -> CsvTable:
+    """The table of a CSV file's text; without columns where it is empty.
 
     Raises DataError that names file and line: a row of more or fewer fields than the header, a cell
-    without a column, a column twice, quotes that do not close, and what is no text.
+    without a column, a column twice, quotes that do not close.
     """
-    text = read_text(path, "CSV file")
     named = re.match(r'\s*"?sep=([,;\t])"?[\r\n]', text)  # Excel's own first line
     separator = named[1] if named else _separator(path, text)
     table = _parsed(path, text, separator, skipped=named is not None)
@@ -159,7 +163,7 @@ def _row(
     for column, cell in zip(columns[1:], cells[1:], strict=True):
         if cell and not column:
             raise DataError(f"{path}, line {line}: '{cell}' stands in a column without a name")
-    return CsvRow(line, dict(zip(columns, cells, strict=True)))
+    return CsvRow(f"line {line}", dict(zip(columns, cells, strict=True)))
 
 
 def _check_rows_alike(table: CsvTable) -> None:
@@ -174,6 +178,6 @@ def _check_rows_alike(table: CsvTable) -> None:
             if separator == ",":
                 continue  # decimal commas
             raise DataError(
-                f"{table.path}, line {table.rows[0].line}: the rows are separated by {name}, the"
+                f"{table.path}, {table.rows[0].where}: the rows are separated by {name}, the"
                 f" header by {own}"
             )

@@ -20,7 +20,7 @@ DONE, REGRESSED, UNJUDGED, TOO_FEW_SEEDS = 0, 1, 3, 4
 NIGHTS_MAX = 30
 """Recorded nights that are read for the noise, the newest."""
 
-NO_CAUSE = {"git", "command", "hostname", "platform", "apc_bench"}
+NO_CAUSE = {"git", "command", "hostname", "platform", "apc_bench", "usable"}
 """Of the recorded environment: what explains no change of a number, or is told as the code."""
 
 

@@ -3,7 +3,6 @@ one core, and matplotlib is not made for threads.
 """
 
 import gc
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from apc_bench.files.machine import usable_cores
 from apc_bench.report.figure_style import DPI, FORMATS, WITH_PNG, file_name, save
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
@@ -94,7 +94,7 @@ def perform(
     """What each task gives, in their order. `processes`: by default as many as cores, where there
     is enough to do.
     """
-    processes = processes or min(os.cpu_count() or 1, len(tasks) // PER_PROCESS)
+    processes = processes or min(usable_cores().amount, len(tasks) // PER_PROCESS)
     if processes < 2:
         return [task(results, run) for task in tasks]
     # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from apc_bench.datasets.encoding import PLAIN, Encoding
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import read_image, read_masks
+from apc_bench.datasets.images import glance, read_image
+from apc_bench.datasets.masks import read_masks
 from apc_bench.errors import ApcError
 from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW
 from apc_bench.results.aggregate import Results
@@ -46,19 +48,20 @@ Mask = NDArray[np.bool_]
 class Photos:
     """The images and masks of a category, or a few words where there is none. `folder`: the
     category's, None where it is not at hand. `masks`: image -> its masks, relative to the folder
-    like the image.
+    like the image. `encoding`: how the files were understood.
     """
 
     folder: Path | None
     geometry: Geometry
     masks: Mapping[str, tuple[str, ...]]
+    encoding: Encoding = PLAIN
 
     def original(self, image: str) -> RGB | str:
         """(h, w, 3) uint8 as it is on the disk, or why there is no picture."""
         if self.folder is None:
             return "image not at hand"
         try:
-            return read_image(self.folder / image)
+            return read_image(self.folder / image, self.encoding.bits)
         except (ApcError, OSError):
             return "image cannot be read"
 
@@ -77,8 +80,11 @@ class Photos:
         if self.folder is None:
             return "mask not at hand"
         try:
+            photo = self.folder / image
+            turn = glance(photo).orientation if image in self.encoding.stored else 1
             paths = [self.folder / name for name in names]
-            return self.geometry.apply_mask(read_masks(paths))
+            mask = read_masks(paths, self.encoding.masks, turn=turn)
+            return self.geometry.apply_mask(mask)
         except (ApcError, OSError):
             return "mask cannot be read"
 
@@ -99,7 +105,9 @@ def photos_of(results: Results, run: RunReader, category: str, data: Path | None
         results.settings["resize"],
         results.settings.get("interpolation", "bicubic"),
     )
-    return Photos(None if data is None else data / category, geometry, masks)
+    recorded = results.info.encodings.get(category)
+    encoding = Encoding.from_json(recorded) if recorded else PLAIN
+    return Photos(None if data is None else data / category, geometry, masks, encoding)
 
 
 @dataclass(frozen=True, slots=True)

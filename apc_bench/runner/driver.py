@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from apc_bench.datasets.unused import unused_files
+from apc_bench.datasets.encoding import recorded
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
 from apc_bench.files.hashing import digest
 from apc_bench.plan import Step
@@ -177,6 +177,7 @@ def _context(
         data=prepared.dataset.root,
         cache=cache.folder.resolve(),
         fingerprints=prepared.fingerprints,
+        encodings=prepared.encodings,
         weights={name: weights.sha256 for name, weights in prepared.weights.items()},
         environment=prepared.environment,
         packages=packages,
@@ -254,6 +255,6 @@ def info_of(prepared: Prepared) -> RunInfo:
         environment=recorded_environment(),
         left_out=prepared.left_out,
         emptied=prepared.emptied,
-        unused=unused_files(prepared.dataset),
+        encodings=recorded(prepared.encodings),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -3,7 +3,6 @@ planned; for a detector of another package its arithmetic over this machine's ma
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apc_bench.errors import ApcError, ResourceError
+from apc_bench.files.machine import usable_cores
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution
@@ -96,7 +96,7 @@ def estimate(prepared: Prepared, left: Sequence[Step], execution: Execution) -> 
             title = sweep.methods[name].title or name
             notes.append(f"{title}: {_instead(sweep)}, since {error}")
     seconds = _seconds(prepared, left, rates)
-    cores = os.cpu_count() or 1
+    cores = usable_cores().amount
     images = sum(len(one.category.samples) for one in prepared.planned)
     decoding = some.seconds * images / cores if len(left) == len(prepared.steps) else 0.0
     return Estimate(
@@ -169,7 +169,7 @@ def steps_at_once(sweep: Sweep, execution: Execution) -> float:
     slots = EXECUTORS[execution.executor]().slots(execution.resources(sweep))
     if sweep.device == "cuda":
         return min(slots, max(1, len(gpu_names())))
-    return min(slots, max(1.0, (os.cpu_count() or 1) / sweep.threads))
+    return min(slots, max(1.0, usable_cores().amount / sweep.threads))
 
 
 def core_rate(size: int = 1024, repeats: int = 5) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apc_bench.datasets.encoding import Encoding
 from apc_bench.plan import Step
 from apc_bench.settings.sweep import Sweep
 
@@ -15,7 +16,8 @@ class SweepContext:
     """What every step of a sweep shares: settings (device and precision resolved), places, and the
     hashes that it must find there.
 
-    fingerprints: category -> fingerprint; weights: method -> sha256; environment: what decides bits
+    fingerprints: category -> fingerprint; encodings: category -> how its files are to be
+    understood; weights: method -> sha256; environment: what decides bits
     (store/provenance.py); packages: detector of another package -> `name version`; holding: the
     sweep's name for its hold on the run folder (store/lock.py); step_timeout: seconds after which a
     step ends its own process, which must then be a worker's.
@@ -26,6 +28,7 @@ class SweepContext:
     data: Path
     cache: Path
     fingerprints: Mapping[str, str]
+    encodings: Mapping[str, Encoding]
     weights: Mapping[str, str]
     environment: Mapping[str, str]
     packages: Mapping[str, str] = field(default_factory=dict)

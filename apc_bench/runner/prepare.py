@@ -2,28 +2,31 @@
 environment resolved. All that can be wrong is wrong here.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
 from apc_bench.datasets.decoding import Decoded
+from apc_bench.datasets.encoding import Encoding
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.masks import suspicious_masks
 from apc_bench.datasets.samples import Category, Dataset, of_part
 from apc_bench.datasets.split import Split, make_split, nothing_to_hold_out
-from apc_bench.datasets.unused import reading_lines
 from apc_bench.errors import DataError, UsageError, listed
 from apc_bench.files.hashing import digest, file_sha256
+from apc_bench.files.machine import usable_cores
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, fingerprint, make_plan
 from apc_bench.settings.sweep import Method, Sweep, SyntheticData
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import UnreadableFiles, decoded
+from apc_bench.store.encodings import encoding_of
 from apc_bench.store.provenance import computing_environment, gpu_names
 
 Say = Callable[[str], None]
@@ -53,6 +56,11 @@ class Prepared:
     def fingerprints(self) -> dict[str, str]:
         """By category."""
         return {planned.category.name: planned.fingerprint for planned in self.planned}
+
+    @property
+    def encodings(self) -> dict[str, Encoding]:
+        """By category."""
+        return {planned.category.name: planned.category.encoding for planned in self.planned}
 
 
 def prepare(
@@ -95,8 +103,7 @@ def find_dataset(
     sweep: Sweep, data: Path | None, cache: Cache, *, say: Say
 ) -> tuple[Sweep, Dataset]:
     """The dataset of a sweep, made on the spot where it is synthetic; and the sweep with device,
-    precision and name resolved. Says what no trial uses, and what is read otherwise than its name
-    says.
+    precision and name resolved.
     """
     if data is not None:
         dataset = read_dataset(data.resolve(), name=sweep.dataset, categories=sweep.categories)
@@ -113,8 +120,6 @@ def find_dataset(
         )
     if sweep.part is not None:
         dataset = of_part(dataset, sweep.part)
-    for line in reading_lines(dataset):
-        say(line)
     return _resolved(sweep, dataset.name), dataset
 
 
@@ -218,6 +223,11 @@ class Scan:
     left_out: dict[str, dict[str, str]] = field(default_factory=dict)
     emptied: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def encodings(self) -> dict[str, Encoding]:
+        """By category."""
+        return {category.name: category.encoding for category in self.categories}
+
     def add(self, category: Category, hashes: dict[str, str], left_out: dict[str, str]) -> None:
         """Takes a category in, without the images that are left out."""
         name = category.name
@@ -236,6 +246,7 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
     geometry = Geometry.of(sweep)
     for category in dataset.categories:
         hashes = _hashes(category, cache)
+        category = _understood(sweep, category, hashes, cache, say=say)
         left_out: dict[str, str] = {}
         if not dry:
             try:
@@ -250,6 +261,7 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
                 category = _without(category, left_out)
                 print_ = fingerprint(category, hashes, left_out)
                 images = decoded(cache, category, print_, geometry)
+            _warn_of_masks(category, images, say=say)
             emptied = _emptied(category, images)
             if emptied:
                 scan.emptied[category.name] = emptied
@@ -257,6 +269,26 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
     if unreadable:
         raise DataError("; ".join(str(error) for error in unreadable))
     return scan
+
+
+def _understood(
+    sweep: Sweep, category: Category, hashes: Mapping[str, str], cache: Cache, *, say: Say
+) -> Category:
+    """The category with the meaning of its files, which is said where it is not plain."""
+    content = fingerprint(category, hashes, {})
+    encoding = encoding_of(cache, category, content, bits=sweep.bits, threads=usable_cores().amount)
+    for note in encoding.notes:
+        say(f"category '{category.name}': {note}")
+    return replace(category, encoding=encoding)
+
+
+def _warn_of_masks(category: Category, images: Decoded, *, say: Say) -> None:
+    """Says where masks mark so much that they may be the wrong way round."""
+    rows = np.flatnonzero(images.mask_state == "present")
+    types = [category.samples[row].defect_type for row in rows]
+    shares = [float(images.masks[row].mean()) for row in rows]
+    for warning in suspicious_masks(types, shares):
+        say(f"category '{category.name}': warning: {warning}")
 
 
 def _without(category: Category, left_out: Mapping[str, str]) -> Category:
@@ -276,7 +308,7 @@ def _hashes(category: Category, cache: Cache) -> dict[str, str]:
     """
     names = [name for sample in category.samples for name in (sample.image, *sample.masks)]
     paths = {name: category.folder / name for name in names}
-    threads = os.cpu_count() or 1
+    threads = usable_cores().amount
     try:
         by_path = cache.hashes(paths.values(), threads=threads)
     except OSError:

@@ -164,7 +164,8 @@ class _Inputs:
         self.split = run.splits.read(step.dataset, step.category, step.seed)
         check_leaks(self.split)
         samples = tuple(row.sample for row in self.split.rows)
-        category = Category(step.category, context.data / step.category, samples)
+        folder, encoding = context.data / step.category, context.encodings[step.category]
+        category = Category(step.category, folder, samples, encoding)
         self.cache = Cache(context.cache)
         geometry = Geometry.of(context.sweep)
         self.fingerprint = context.fingerprints[step.category]

@@ -176,6 +176,8 @@ class Sweep(Frozen):
     """How an image becomes square: both sides, the longer side, or the centre of the shorter."""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     """The filter of the resize; the reference code of PatchCore has the bilinear one."""
+    bits: Annotated[int, Field(ge=8, le=16)] | None = None
+    """Of the values of images with 16 bits a pixel; null: as many as hold a category's largest."""
     false_alarms: Share = 0.05
     """Share of normal images that a calibrated threshold may raise an alarm for."""
     features: Literal["none", "bank"] = "none"

@@ -16,12 +16,13 @@ import PIL
 from numpy.typing import NDArray
 
 from apc_bench.datasets.decoding import Decoded, decode_into
+from apc_bench.datasets.encoding import DECODE_VERSION
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import DECODE_VERSION
 from apc_bench.datasets.samples import Category
 from apc_bench.errors import DataError
 from apc_bench.files.disk import release
 from apc_bench.files.hashing import digest
+from apc_bench.files.machine import usable_cores
 from apc_bench.store.cache import Cache, unwritable
 
 
@@ -45,7 +46,7 @@ def decoded(
     threads: int | None = None,
 ) -> Decoded:
     """The category's images (n, 3, s, s) uint8 and masks (n, s, s) bool at input size, in the order
-    of its samples. `threads`: None for as many as there are cores.
+    of its samples. `threads`: None for as many as there are cores to use.
 
     Raises UnreadableFiles that names every file that cannot be decoded, StorageError.
     """
@@ -56,7 +57,7 @@ def decoded(
         images = _new_array(folder / "images.npy", np.uint8, (count, 3, size, size))
         masks = _new_array(folder / "masks.npy", np.bool_, (count, size, size))
         placement, state, bad = decode_into(
-            category, geometry, images, masks, threads=threads or os.cpu_count() or 1
+            category, geometry, images, masks, threads=threads or usable_cores().amount
         )
         if bad:
             raise UnreadableFiles(category.name, bad)

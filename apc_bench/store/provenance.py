@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from apc_bench import RESULT_VERSION, __version__
+from apc_bench.files.machine import usable_machine
 
 COMPUTES = ("torch", "torchvision", "numpy", "scipy", "pillow")
 RECORDED = ("ray", "pyarrow", "polars")
@@ -49,6 +50,7 @@ def recorded_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "usable": usable_machine(),
         "gpus": list(gpu_names()),
         "git": git_revision(),
         "command": sys.argv,

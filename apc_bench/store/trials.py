@@ -2,7 +2,6 @@
 name the hashes of the other files and make the trial exist.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from apc_bench.errors import DamagedFile
+from apc_bench.files.machine import usable_cores
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store.files import count_rows, write_table
 from apc_bench.store.folder import RunFolder
@@ -98,7 +98,7 @@ class Trials:
         (schemas.METRICS_TABLE); a damaged one is remembered.
         """
         trials = self._planned.read().filter(pl.col("kind") != EXTRACTOR).to_dicts()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores().amount) as pool:
             read = list(pool.map(self._metrics_of, trials))
         tables = []
         for result in read:
@@ -136,7 +136,7 @@ class Trials:
         """How many images each trial scored; a trial whose scores do not verify is left out. Reads
         footers only (files.count_rows).
         """
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores().amount) as pool:
             counts = zip(result_keys, pool.map(self._image_count, result_keys), strict=True)
             return {key: count for key, count in counts if count is not None}
 

@@ -71,6 +71,9 @@ def data(results: Results) -> Iterator[Note]:
     yield Note("Data", f"{results.dataset}, {count}: {listed(results.categories, 20)}")
     if left_out := _counts(results.info.left_out):
         yield Note("Left out", f"files that could not be read (--skip-unreadable): {left_out}")
+    for category, encoding in sorted(results.info.encodings.items()):
+        if notes := encoding.get("notes"):
+            yield Note(f"Files of {category}", "; ".join(notes))
 
 
 def _counts(by_category: Mapping[str, Collection[str]]) -> str:

@@ -24,6 +24,7 @@ def test_it_measures_says_so_and_prints_a_row_for_each_system(places, tmp_path):
     lines = told.splitlines()
     assert "1 fine-tuning, 2 trials; 3 left" in lines
     assert "measuring one step of each kind on this machine's processor …" in lines
+    assert any(line.startswith("to use here: ") and " GiB" in line for line in lines)
     rows = [line.split() for line in lines[lines.index(next(filter(is_title, lines))) :]]
     assert ["patchcore", "–", "–", "1"] in [row[:4] for row in rows]
     assert ["apc", "1"] in [row[:2] for row in rows]

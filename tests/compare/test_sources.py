@@ -192,6 +192,99 @@ def test_what_is_no_table_is_one_line(tmp_path, name, text, message):
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
+TWO = "Row Names,instance_auroc,full_pixel_auroc\n"
+GERMAN = "Row Names;instance_auroc;full_pixel_auroc\r\nmvtec_tile;95,00;90,5\r\nMittelwert;95,00;90,5\r\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GERMAN.encode("utf-8-sig"),
+        GERMAN.replace(";", "\t").encode("utf-16"),
+        b"sep=;\r\n" + GERMAN.encode(),
+        GERMAN.replace(",", ".").replace(";", ",").encode(),
+        GERMAN.replace("90,5", "90,5 %").encode(),
+        GERMAN.replace(",00", "").replace(",5", ".5").encode(),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "A.CSV"])
+def test_a_table_that_went_through_a_german_excel_has_the_same_figures(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    side = read_side(str(path))
+    assert figures(side) == {
+        ("patchcore-inspection", "tile", None, "image_auroc"): 0.95,
+        ("patchcore-inspection", "tile", None, "pixel_auroc"): pytest.approx(0.905),
+    }
+    assert side.categories == ("tile",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", TWO + "tile,95,00,90,0\n", "line 2: 5 fields .* header has 3; a decimal comma"),
+        ("a.csv", TWO + "grid,95,90\ntile,95\n", "line 3: 2 fields .* header has 3"),
+        ("a.csv", TWO + "a;95,0,1\nb;94,0,1\n", "the rows are separated by semicolons"),
+        ("a.csv", TWO + 'tile,"95,0",90\n', "line 2: instance_auroc is '95,0', which is not one"),
+        ("a.csv", TWO + "tile,95.0,1.234.5\n", "line 2: full_pixel_auroc is '1.234.5'"),
+        ("a.csv", TWO + "tile,95±0.1,90\n", "line 2: instance_auroc is '95±0.1'"),
+        ("a.csv", TWO + "tile,95,90\ngrid,-3,90\n", "line 3: image_auroc of grid is -3, which is"),
+        ("a.csv", TWO + "tile,95,90\ngrid,101,90\n", "line 3: image_auroc of grid is 101, which"),
+        ("a.csv", TWO + "tile,95,90\ngrid,0.97,0.9\n", "line 3: image_auroc is 0.97 in a table of"),
+        ("a.csv", TWO + "tile,95,0.9\n", "line 2: pixel_auroc is 0.9 in a table of percentages"),
+        ("a.csv", TWO + "tile,95,90\n,94,91\n", "line 3: names no category"),
+        ("a.csv", TWO.replace("full_pixel", "instance") + "tile,95,90\n", "two columns are called"),
+        ("a.tsv", TWO.replace(",", ";") + "tile;95,5;90.5\n", "'95,5' has a decimal comma"),
+        ("a.csv", TWO.replace(",", ";") + "tile;95,123;90\n", "may part decimals or thousands"),
+        ("a.md", ADER_LOG.replace(" 98.900 ", "98,9 | 00"), "line 6: 10 cells, .* heading has 9"),
+        ("log.txt", DINOMALY.replace("0.9696", "0,9696"), "line 4: '9696' is no figure"),
+        ("a.json", '[{"image_AUROC": 0.9, "image_AUROC": 0.8}]', "'image_AUROC' is there twice"),
+        ("a.json", '{"image_AUROC": [0.9, 0.8], "category": ["a"]}', "its columns have other rows"),
+        ("a.json", '[{"category": "a", "image_AUROC": "high"}]', "record 1: image_AUROC is 'high'"),
+        (
+            "a.json",
+            '[{"category": "a", "image_AUROC": 1}, {"category": "a", "image_AUROC": 0}]',
+            "two",
+        ),
+    ],
+)
+def test_a_number_that_is_not_where_its_name_is_is_refused(tmp_path, name, text, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        read_side(written(tmp_path, name, text))
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_columns_of_json_belong_together_by_the_names_of_their_rows(tmp_path):
+    text = '{"category": {"0": "a", "1": "b"}, "image_AUROC": {"1": 0.8, "0": 0.9}}'
+    found = figures(read_side(written(tmp_path, "a.json", text)))
+    assert found["anomalib", "a", None, "image_auroc"] == 0.9
+    assert found["anomalib", "b", None, "image_auroc"] == 0.8
+
+
+def test_a_mean_in_bold_is_a_mean_and_categories_keep_their_dots(tmp_path):
+    text = "|Name|mAUROC_px|mAP_px|\n|-|-|-|\n|screw.v2|98.1|0.9|\n|01|96.1|7|\n|**Mean**|97.1|4|\n"
+    side = read_side(written(tmp_path, "a.md", text))
+    assert side.categories == ("screw.v2", "01")
+    assert figures(side)["ADer", "screw.v2", None, "pixel_ap"] == pytest.approx(0.009)
+
+
+def test_a_name_may_hold_the_sign_that_names_a_table(tmp_path):
+    folder = tmp_path / "run #3#x"
+    folder.mkdir()
+    written(folder, "results.csv", PATCHCORE)
+    written(folder, "a#b.md", ADER_README)
+    assert read_side(str(folder)).categories == ("bottle", "metal_nut")
+    assert read_side(str(folder / "results.csv")).categories == ("bottle", "metal_nut")
+    assert figures(read_side(f"{folder / 'a#b.md'}#visa"))["RD, CVPR'22", None, None, "image_ap"]
+    with pytest.raises(UsageError, match="no folder or file"):
+        read_side(str(tmp_path / "run #4"))
+
+
+def test_a_run_has_no_tables_to_name(small_run):
+    with pytest.raises(UsageError, match="is a run folder, which has no table '#apc'"):
+        read_side(f"{small_run}#apc")
+
+
 def test_bytes_that_are_no_text_are_named(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match=r"a\.csv: not a text in UTF-8"):

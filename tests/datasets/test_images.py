@@ -12,13 +12,14 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.v2 import CenterCrop, Resize
 
 from apc_bench.datasets import decoding
 from apc_bench.datasets.decoding import decode_into
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import read_image, read_mask
+from apc_bench.datasets.images import read_image
+from apc_bench.datasets.masks import read_mask
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
 
@@ -145,14 +146,17 @@ def test_one_bit_and_cmyk_become_colour(tmp_path):
     assert read_image(saved(tmp_path / "b.tif", inks))[0, 0].tolist() == [0, 255, 255]
 
 
-def test_rotation_by_exif_is_not_applied_so_that_mask_and_image_agree(tmp_path):
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_its_exif_data_asks(tmp_path, ending, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    assert read_image(saved(tmp_path / "a.jpg", Image.new("RGB", (4, 2)), exif=exif)).shape == (
-        2,
-        4,
-        3,
-    )
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.kron(COLOUR[:6], np.ones((8, 8, 1), np.uint8)))
+    options = {"lossless": True} if ending == "webp" else {}
+    path = saved(tmp_path / f"a.{ending}", picture, exif=exif, **options)
+    expected = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    assert np.array_equal(read_image(path), np.asarray(expected))
+    assert (read_image(path).shape[0] > 48) == (orientation >= 5)
 
 
 def _bad_files() -> dict[str, tuple[str, bytes]]:
@@ -455,7 +459,7 @@ def test_every_bad_file_is_collected_and_the_others_are_decoded(tmp_path):
 
 def test_an_image_too_narrow_to_crop_is_refused_and_not_blown_up(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "PIXELS_MAX", 100_000)
-    Image.new("L", (1, 6000)).save(tmp_path / "a.png")
+    Image.fromarray(np.arange(6000, dtype=np.uint16)[:, None] * 10).save(tmp_path / "a.png")
     category = Category("part", tmp_path, (Sample("a.png", None, "good", True, "a"),))
     assert "too narrow" in decode_all(category, Geometry(32, "crop"))[-1]["a.png"]
     assert decode_all(category, Geometry(32, "letterbox"))[-1] == {}

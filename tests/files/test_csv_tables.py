@@ -44,7 +44,7 @@ def test_a_table_reads_alike_however_a_program_wrote_it(tmp_path, content):
 
 def test_lines_are_those_of_the_file_and_quotes_keep_separators(tmp_path):
     table = table_of(tmp_path, '\n,image,note\n\n0,"a, b.png","two\nlines"\n1,c.png,"d ""e"""\n')
-    assert [row.line for row in table.rows] == [5, 6]
+    assert [row.where for row in table.rows] == ["line 5", "line 6"]
     assert [row.cells["image"] for row in table.rows] == ["a, b.png", "c.png"]
     assert table.rows[1].cells["note"] == 'd "e"'
 
@@ -85,7 +85,9 @@ def test_what_would_stand_under_another_name_is_refused(tmp_path, content, messa
     ],
 )
 def test_numbers_have_one_decimal_sign(texts, values):
-    sign = decimal_sign(Path("x.csv"), list(enumerate(texts, 2)))
+    sign = decimal_sign(
+        Path("x.csv"), [(f"line {line}", text) for line, text in enumerate(texts, 2)]
+    )
     assert [number(text, sign) for text in texts] == values
 
 
@@ -98,7 +100,7 @@ def test_numbers_have_one_decimal_sign(texts, values):
 )
 def test_a_comma_that_may_mean_two_things_is_refused(texts, message):
     with pytest.raises(DataError, match=message):
-        decimal_sign(Path("x.csv"), list(enumerate(texts, 2)))
+        decimal_sign(Path("x.csv"), [(f"line {line}", text) for line, text in enumerate(texts, 2)])
 
 
 def test_fields_separated_by_commas_hold_no_decimal_comma():

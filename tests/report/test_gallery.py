@@ -64,7 +64,8 @@ def test_the_caption_says_what_the_colours_and_the_rows_are(
 def test_images_and_masks_are_shown_as_the_detector_saw_them(
     make_run: Make, with_images: Any
 ) -> None:
-    from apc_bench.datasets.images import read_image, read_mask
+    from apc_bench.datasets.images import read_image
+    from apc_bench.datasets.masks import read_mask
 
     run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
     run.run_json["settings"]["resize"] = "crop"

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import read_mask
+from apc_bench.datasets.masks import read_mask
 from apc_bench.results.export import at_original_size
 
 

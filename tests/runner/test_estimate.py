@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 from support import make_category
 
+from apc_bench.files.machine import Usable
 from apc_bench.plan import EXTRACTOR
 from apc_bench.runner import estimate as estimates
 from apc_bench.runner import measuring
 from apc_bench.runner.estimate import estimate
+from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.runner.rates import PER_STEP, BankRates, Rates, step_seconds
@@ -104,7 +106,8 @@ def test_a_kind_of_work_is_measured_once(prepared, measured):
 
 
 def test_steps_share_the_cores(prepared, measured, monkeypatch):
-    monkeypatch.setattr(estimates.os, "cpu_count", lambda: 4)
+    for module in (estimates, EXECUTORS["ray"]()):
+        monkeypatch.setattr(module, "usable_cores", lambda: Usable(4, 4))
     plan = prepared()
     expected = {1: 1, 2: 2, 4: 4, 16: 4}
     for workers, at_once in expected.items():

@@ -47,7 +47,7 @@ def test_what_is_written_is_read_back(tmp_path):
         "environment",
         "left_out",
         "emptied",
-        "unused",
+        "encodings",
         "created",
     ]
 

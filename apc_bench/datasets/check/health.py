@@ -6,23 +6,29 @@ from pathlib import Path
 from apc_bench.datasets.check.files import CategoryFiles, files_of, walk
 from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, Health, about
 from apc_bench.datasets.check.inspect import Photo, inspect
-from apc_bench.datasets.check.masks import mask_findings, partner_findings
+from apc_bench.datasets.check.masks import large_masks, mask_findings, pair, partner_findings
 from apc_bench.datasets.check.photos import (
     copies,
     lookalikes,
     oddities,
+    readings,
     small_pool,
+    small_range,
     unreadable,
 )
 from apc_bench.datasets.check.similar import alike
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.recognise import recognise
 from apc_bench.datasets.samples import Dataset
 from apc_bench.datasets.split import nothing_to_hold_out
 from apc_bench.errors import DataError
+from apc_bench.files.machine import usable_cores
 
 
-def examine(root: Path, geometry: Geometry, reserve: int) -> tuple[list[Health], list[Finding]]:
+def examine(
+    root: Path, geometry: Geometry, reserve: int, bits: int | None = None
+) -> tuple[list[Health], list[Finding]]:
     """The health of each category, and findings on the dataset as a whole. Raises DataError where
     there is no folder to look at.
     """
@@ -37,9 +43,8 @@ def examine(root: Path, geometry: Geometry, reserve: int) -> tuple[list[Health],
             if not categories:  # of no layout of ours: a reader of another package knows it
                 categories, beside = [files_of(category) for category in dataset.categories], {}
         except DataError as error:
-            faults = [fault for files in categories for fault in files.faults]
-            whole = [] if str(error) in faults else [Finding(ERROR, "layout", str(error))]
-        healths = [_examine(files, geometry, reserve) for files in categories]
+            whole = [Finding(ERROR, "layout", str(error))]
+        healths = [_examine(files, geometry, reserve, bits) for files in categories]
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
     for health in healths:
@@ -54,9 +59,18 @@ def _uncalibrated(dataset: Dataset) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _examine(files: CategoryFiles, geometry: Geometry, reserve: int) -> Health:
+def _examine(files: CategoryFiles, geometry: Geometry, reserve: int, bits: int | None) -> Health:
     masks = [mask for names in files.masks.values() for mask in names]
-    facts = inspect(files.folder, list(files.images), masks, geometry)
+    pairs = pair(files)
+    owners = {mask: pairs.owner.get(mask) for mask in masks}
+    encoding = recognise(
+        files.folder,
+        list(files.images),
+        [(image, mask) for mask, image in owners.items() if image],
+        bits=bits,
+        threads=usable_cores().amount,
+    )
+    facts = inspect(files.folder, list(files.images), owners, encoding, geometry)
     photos: dict[str, Photo] = {}
     for name in files.images:
         photo = facts[name]
@@ -66,13 +80,14 @@ def _examine(files: CategoryFiles, geometry: Geometry, reserve: int) -> Health:
     similar = alike([photo.hash for photo in photos.values()])
     groups = [[names[index] for index in group] for group in similar]
     findings = [
-        *(Finding(ERROR, "layout", fault) for fault in files.faults),
-        *(Finding(NOTE, "read as", remark) for remark in files.remarks),
         *unreadable(facts),
-        *partner_findings(files),
-        *mask_findings(files, facts),
+        *partner_findings(files, pairs),
+        *mask_findings(files, facts, pairs),
+        *large_masks(files, facts),
         *copies(files, photos),
         *lookalikes(files, photos, groups),
+        *readings(encoding),
+        *small_range(photos),
         *oddities(files, photos),
         *small_pool(files, reserve),
     ]

@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from apc_bench.datasets.check.files import CategoryFiles
 from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, about
 from apc_bench.datasets.check.inspect import Inspected, Photo
+from apc_bench.datasets.encoding import Encoding
 from apc_bench.datasets.groups import GROUPS
 from apc_bench.datasets.samples import GOOD
+
+RANGE = 64
+"""Of 255 values; a category whose photos use fewer is worth a look [ours]."""
 
 
 def unreadable(facts: Mapping[str, Inspected]) -> Iterator[Finding]:
@@ -65,12 +69,29 @@ def lookalikes(
         yield from about(WARNING, "alike", text, alike)
 
 
+def readings(encoding: Encoding) -> Iterator[Finding]:
+    """How the files are understood, where that is not plain, and those without a clear meaning."""
+    unclear = "files whose meaning cannot be told; a sweep leaves them out with --skip-unreadable"
+    yield from about(ERROR, "unclear", unclear, encoding.refused)
+    for text in encoding.notes:
+        yield Finding(NOTE, "reading", text)
+
+
+def small_range(photos: Mapping[str, Photo]) -> Iterator[Finding]:
+    """Photos that use a small part of the range of values, all together."""
+    lowest = min((photo.values[0] for photo in photos.values()), default=0)
+    highest = max((photo.values[1] for photo in photos.values()), default=255)
+    if highest - lowest < RANGE:
+        text = (
+            f"all values lie between {lowest} and {highest} of 255: were levels lost in a"
+            " conversion, or is the exposure wrong?"
+        )
+        yield Finding(WARNING, "small range", text)
+
+
 def oddities(files: CategoryFiles, photos: Mapping[str, Photo]) -> Iterator[Finding]:
-    """Photos to be turned, links that lead out, and files that are not read."""
-    turned = {name: "" for name, photo in photos.items() if photo.turned}
+    """Links that lead out, and files that are not read."""
     outside = {name: f"-> {photo.outside}" for name, photo in photos.items() if photo.outside}
-    exif = "EXIF data asks to turn these; it is not applied, so that image and mask agree"
-    yield from about(WARNING, "EXIF", exif, turned)
     yield from about(WARNING, "link", "links that lead out of the category's folder", outside)
     yield from about(NOTE, "passed over", "not read by any sweep", files.passed_over)
 
