@@ -326,8 +326,8 @@ def test_run_folders_have_the_files_columns_and_marks_that_they_had(fresh):
             expected[name] = {**WHOSE[kind], **columns}, metadata
     assert shape(fresh) == expected
     then, now = (json.loads((run / "run.json").read_text()) for run in (RUN, fresh))
-    assert now.keys() == {*then.keys(), "encodings"}
-    assert then["environment"].keys() == now["environment"].keys()
+    assert now.keys() == {*then.keys(), "encodings", "unused"}
+    assert now["environment"].keys() == {*then["environment"].keys(), "usable"}
     for name in ("dataset", "weights", "left_out", "emptied"):
         assert then[name] == now[name]
     assert now["fingerprints"] == {"cap": then["fingerprints"]["cap"]}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=FOLDER, metavar="DIR", help="Where to. [default: RUN/report]")
 def report(run: Path, data: Path | None, without_images: bool, out: Path | None) -> None:
     """Tables, plots and the page of a run folder."""
-    from apc_bench.datasets.tree import root_of
+    from apc_bench.datasets.places import root_of
     from apc_bench.store.run import Run
 
     if data is not None and not data.is_dir():

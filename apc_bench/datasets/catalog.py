@@ -105,8 +105,8 @@ CATALOG: Mapping[str, KnownDataset] = {
             size=5_700_000_000,
             sha256="9e7c84dba550fd2e59d8e9e231c929c45ba737b6b6a6d3814100f54d63aae687",
             note=(
-                "image-level metrics only: its masks are for sPRO, which is not implemented;"
-                " validation images are left aside"
+                "an image's several masks are united, which is not sPRO, its own metric; its"
+                " validation images are left aside, since methods learn from train alone"
             ),
         ),
         KnownDataset(

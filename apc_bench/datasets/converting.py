@@ -27,11 +27,11 @@ def mvtec_layout(source: Path, target: Path) -> None:
 
 
 def loco(source: Path, target: Path) -> None:
-    """MVTec LOCO: the validation images are left beside, unread; so are the masks, several an
-    image, which its own metric sPRO needs.
+    """MVTec LOCO: as MVTec AD, with several masks an image in a folder each, which pairing.py
+    knows; the validation images are taken over, and no trial uses them.
     """
-    aside = {"validation": "validation", "ground_truth": "ground_truth_spro"}
-    _take(source, target, {"train": "train", "test": "test", **aside})
+    parts = ("train", "test", "ground_truth", "validation")
+    _take(source, target, {part: part for part in parts})
 
 
 def btad(source: Path, target: Path) -> None:

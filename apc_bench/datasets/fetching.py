@@ -15,11 +15,11 @@ from apc_bench.datasets.archives import extract, unpacked_size
 from apc_bench.datasets.catalog import KnownDataset
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Dataset
+from apc_bench.datasets.tree import ORIGIN
 from apc_bench.errors import ApcError, DataError, StorageError
 from apc_bench.files.download import download, record_of, record_sum, recorded_sum
 from apc_bench.files.hashing import file_sha256
 
-ORIGIN = "apc-bench.json"
 ARCHIVES = "archives"
 
 Progress = Callable[[int, int | None], None]

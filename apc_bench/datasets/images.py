@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from apc_bench.datasets.geometry import RGB
+from apc_bench.datasets.tree import FORMATS
 from apc_bench.errors import DataError
 
 PIXELS_MAX = 100_000_000
@@ -21,10 +22,6 @@ any amount of memory.
 # Checked here instead: Pillow only warns from 89 to 179 million pixels, and warnings cannot be
 # silenced in one thread alone.
 Image.MAX_IMAGE_PIXELS = None
-
-# What may stand behind an image's ending. Other formats of Pillow call other programs (EPS) or hold
-# what is no photo.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 _ORIENTATION = 0x0112
 
@@ -109,7 +106,7 @@ def opened(path: Path, convert: Callable[[Image.Image], T], *, load: bool = True
     Whatever is wrong with it becomes one DataError that names it.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=tuple(FORMATS)) as image:
             _check(image)
             if load:
                 image.load()

@@ -2,15 +2,18 @@
 what a reader of another package knows (readers.py). Reads names only, never pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from apc_bench.datasets.mvtec import read_mvtec
-from apc_bench.datasets.plain import read_plain
+from apc_bench.datasets.groups import GROUPS, misplaced_tables, with_groups
+from apc_bench.datasets.mvtec import mvtec_samples
+from apc_bench.datasets.places import is_category, is_plain, near_layouts
+from apc_bench.datasets.plain import plain_samples, with_test_set
 from apc_bench.datasets.readers import read_by_plugins
+from apc_bench.datasets.roles import category_files
 from apc_bench.datasets.samples import Category, Dataset, Sample
-from apc_bench.datasets.tree import dataset_name, is_category, is_plain
+from apc_bench.datasets.tree import ORIGIN, check_name, dataset_name, is_hidden, shown
 from apc_bench.errors import DataError, unknown
 
 __all__ = ["Category", "Dataset", "Sample", "read_dataset"]  # readers of other packages import them
@@ -24,8 +27,9 @@ def read_dataset(
 
     `categories`: only these. Raises DataError when there is no such folder or one that cannot be
     listed, no category in it, an unknown category, a category without `train/good`, `test/good` or
-    images there, masks that belong to no image or twice to one, a groups.csv that does not fit, or
-    a name that cannot become a folder name.
+    images there, folders or files whose role is not clear, masks that belong to no image or twice
+    to one, a groups.csv that does not fit or is called otherwise, or a name that cannot become a
+    folder name.
     """
     try:
         return _read(root, name, categories)
@@ -42,30 +46,79 @@ def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dat
     name = name or dataset_name(root)
     if is_plain(root):
         part = root.resolve()
-        return _read(part.parent, name, categories or [part.name])
+        _check_known(part.parent, categories or (), [part.name])
+        return Dataset(name, part.parent, (read_category(part),))
     known = sorted(entry.name for entry in root.iterdir() if is_category(entry))
-    of_reader = None if known else read_by_plugins(root, name)
-    if of_reader is not None:
-        known = [category.name for category in of_reader.categories]
     if not known:
-        hint = ""
-        if (root / "train").is_dir():
-            hint = "; this folder is a category itself: give its parent"
+        return _of_reader(root, name, categories)
+    _check_known(root, categories or (), known)
+    chosen = [category for category in known if not categories or category in categories]
+    read = tuple(read_category(root / category) for category in chosen)
+    unused = beside(root)
+    for fault in misplaced_groups(root, chosen, unused):
+        raise DataError(fault)
+    return Dataset(name, root, read, unused)
+
+
+def _of_reader(root: Path, name: str, categories: Sequence[str] | None) -> Dataset:
+    """The dataset that a reader of another package makes of the folder."""
+    dataset = read_by_plugins(root, name)
+    if dataset is None:
         raise DataError(
             f"no category in {root}: none of its folders has train/good and test, or good and"
-            f" bad{hint}"
+            f" bad{near_layouts(root)}"
         )
-    for wanted in categories or ():
+    _check_known(root, categories or (), [category.name for category in dataset.categories])
+    if not categories:
+        return dataset
+    chosen = [category for category in dataset.categories if category.name in categories]
+    return replace(dataset, categories=tuple(chosen))
+
+
+def _check_known(root: Path, categories: Sequence[str], known: Sequence[str]) -> None:
+    for wanted in categories:
         if wanted not in known:
             raise DataError(f"{root}: {unknown('category', wanted, known)}")
-    chosen = [category for category in known if not categories or category in categories]
-    if of_reader is not None:
-        read = [category for category in of_reader.categories if category.name in chosen]
-        return replace(of_reader, categories=tuple(read))
-    return Dataset(name, root, tuple(_read_category(root / category) for category in chosen))
 
 
-def _read_category(folder: Path) -> Category:
-    if is_plain(folder) and not (folder / "train").is_dir():
-        return read_plain(folder)
-    return read_mvtec(folder)
+def read_category(folder: Path) -> Category:
+    """A category in MVTec's layout or a plain folder. Raises DataError, OSError."""
+    check_name("category", folder.name, folder.parent)
+    files = category_files(folder)
+    for fault in files.faults:
+        raise DataError(fault)
+    samples = with_groups(folder, (plain_samples if files.plain else mvtec_samples)(files))
+    if files.plain:
+        samples = with_test_set(files, samples)
+    in_order = tuple(sorted(samples, key=lambda sample: sample.image))
+    return Category(
+        folder.name,
+        folder,
+        in_order,
+        unused=files.passed_over,
+        remarks=tuple(files.remarks),
+    )
+
+
+def beside(root: Path) -> dict[str, str]:
+    """What lies beside the categories of a dataset's folder, with the reason why no trial uses it:
+    a folder is named, not gone through.
+    """
+    found = {}
+    for entry in sorted(root.iterdir()):
+        if is_hidden(entry.name):
+            found[shown(entry.name)] = "hidden"
+        elif entry.is_dir() and not is_category(entry):
+            found[f"{shown(entry.name)}/"] = "a folder without train and test, or good and bad"
+        elif not entry.is_dir() and entry.name != ORIGIN:
+            found[shown(entry.name)] = "a file beside the categories"
+    return found
+
+
+def misplaced_groups(
+    root: Path, categories: Sequence[str], unused: Mapping[str, str]
+) -> Iterator[str]:
+    """A fault for tables of groups beside the categories, unless each has one of its own."""
+    if not all((root / category / GROUPS).is_file() for category in categories):
+        files = [name for name in unused if not name.endswith("/") and not is_hidden(name)]
+        yield from misplaced_tables(root, files)

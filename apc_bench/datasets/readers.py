@@ -2,12 +2,20 @@
 Dataset, or None where it does not know the folder.
 """
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from apc_bench import plugins
-from apc_bench.datasets.samples import Category, Dataset
-from apc_bench.datasets.tree import check_name
+from apc_bench.datasets.samples import GOOD, Category, Dataset
+from apc_bench.datasets.tree import (
+    check_name,
+    composed,
+    files_below,
+    is_hidden,
+    is_normal,
+    shown,
+)
 from apc_bench.errors import DataError
 
 
@@ -23,7 +31,21 @@ def read_by_plugins(root: Path, name: str) -> Dataset | None:
             claims[str(reader)] = dataset
     if len(claims) > 1:
         raise DataError(f"{root} is claimed by {' and by '.join(claims)}: uninstall one of them")
-    return next(iter(claims.values()), None)
+    for named, dataset in claims.items():
+        categories = (_with_unused(category, named) for category in dataset.categories)
+        return replace(dataset, categories=tuple(categories))
+    return None
+
+
+def _with_unused(category: Category, reader: str) -> Category:
+    """The category with the files of its folder that the reader does not name."""
+    used = {path for sample in category.samples for path in (sample.image, *sample.masks)}
+    unused = {
+        shown(name): "hidden" if is_hidden(name) else f"not named by {reader}"
+        for name in files_below(category.folder)
+        if name not in used
+    }
+    return replace(category, unused=unused)
 
 
 def _asked(reader: plugins.Plugin, root: Path, name: str) -> Dataset | None:
@@ -61,7 +83,12 @@ def _check_category(category: Category, folder: Path, reader: str) -> None:
             raise DataError(
                 f"{reader}: {path!r} of category '{category.name}' leads out of its folder"
             )
-    if len(set(images)) < len(images):
+    if len({composed(image) for image in images}) < len(images):
         raise DataError(f"{reader}: category '{category.name}' has an image twice")
-    for sample in category.samples:
-        check_name("defect type", sample.defect_type, category.folder)
+    for kind in {sample.defect_type for sample in category.samples}:
+        check_name("defect type", kind, category.folder)
+        if kind != GOOD and is_normal(kind):
+            raise DataError(
+                f"{reader}: category '{category.name}' has '{kind}' as a defect type; normal images"
+                f" are of the type '{GOOD}'"
+            )

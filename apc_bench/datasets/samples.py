@@ -1,6 +1,7 @@
 """What a dataset is to everything else: categories of samples, by name; no pixels."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from apc_bench.datasets.encoding import PLAIN, Encoding
@@ -41,13 +42,16 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Category:
     """One kind of part: its folder, its samples, sorted by path, and how its files are to be
-    understood, once that was looked at (recognise.py).
+    understood, once that was looked at (recognise.py). `unused`: file of the folder -> why no trial
+    uses it; `remarks`: what was read otherwise than its name says.
     """
 
     name: str
     folder: Path
     samples: tuple[Sample, ...]
     encoding: Encoding = PLAIN
+    unused: Mapping[str, str] = field(default_factory=dict, compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def masked(self) -> bool:
@@ -57,11 +61,12 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A folder of categories."""
+    """A folder of categories. `unused`: what lies beside them -> why no trial uses it."""
 
     name: str
     root: Path
     categories: tuple[Category, ...]
+    unused: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def of_part(dataset: Dataset, part: str) -> Dataset:
@@ -78,7 +83,9 @@ def of_part(dataset: Dataset, part: str) -> Dataset:
 def _of_part(category: Category, part: str) -> Category:
     kept = tuple(sample for sample in category.samples if sample.training or sample.part == part)
     if not all(sample.training for sample in kept):
-        return replace(category, samples=kept)
+        others = {*category.samples} - {*kept}
+        unused = {sample.image: "of another part of the test set" for sample in others}
+        return replace(category, samples=kept, unused={**category.unused, **unused})
     tested = (sample for sample in category.samples if not sample.training)
     known = sorted({sample.part for sample in tested if sample.part})
     there = "it has no groups.csv with a column part"

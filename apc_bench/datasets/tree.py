@@ -1,35 +1,56 @@
-"""What lies in a dataset's folders, by name: folders, image files, and whose mask a mask is."""
+"""What lies in a dataset's folders, by name: endings of images, names of folders, and every file
+below one.
+"""
 
+import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
-from apc_bench.datasets.samples import BAD, GOOD
-from apc_bench.errors import DataError, listed
+from PIL import features
+
+from apc_bench.errors import DataError
 from apc_bench.settings.sweep import NAME
 
-Owner = TypeVar("Owner")
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "PPM": (".pgm", ".ppm", ".pnm"),
+    "TIFF": (".tif", ".tiff"),
+    **({"WEBP": (".webp",)} if features.check("webp") else {}),
+    **({"JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx")} if features.check("jpg_2000") else {}),
+}
+"""Formats that are decoded, as Pillow calls them, with the endings by which a file is an image; the
+last two where this Pillow has their codec. Others of its formats call other programs (EPS) or hold
+what is no photo.
+"""
+
+IMAGE_ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
 ENDINGS = " ".join(sorted(ending.removeprefix(".") for ending in IMAGE_ENDINGS))
 
+NORMAL_NAMES = frozenset({"good", "ok", "okay", "normal"})
+"""What folders of normal photos are called, in any case of letters."""
 
-def is_plain(folder: Path) -> bool:
-    """Whether the folder holds normal photos in `good/` and defective ones in `bad/`."""
-    return (folder / GOOD).is_dir() and (folder / BAD).is_dir()
+DEFECTIVE_NAMES = frozenset(
+    {"bad", "ng", "nok", "ko", "defect", "defects", "defective", "anomaly", "anomalies"}
+    | {"anomalous", "abnormal", "faulty"}
+)
+"""What a plain folder's photos of defects lie in, in any case of letters."""
 
+MASK_WORDS = r"masks?|labels?|gt|ground[-_ ]?truths?|seg|segmentations?"
+_MASK_FOLDER = re.compile(rf"(?:{MASK_WORDS})\Z", re.IGNORECASE)
+_MASK_STEM = re.compile(rf"(?P<photo>.+?)[-_. ](?:{MASK_WORDS})\Z", re.IGNORECASE)
 
-def is_category(folder: Path) -> bool:
-    """Whether the folder is of one of our layouts, complete or not."""
-    return (folder / "train").is_dir() or (folder / "test").is_dir() or is_plain(folder)
+ORIGIN = "apc-bench.json"
+"""Where a fetched dataset says what it was made of."""
 
-
-def root_of(folder: Path) -> Path:
-    """Where the folders of a dataset's categories lie: the folder itself, or what holds a plain
-    one.
-    """
-    return folder.parent if is_plain(folder) else folder
+SYSTEM_FOLDERS = (".", "@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN")
+"""How the names of folders begin that file managers and network drives leave behind, with small
+copies of photos in them.
+"""
 
 
 def dataset_name(root: Path) -> str:
@@ -46,11 +67,56 @@ def check_name(kind: str, name: str, where: Path) -> None:
         )
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name holds no control characters, and no bytes that are no UTF-8."""
+    # Cs: how Python shows bytes that are no UTF-8.
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+
+
+def shown(name: str) -> str:
+    """A file's name as it can be printed and written, whatever it holds."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+
+
 def composed(name: str) -> str:
     """The name in Unicode's composed form (NFC), by which names are compared: `ü` is one letter or
     two in file names, depending on the system that wrote them, and prints alike.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its ending."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file, or a folder that it lies in, is none of the user's own."""
+    return any(part.startswith(SYSTEM_FOLDERS) for part in path.split("/"))
+
+
+def is_normal(name: str) -> bool:
+    """Whether a folder is called like one of normal photos."""
+    return name.casefold() in NORMAL_NAMES
+
+
+def is_defective(name: str) -> bool:
+    """Whether a folder beside normal photos is called like one of defective photos."""
+    return name.casefold() in DEFECTIVE_NAMES
+
+
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder is called like one of masks."""
+    return _MASK_FOLDER.match(name) is not None
+
+
+def without_mask_word(stem: str) -> str | None:
+    """NAME of NAME_mask, NAME_label, NAME_gt and the like; None of any other stem."""
+    match = _MASK_STEM.match(stem)
+    return match["photo"] if match else None
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -60,66 +126,26 @@ def subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     entries = (entry for entry in folder.iterdir() if entry.is_dir())
-    return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    return sorted(entry.name for entry in entries if not is_hidden(entry.name))
 
 
-def image_files(folder: Path) -> list[str]:
-    """Names of the image files in a folder, sorted; anything else and hidden files are passed over,
-    and there are none where there is no such folder.
-
-    Raises DataError for a name with control characters, or with bytes that are no UTF-8.
+def files_below(folder: Path) -> Iterator[str]:
+    """Every file below, as a path with forward slashes, sorted within each folder. Links to folders
+    are followed, unless they lead to one that they lie in. Raises OSError.
     """
-    if not folder.is_dir():
-        return []
-    images = (entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_ENDINGS)
-    names = sorted(entry.name for entry in images if not entry.name.startswith("."))
-    for name in names:
-        # Cs: how Python shows bytes that are no UTF-8.
-        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-            raise DataError(
-                f"file name {name!r} in {folder} holds control characters or is not valid UTF-8;"
-                " rename it"
-            )
-    return names
 
+    def refuse(error: OSError) -> None:
+        raise error
 
-def owner_of(mask: str, by_stem: Mapping[str, Owner]) -> Owner | None:
-    """What `by_stem` has for a mask's image: NAME of NAME.png or of NAME_mask.png."""
-    stem = Path(mask).stem
-    return by_stem.get(stem) or by_stem.get(stem.removesuffix("_mask"))
-
-
-def paired_masks(folder: Path, place: str, images: Sequence[str]) -> dict[str, str]:
-    """Image -> its mask in `place` (such as `masks/`), both relative to the folder, paired by name.
-
-    Raises DataError for two images of one stem, and for a mask of no image: a shifted pairing is a
-    wrong number.
-    """
-    if not (folder / place).is_dir():
-        return {}
-    by_stem: dict[str, str] = {}
-    for image in images:
-        twin = by_stem.setdefault(Path(image).stem, image)
-        if twin != image:
-            raise DataError(
-                f"{folder}: {twin} and {image} share one name, so their masks cannot be told apart;"
-                " rename one"
-            )
-    pairs: dict[str, str] = {}
-    strays = []
-    for name in image_files(folder / place):
-        owner = owner_of(name, by_stem)
-        if owner is None:
-            strays.append(name)
-        elif owner in pairs:
-            raise DataError(
-                f"{folder}: {owner} has two masks, {pairs[owner]} and {name}; remove one"
-            )
-        else:
-            pairs[owner] = place + name
-    if strays:
-        raise DataError(
-            f"{folder / place}: masks that belong to no image: {listed(strays)}; a mask is called"
-            " NAME_mask.png or NAME.png after its image"
-        )
-    return pairs
+    inside: dict[Path, frozenset[str]] = {}
+    for where, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        place, real = Path(where), os.path.realpath(where)
+        around = inside.pop(place, frozenset())
+        if real in around:
+            folders.clear()
+            continue
+        folders.sort()
+        for name in folders:
+            inside[place / name] = around | {real}
+        for name in sorted(names):
+            yield (place / name).relative_to(folder).as_posix()

@@ -14,6 +14,7 @@ from typing import Any
 from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.encoding import recorded
 from apc_bench.datasets.samples import Dataset
+from apc_bench.datasets.unused import unused_files
 from apc_bench.errors import DataError, RunError, UsageError, listed
 from apc_bench.external.maps import (
     ImageScores,
@@ -250,5 +251,6 @@ def _info(evaluation: _Evaluation) -> RunInfo:
         left_out=scan.left_out,
         emptied=scan.emptied,
         encodings=recorded(scan.encodings),
+        unused=unused_files(evaluation.dataset),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -16,6 +16,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from apc_bench.datasets.unused import ROOT
+from apc_bench.errors import listed
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.report.drilldown import LEGEND, NO_BANK, SEEDS_MAX, shown_seeds
 from apc_bench.report.figure_style import BLACK, Look, looks
@@ -47,6 +49,10 @@ SHORT = {
     "cost": "Cost",
 }
 """What the list of sections calls a table, where its title is too long for that."""
+
+
+FILES_SHOWN = 20
+"""Files of a reason that the exclusions name; run.json has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +253,7 @@ def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[
         if images:
             what = f"Masks of {category} that the resize emptied: image level only"
             yield what, ", ".join(images)
+    yield from _unused(results)
     for line in results.damaged:
         yield "Damaged", line
     for line in unshown:
@@ -254,6 +261,14 @@ def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[
     if results.superseded:
         older = counted(results.superseded, "older result")
         yield "Superseded", f"{older} of the same trials left aside"
+
+
+def _unused(results: Results) -> Iterator[tuple[str, str]]:
+    """The files that no trial uses, by category and reason."""
+    for place, reasons in sorted(results.info.unused.items()):
+        where = f"of {place}" if place != ROOT else "beside the categories"
+        for reason, files in sorted(reasons.items()):
+            yield f"Not used {where}: {reason}", f"{len(files)}: {listed(files, FILES_SHOWN)}"
 
 
 def command(results: Results) -> str | None:
@@ -265,7 +280,7 @@ def command(results: Results) -> str | None:
 def provenance(results: Results) -> Iterator[tuple[str, str]]:
     """What run.json records besides the settings and the command, as (where, value)."""
     for key, value in results.info.as_json().items():
-        if key not in ("settings", "command", "left_out", "emptied"):
+        if key not in ("settings", "command", "left_out", "emptied", "unused"):
             yield from _flat(key, value)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from apc_bench.datasets.encoding import recorded
+from apc_bench.datasets.unused import unused_files
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
 from apc_bench.files.hashing import digest
 from apc_bench.plan import Step
@@ -256,5 +257,6 @@ def info_of(prepared: Prepared) -> RunInfo:
         left_out=prepared.left_out,
         emptied=prepared.emptied,
         encodings=recorded(prepared.encodings),
+        unused=unused_files(prepared.dataset),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -18,6 +18,7 @@ from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.masks import suspicious_masks
 from apc_bench.datasets.samples import Category, Dataset, of_part
 from apc_bench.datasets.split import Split, make_split, nothing_to_hold_out
+from apc_bench.datasets.unused import reading_lines
 from apc_bench.errors import DataError, UsageError, listed
 from apc_bench.files.hashing import digest, file_sha256
 from apc_bench.files.machine import usable_cores
@@ -103,7 +104,8 @@ def find_dataset(
     sweep: Sweep, data: Path | None, cache: Cache, *, say: Say
 ) -> tuple[Sweep, Dataset]:
     """The dataset of a sweep, made on the spot where it is synthetic; and the sweep with device,
-    precision and name resolved.
+    precision and name resolved. Says what no trial uses, and what is read otherwise than its name
+    says.
     """
     if data is not None:
         dataset = read_dataset(data.resolve(), name=sweep.dataset, categories=sweep.categories)
@@ -120,6 +122,8 @@ def find_dataset(
         )
     if sweep.part is not None:
         dataset = of_part(dataset, sweep.part)
+    for line in reading_lines(dataset):
+        say(line)
     return _resolved(sweep, dataset.name), dataset
 
 

@@ -26,6 +26,7 @@ _TYPES: Mapping[str, type] = {
     "left_out": dict,
     "emptied": dict,
     "encodings": dict,
+    "unused": dict,
     "created": str,
     "resumed": str,
 }
@@ -63,8 +64,9 @@ class RunInfo:
     `computing`: what decides bits; `environment`: what is only recorded (store/provenance.py).
     `left_out`: category -> unreadable image -> reason. `emptied`: category -> images whose mask the
     resize emptied. `encodings`: category -> how its files are understood, where that is not plain
-    (datasets/encoding.py). `created`, `resumed`: UTC in ISO 8601. `other`: keys that this version
-    does not know, which stay. `absent`: known keys that the file lacks.
+    (datasets/encoding.py). `unused`: category, or `.` for what lies beside them -> reason -> files
+    that no trial uses. `created`, `resumed`: UTC in ISO 8601. `other`: keys that this version does
+    not know, which stay. `absent`: known keys that the file lacks.
     """
 
     schema: int = SCHEMA_VERSION
@@ -78,6 +80,7 @@ class RunInfo:
     left_out: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     emptied: Mapping[str, list[str]] = field(default_factory=dict)
     encodings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unused: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict)
     created: str = ""
     resumed: str = ""
     other: Mapping[str, Any] = field(default_factory=dict)
@@ -164,10 +167,19 @@ class RunInfo:
             left_out={**self.left_out, **new.left_out},
             emptied={**self.emptied, **new.emptied},
             encodings={**self.encodings, **new.encodings},
+            unused={**self._still_unused(new), **new.unused},
             created=self.created,
             resumed=new.created,
             other={**self.other, **new.other},
         )
+
+    def _still_unused(self, new: "RunInfo") -> dict[str, Mapping[str, list[str]]]:
+        """What no trial used of the categories that a sweep `new` does not look at."""
+        return {
+            place: reasons
+            for place, reasons in self.unused.items()
+            if place in self.fingerprints and place not in new.fingerprints
+        }
 
     def _conflicts(
         self, new: "RunInfo", before: Mapping[str, Any], after: Mapping[str, Any]

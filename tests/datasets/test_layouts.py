@@ -121,7 +121,7 @@ def _a_name_that_is_no_utf8(root):
 
 def _defect_type_that_cannot_be_a_folder(root):
     (root / "part/test/dent").rename(root / "part/test/big dent\n")
-    return "defect type 'big dent"
+    return "control characters"
 
 
 def _no_training_folder(root):
@@ -131,8 +131,8 @@ def _no_training_folder(root):
 
 def _images_of_other_kinds_only(root):
     for path in (root / "part/train/good").iterdir():
-        path.rename(path.with_suffix(".webp"))
-    return "(bmp jpeg jpg png tif tiff)"
+        path.rename(path.with_suffix(".heic"))
+    return "(bmp dib gif "
 
 
 def _groups_that_are_no_text(root):

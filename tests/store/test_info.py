@@ -48,6 +48,7 @@ def test_what_is_written_is_read_back(tmp_path):
         "left_out",
         "emptied",
         "encodings",
+        "unused",
         "created",
     ]
 

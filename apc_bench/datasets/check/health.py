@@ -6,7 +6,7 @@ from pathlib import Path
 from apc_bench.datasets.check.files import CategoryFiles, files_of, walk
 from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, Health, about
 from apc_bench.datasets.check.inspect import Photo, inspect
-from apc_bench.datasets.check.masks import large_masks, mask_findings, pair, partner_findings
+from apc_bench.datasets.check.masks import large_masks, mask_findings, partner_findings
 from apc_bench.datasets.check.photos import (
     copies,
     lookalikes,
@@ -43,7 +43,8 @@ def examine(
             if not categories:  # of no layout of ours: a reader of another package knows it
                 categories, beside = [files_of(category) for category in dataset.categories], {}
         except DataError as error:
-            whole = [Finding(ERROR, "layout", str(error))]
+            faults = [fault for files in categories for fault in files.faults]
+            whole = [] if str(error) in faults else [Finding(ERROR, "layout", str(error))]
         healths = [_examine(files, geometry, reserve, bits) for files in categories]
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
@@ -61,8 +62,7 @@ def _uncalibrated(dataset: Dataset) -> dict[str, str]:
 
 def _examine(files: CategoryFiles, geometry: Geometry, reserve: int, bits: int | None) -> Health:
     masks = [mask for names in files.masks.values() for mask in names]
-    pairs = pair(files)
-    owners = {mask: pairs.owner.get(mask) for mask in masks}
+    owners = {mask: files.pairs.owner.get(mask) for mask in masks}
     encoding = recognise(
         files.folder,
         list(files.images),
@@ -80,9 +80,11 @@ def _examine(files: CategoryFiles, geometry: Geometry, reserve: int, bits: int |
     similar = alike([photo.hash for photo in photos.values()])
     groups = [[names[index] for index in group] for group in similar]
     findings = [
+        *(Finding(ERROR, "layout", fault) for fault in files.faults),
+        *(Finding(NOTE, "read as", remark) for remark in files.remarks),
         *unreadable(facts),
-        *partner_findings(files, pairs),
-        *mask_findings(files, facts, pairs),
+        *partner_findings(files),
+        *mask_findings(files, facts),
         *large_masks(files, facts),
         *copies(files, photos),
         *lookalikes(files, photos, groups),

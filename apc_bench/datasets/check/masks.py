@@ -2,74 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from apc_bench.datasets.check.files import CategoryFiles
 from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, about
 from apc_bench.datasets.check.inspect import Inspected, MaskLook, Photo
 from apc_bench.datasets.masks import suspicious_masks
 from apc_bench.datasets.samples import GOOD
-from apc_bench.datasets.tree import owner_of
 
 
-@dataclass(slots=True)
-class Pairs:
-    """Which mask is whose. `owner`: mask -> image; `strays`, `several`: mask -> why it has none, or
-    more than one; `bare`: anomalous images without one.
-    """
-
-    owner: dict[str, str] = field(default_factory=dict)
-    strays: dict[str, str] = field(default_factory=dict)
-    several: dict[str, str] = field(default_factory=dict)
-    bare: dict[str, str] = field(default_factory=dict)
-
-
-def pair(files: CategoryFiles) -> Pairs:
-    """Every mask with its image, where there is one and only one."""
-    pairs = Pairs({mask: image for image, mask in files.pairs.items()})
-    by_stem: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name, (_, kind) in files.images.items():
-        by_stem[kind][Path(name).stem].append(name)
-    masked = dict(files.pairs)
-    for kind, masks in files.masks.items():
-        for mask in masks:
-            if mask not in pairs.owner:
-                _pair(mask, kind, by_stem[kind], masked, pairs)
-    for name, (_, kind) in files.images.items():
-        if kind != GOOD and name not in masked:
-            pairs.bare[name] = ""
-    return pairs
-
-
-def _pair(
-    mask: str, kind: str, by_stem: Mapping[str, list[str]], masked: dict[str, str], pairs: Pairs
-) -> None:
-    """Puts a mask where it belongs. `by_stem`: images of its type; `masked`: image -> its mask."""
-    owners = owner_of(mask, by_stem)
-    if not owners:
-        pairs.strays[mask] = "no image of this name" if by_stem else f"no image of type {kind}"
-    elif len(owners) > 1:
-        pairs.several[mask] = f"belongs to {' and '.join(owners)}"
-    elif owners[0] in masked:
-        pairs.several[mask] = f"{owners[0]} has {masked[owners[0]]} already"
-    else:
-        masked[owners[0]], pairs.owner[mask] = mask, owners[0]
-
-
-def partner_findings(files: CategoryFiles, pairs: Pairs) -> Iterator[Finding]:
+def partner_findings(files: CategoryFiles) -> Iterator[Finding]:
     """Masks and images that have no partner, or several."""
     stray = (
         "masks that belong to no image; a mask is called NAME_mask.png or NAME.png after its image"
     )
+    pairs, bare_images = files.pairs, dict.fromkeys(files.bare, "")
     yield from about(ERROR, "stray mask", stray, pairs.strays)
     yield from about(ERROR, "ambiguous mask", "masks that cannot be told apart", pairs.several)
     if files.masks:
         bare = "anomalous images without a mask count at the image level only"
-        yield from about(WARNING, "no mask", bare, pairs.bare)
-    elif pairs.bare:
+        yield from about(WARNING, "no mask", bare, bare_images)
+    elif bare_images:
         text = (
-            f"none of the {len(pairs.bare)} anomalous images has a mask: image-level metrics only"
+            f"none of the {len(bare_images)} anomalous images has a mask: image-level metrics only"
         )
         yield Finding(NOTE, "no masks", text)
 
@@ -97,16 +51,15 @@ MASK_FAULTS = {
 """What can be wrong with a mask that can be read: level and text."""
 
 
-def mask_findings(
-    files: CategoryFiles, facts: Mapping[str, Inspected], pairs: Pairs
-) -> Iterator[Finding]:
+def mask_findings(files: CategoryFiles, facts: Mapping[str, Inspected]) -> Iterator[Finding]:
     """Masks that do not fit their image, are grey, or empty before or after the resize."""
     faults: dict[str, dict[str, str]] = defaultdict(dict)
+    owner = files.pairs.owner
     for kind, names in files.masks.items():
         for name in names:
             mask = facts[name]
             if isinstance(mask, MaskLook):
-                image = facts[pairs.owner[name]] if name in pairs.owner else None
+                image = facts[owner[name]] if name in owner else None
                 for fault, more in _faults(mask, image, good=kind == GOOD):
                     faults[fault][name] = more
     for fault, (level, text) in MASK_FAULTS.items():
