@@ -2,7 +2,6 @@
 moved as they are; no pixel is touched.
 """
 
-import csv
 import re
 import shutil
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from apc_bench.datasets.order import random_order
 from apc_bench.datasets.samples import GOOD
 from apc_bench.errors import DataError, listed
+from apc_bench.files.csv_tables import read_csv_table
 from apc_bench.settings.sweep import NAME
 
 MTD_TRAIN_SHARE = 0.8
@@ -62,10 +62,8 @@ def visa(source: Path, target: Path, split: str) -> None:
     if table is None:
         raise DataError(f"no split_csv/{split}.csv in the archive: is it VisA?")
     root = table.parent.parent
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        _check_row(row, f"split_csv/{split}.csv")
+    for where, row in read_csv_table(table).rows:
+        _check_row(row, f"{table}, {where}")
         kind = GOOD if row["label"] == "normal" else VISA_TYPE
         image = _inside(root, row["image"])
         place = target / row["object"]
@@ -75,12 +73,12 @@ def visa(source: Path, target: Path, split: str) -> None:
             _move(mask, place / "ground_truth" / kind / f"{image.stem}_mask.png")
 
 
-def _check_row(row: Mapping[str, str], table: str) -> None:
+def _check_row(row: Mapping[str, str], where: str) -> None:
     missing = {"object", "split", "label", "image", "mask"} - row.keys()
     if missing or row["split"] not in ("train", "test") or row["label"] not in LABELS:
-        raise DataError(f"{table}: not VisA's table ({listed(row.values())})")
+        raise DataError(f"{where}: not VisA's table ({listed(row.values())})")
     if not re.fullmatch(NAME, row["object"]):
-        raise DataError(f"{table}: {row['object']!r} cannot be an object's name")
+        raise DataError(f"{where}: {row['object']!r} cannot be an object's name")
 
 
 def mtd(source: Path, target: Path) -> None:

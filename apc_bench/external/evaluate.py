@@ -17,13 +17,14 @@ from apc_bench.datasets.samples import Dataset
 from apc_bench.datasets.unused import unused_files
 from apc_bench.errors import DataError, RunError, UsageError, listed
 from apc_bench.external.maps import (
-    ImageScores,
     by_seed,
     categories_in,
     read_maps,
-    read_scores,
     seed_folder,
+    sharing,
+    unknown_categories,
 )
+from apc_bench.external.scores import ImageScores, read_scores
 from apc_bench.external.trials import DETECTOR, ExternalMethod, MappedSplit, external_trial
 from apc_bench.plan import Planned
 from apc_bench.runner.prepare import Say, Scan, find_dataset, scan_files, splits_of
@@ -128,7 +129,10 @@ def _prepare(request: EvaluationRequest, data: Path, cache: Cache, *, say: Say) 
             f" which), so with --shots {request.shots} each needs maps of its own, in"
             f" {request.maps / f'seed={sweep.seeds[0]}'}/CATEGORY/test; or name one seed"
         )
-    names = categories_in(request.maps, [category.name for category in dataset.categories])
+    known = [category.name for category in dataset.categories]
+    names = categories_in(request.maps, known)
+    if strange := unknown_categories(request.maps, known):
+        say(f"{request.maps}: passed over {listed(strange)}: no category of the dataset")
     mapped = tuple(category for category in dataset.categories if category.name in names)
     scan = scan_files(sweep, replace(dataset, categories=mapped), cache, say=say, dry=False)
     method = ExternalMethod(
@@ -143,7 +147,7 @@ def _prepare(request: EvaluationRequest, data: Path, cache: Cache, *, say: Say) 
     for category in scan.categories:
         splits = splits_of(sweep, dataset.name, category, scan.hashes[category.name])
         planned.append(Planned(category, scan.fingerprints[category.name], splits))
-    scores = _scores(request, names)
+    scores = _scores(request, dataset)
     return _Evaluation(request, method, dataset, scan, planned, scores, cache)
 
 
@@ -160,12 +164,13 @@ def _sweep(request: EvaluationRequest) -> Sweep:
     return make_sweep({**given, **fixed}, source="evaluate")
 
 
-def _scores(request: EvaluationRequest, categories: Sequence[str]) -> ImageScores | None:
+def _scores(request: EvaluationRequest, dataset: Dataset) -> ImageScores | None:
     """The scores given, or those beside the maps."""
-    beside = request.maps / SCORES
-    if request.scores:
-        return read_scores(request.scores, categories)
-    return read_scores(beside, categories) if beside.is_file() else None
+    path = request.scores or request.maps / SCORES
+    if request.scores is None and not path.is_file():
+        return None
+    images = {one.name: {sample.image for sample in one.samples} for one in dataset.categories}
+    return read_scores(path, images)
 
 
 def _check(evaluation: _Evaluation) -> None:
@@ -193,6 +198,9 @@ def _problems(
     category, placement = planned.category, evaluation.images(planned).placement
     names = [category.samples[row].image for row in rows]
     sizes = [(int(height), int(width)) for height, width in placement[rows, :2]]
+    together = sharing(sample.image for sample in category.samples)
+    if alike := sorted(set(together) & set(names)):
+        problems.append(f"maps in {folder}: one for images of one name: {listed(alike, 4)}")
     try:
         read_maps(folder, names, sizes, evaluation.method.geometry)
     except DataError as error:
@@ -202,6 +210,8 @@ def _problems(
         missing = [name for name in names if (category.name, name) not in scored]
         if missing:
             what = f"{len(missing)} ({listed(missing, 4)})"
+            if strangers := evaluation.scores.strangers:
+                what += f", while {len(strangers)} rows are of no image ({listed(strangers, 2)})"
             problems.append(f"scores of {category.name}: missing: {what}")
     return problems
 

@@ -1,51 +1,29 @@
-"""Anomaly maps and scores of a method that is not ours, as files: found, checked, and brought to
+"""Anomaly maps of a method that is not ours, as files: found, checked, and brought to
 the input of the sweep.
 
 MAPS/CATEGORY/test/TYPE/NAME.tiff (float, as MVTec's own evaluation reads them) or NAME.npy, of the
 size of the original image or of the input; with `seed=N` folders between MAPS and CATEGORY where
-every seed has maps of its own. Scores, where they are not the largest value of the map, are a CSV
-file.
+every seed has maps of its own.
 """
 
-import csv
 import hashlib
-import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.tree import composed
 from apc_bench.errors import DataError, listed
 from apc_bench.files.hashing import file_sha256
 
 ENDINGS = (".tiff", ".tif", ".npy")
-IMAGE, SCORE = ("image", "image_path", "path"), ("score", "anomaly_score", "pred_score")
-CALIBRATION = "calibration"
 
 AnomalyMaps = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageScores:
-    """(category, image) -> score of the images to test, and of normal images that calibrate a
-    threshold: training images that the method did not learn from.
-    """
-
-    test: dict[tuple[str, str], float]
-    calibration: dict[tuple[str, str], float]
-
-    def calibration_of(self, category: str) -> dict[str, float]:
-        """Image -> score of a category's calibration images."""
-        own = {}
-        for (place, image), score in self.calibration.items():
-            if place == category:
-                own[image] = score
-        return own
 
 
 def by_seed(root: Path) -> bool:
@@ -70,25 +48,61 @@ def seed_folder(root: Path, seed: int) -> Path:
 
 
 def categories_in(root: Path, known: Sequence[str]) -> list[str]:
-    """The categories that have maps. Raises DataError where there is none."""
-    folders = [root, *_seed_folders(root)]
-
-    def has_maps(category: str) -> bool:
-        return any((folder / category / "test").is_dir() for folder in folders)
-
-    mapped = [category for category in known if has_maps(category)]
-    if not mapped:
+    """The categories that have maps. Raises DataError where there is none, or maps lie both in
+    folders of seeds and beside them.
+    """
+    seeds = _seed_folders(root)
+    beside = [name for name in known if (root / name / "test").is_dir()]
+    if seeds and beside:
+        raise DataError(
+            f"{root}: holds maps of {listed(beside)} both in {seeds[0].name} and beside it; keep"
+            " one of the two"
+        )
+    mapped = [name for name in known if any((one / name / "test").is_dir() for one in seeds)]
+    if not (mapped or beside):
         raise DataError(
             f"{root}: no maps in it; they belong in {root / known[0] / 'test'}/TYPE/NAME.tiff"
             f" (categories: {listed(known)})"
         )
-    return mapped
+    return mapped or beside
 
 
-def map_file(folder: Path, image: str) -> Path | None:
-    """The file that holds an image's map: its name with another ending."""
-    places = (folder / Path(image).with_suffix(ending) for ending in ENDINGS)
-    return next((place for place in places if place.is_file()), None)
+def unknown_categories(root: Path, known: Sequence[str]) -> list[str]:
+    """Folders of maps that are of no category."""
+    parents = _seed_folders(root) or [root]
+    tests = [place for parent in parents for place in parent.glob("*/test") if place.is_dir()]
+    return sorted({place.parent.name for place in tests} - set(known))
+
+
+def sharing(images: Iterable[str]) -> list[str]:
+    """The images that differ from another in their endings only: one map would stand for both."""
+    places = defaultdict(list)
+    for image in images:
+        places[_without_ending(image)].append(image)
+    return [image for together in places.values() if len(together) > 1 for image in together]
+
+
+def _without_ending(image: str) -> str:
+    return composed(str(Path(image).with_suffix("")))
+
+
+class _MapFiles:
+    """The files of maps below a category's folder, by the image's name without its ending."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
+
+    def of(self, image: str) -> list[Path]:
+        """Those that may hold an image's map: one, where all is well."""
+        parent = Path(image).parent
+        if parent not in self._listed:
+            files = defaultdict(list)
+            for path in sorted((self._folder / parent).glob("*")):
+                if path.suffix.lower() in ENDINGS and path.is_file():
+                    files[composed(path.stem)].append(path)
+            self._listed[parent] = files
+        return self._listed[parent].get(composed(Path(image).stem), [])
 
 
 def read_maps(
@@ -98,19 +112,17 @@ def read_maps(
     digest of the files.
 
     `images`: relative to the category; `sizes`: (height, width) of the originals. Raises DataError
-    in one line that names every map that is missing, cannot be read, has another size than the
-    original image and the input, or holds what is no finite number.
+    in one line that names every map that is missing, stands in several files or pages, cannot be
+    read, has another size than the original image and the input, or holds what is no finite number.
     """
     maps = np.empty((len(images), geometry.image_size, geometry.image_size), np.float32)
     largest: list[float] = []
     problems: dict[str, list[str]] = {}
     hashes = []
+    files = _MapFiles(folder)
     for row, (image, size) in enumerate(zip(images, sizes, strict=True)):
-        path = map_file(folder, image)
-        if path is None:
-            problems.setdefault("missing", []).append(image)
-            continue
         try:
+            path = _only(files.of(image))
             values = _read(path)
             maps[row] = to_input(values, size, geometry)
         except _BadMap as error:
@@ -124,6 +136,14 @@ def read_maps(
     return maps, largest, hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
+def _only(files: Sequence[Path]) -> Path:
+    if not files:
+        raise _BadMap("missing")
+    if len(files) > 1:
+        raise _BadMap("in several files", f": {', '.join(path.name for path in files)}")
+    return files[0]
+
+
 class _BadMap(Exception):
     """What is wrong with one map."""
 
@@ -135,21 +155,38 @@ class _BadMap(Exception):
 def _read(path: Path) -> AnomalyMaps:
     """One map (rows, columns) float32."""
     try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path, formats=("TIFF",)) as image:
-                values = np.asarray(image)
-        anomaly_map: AnomalyMaps = np.asarray(values, np.float32)
+        values = np.load(path, allow_pickle=False) if _is_numpy(path) else _tiff(path)
+    except _BadMap:
+        raise
     except Exception as error:  # decoders raise what they like
         raise _BadMap("cannot be read", f": {' '.join(str(error).split())[:80]}") from None
-    if anomaly_map.ndim == 3 and anomaly_map.shape[0] == 1:
-        anomaly_map = anomaly_map[0]
-    if anomaly_map.ndim != 2 or not anomaly_map.size:
-        raise _BadMap("not one map of rows and columns", f" {anomaly_map.shape}")
-    if not np.isfinite(anomaly_map).all():
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
+        raise _BadMap("not of real numbers", f" ({getattr(values, 'dtype', 'an archive')})")
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim != 2 or not values.size:
+        raise _BadMap("not one map of rows and columns", f" {values.shape}")
+    if not np.isfinite(values).all():
         raise _BadMap("not finite")
+    with np.errstate(over="ignore"):
+        anomaly_map: AnomalyMaps = values.astype(np.float32)
+    if not np.isfinite(anomaly_map).all():
+        raise _BadMap("beyond the range of float32", f" ({np.abs(values).max():g})")
     return anomaly_map
+
+
+def _is_numpy(path: Path) -> bool:
+    return path.suffix.lower() == ".npy"
+
+
+def _tiff(path: Path) -> NDArray[Any]:
+    with Image.open(path, formats=("TIFF",)) as image:
+        pages = getattr(image, "n_frames", 1)
+        if pages > 1:
+            raise _BadMap("of several pages", f" ({pages})")
+        if image.mode in ("P", "PA"):
+            raise _BadMap("of colours, not of scores", f" (mode {image.mode})")
+        return np.asarray(image)
 
 
 def to_input(values: AnomalyMaps, size: tuple[int, int], geometry: Geometry) -> AnomalyMaps:
@@ -175,72 +212,3 @@ def to_input(values: AnomalyMaps, size: tuple[int, int], geometry: Geometry) -> 
         f" {values.shape[1]} × {values.shape[0]}, neither the image's {size[1]} × {size[0]} nor the"
         f" input's {side} × {side}",
     )
-
-
-def read_scores(path: Path, categories: Sequence[str]) -> ImageScores:
-    """A CSV file with the columns image and score, and category unless the image's path begins with
-    it; a row whose `split` is calibration calibrates.
-
-    Raises DataError in one line that names what is wrong.
-    """
-    scores = ImageScores({}, {})
-    wrong: list[str] = []
-    for row in _rows(path):
-        place = _place(row.image.replace("\\", "/"), row.category, categories)
-        value = _finite(row.score)
-        table = scores.calibration if row.split == CALIBRATION else scores.test
-        if value is None:
-            wrong.append(f"{row.image} ({row.score!r})")
-        elif place in table:
-            wrong.append(f"{row.image} (twice)")
-        else:
-            table[place] = value
-    if wrong:
-        raise DataError(f"{path}: {len(wrong)} rows without one finite score: {listed(wrong, 4)}")
-    return scores
-
-
-class _Row(NamedTuple):
-    image: str
-    score: str
-    category: str
-    split: str
-
-
-def _rows(path: Path) -> list[_Row]:
-    """The cells that count, '' where there is none. Raises DataError."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            column_of = {name.strip().lower(): name for name in reader.fieldnames or ()}
-            image = next((column_of[name] for name in IMAGE if name in column_of), None)
-            score = next((column_of[name] for name in SCORE if name in column_of), None)
-            if image is None or score is None:
-                raise DataError(
-                    f"{path}: needs the columns image and score (got {listed(column_of) or 'none'})"
-                )
-            columns = (image, score, column_of.get("category", ""), column_of.get("split", ""))
-            return [_Row(*(row.get(column) or "" for column in columns)) for row in reader]
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
-
-
-def _finite(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _place(name: str, category: str, categories: Iterable[str]) -> tuple[str, str]:
-    """(category, image relative to it): `bottle/test/crack/000.png`, also with folders before
-    it.
-    """
-    parts = name.split("/")
-    for candidate in (category,) if category else categories:
-        if candidate in parts[:-1]:
-            return candidate, "/".join(parts[parts.index(candidate) + 1 :])
-    return category, name

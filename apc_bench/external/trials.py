@@ -14,7 +14,8 @@ from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Images, Scored, Timings
-from apc_bench.external.maps import AnomalyMaps, ImageScores, read_maps
+from apc_bench.external.maps import AnomalyMaps, read_maps
+from apc_bench.external.scores import ImageScores
 from apc_bench.files.hashing import digest
 from apc_bench.plan import TRIAL, Planned, Step, place
 from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate

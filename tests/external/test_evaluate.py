@@ -14,7 +14,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from support import apc_bench, make_category
 
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.external.maps import read_scores, to_input
+from apc_bench.external.maps import to_input
+from apc_bench.external.scores import read_scores
 from apc_bench.metrics.catalogue import AT_THRESHOLD, METRICS
 from apc_bench.results.reading import read_results
 from apc_bench.store.run import Run
@@ -298,8 +299,152 @@ def test_scores_that_are_wrong_are_named(tmp_path, text, message):
 
     (tmp_path / "s.csv").write_text(text)
     with pytest.raises(DataError) as caught:
-        read_scores(tmp_path / "s.csv", ["part"])
+        read_scores(tmp_path / "s.csv", {"part": ["x"]})
     assert message in str(caught.value)
+
+
+IMAGES = {
+    "bottle": {"test/label/000.png", "test/good/000.png"},
+    "label": {"test/tear/000.png", "test/good/000.png"},
+    "test": {"test/test/000.png", "train/good/000.png"},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("image,score\nlabel/test/good/000.png,1\n", ("label", "test/good/000.png")),
+        ("image,score\nbottle/test/label/000.png,1\n", ("bottle", "test/label/000.png")),
+        ("image,score\n/x/label/bottle/test/good/000.png,1\n", ("bottle", "test/good/000.png")),
+        ("image,score\nC:\\test\\label\\test\\tear\\000.png,1\n", ("label", "test/tear/000.png")),
+        ("image,score\ntest/test/test/000.png,1\n", ("test", "test/test/000.png")),
+        ("image;score\nd/test/train/good/000.png;1,0\n", ("test", "train/good/000.png")),
+        ("category,image,score\nlabel,test/good/000.png,1\n", ("label", "test/good/000.png")),
+        (
+            "category,image,score\nlabel,bottle/label/test/good/000.png,1\n",
+            ("label", "test/good/000.png"),
+        ),
+    ],
+)
+def test_a_score_is_of_the_one_image_that_its_path_can_mean(tmp_path, text, found):
+    (tmp_path / "s.csv").write_text(text)
+    scores = read_scores(tmp_path / "s.csv", IMAGES)
+    assert scores.test == {found: 1.0} and not scores.strangers
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "image,score\nbottle/label/test/good/000.png,1\n",
+            "line 2: bottle/label/test/good/000.png",
+        ),
+        ("image,score\nlabel/test/good/000.png,0,5\n", "line 2: 3 fields separated by commas"),
+        ("image,score\nlabel/test/good/000.png,inf\n", "line 2: label/test/good/000.png ('inf')"),
+        ('image,score\nlabel/test/good/000.png,"0,5"\n', "line 2: label/test/good/000.png ('0,5')"),
+        (
+            "image,score,split\nlabel/test/good/000.png,0,5\n",
+            "line 2: label/test/good/000.png (split '5')",
+        ),
+        ("image;score\nlabel/test/good/000.png;1,234\n", "may part decimals or thousands"),
+        ("image,score,pred_score\nx,1,2\n", "score, pred_score are all scores"),
+    ],
+)
+def test_a_score_that_may_be_another_is_refused_with_file_and_line(tmp_path, text, message):
+    from apc_bench.errors import DataError
+
+    images = {"bottle": {"label/test/good/000.png"}, "label": {"test/good/000.png"}}
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_scores(tmp_path / "s.csv", images)
+    assert message in str(caught.value) and str(caught.value).startswith(str(tmp_path / "s.csv"))
+
+
+def test_a_row_of_no_image_is_named_where_one_is_missing(part):
+    (part / "maps" / "scores.csv").write_text("image,score\npart/test/dent/0.png,1\n")
+    said = run_on(part, code=2)
+    assert (
+        "missing: 11 (" in said and "1 rows are of no image (line 2: part/test/dent/0.png)" in said
+    )
+
+
+def pages(path):
+    first, second = (Image.fromarray(np.full((SIZE, SIZE), n, np.float32)) for n in (1, 2))
+    path.with_suffix(".npy").unlink()
+    first.save(path.with_suffix(".tiff"), save_all=True, append_images=[second])
+
+
+def beside(ending):
+    def write(path):
+        values = np.zeros((SIZE, SIZE), np.float32)
+        if ending == ".npy":
+            np.save(path, values)
+        else:
+            Image.fromarray(values).save(path.with_suffix(ending), format="TIFF")
+
+    return write
+
+
+def palette(path):
+    path.with_suffix(".npy").unlink()
+    Image.fromarray(np.zeros((SIZE, SIZE), np.uint8), "P").save(path.with_suffix(".tif"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (beside(".tiff"), "in several files: 1 (test/dent/001.png: 001.npy, 001.tiff)"),
+        (beside(".TIF"), "in several files: 1 (test/dent/001.png: 001.TIF, 001.npy)"),
+        (pages, "of several pages: 1 (test/dent/001.png (2))"),
+        (palette, "of colours, not of scores: 1 (test/dent/001.png"),
+        (
+            lambda path: np.save(path.with_suffix(".npy"), np.ones((SIZE, SIZE), complex)),
+            "not of real numbers: 1 (test/dent/001.png (complex128))",
+        ),
+        (
+            lambda path: np.save(path.with_suffix(".npy"), np.full((SIZE, SIZE), 1e300)),
+            "beyond the range of float32: 1 (test/dent/001.png (1e+300))",
+        ),
+    ],
+)
+def test_a_map_is_one_file_with_one_page_of_numbers(part, spoil, message, recwarn):
+    spoil(part / "maps" / "part" / "test" / "dent" / "001")
+    said = run_on(part, code=2)
+    assert message in said and said.count("\n") == 1
+    assert not [one for one in recwarn if one.category is RuntimeWarning]
+    assert not (part / "run").exists()
+
+
+def test_one_map_for_two_images_is_refused(part):
+    image = part / "data" / "part" / "test" / "good" / "001.png"
+    Image.open(image).convert("RGB").rotate(90).save(image.with_suffix(".bmp"))
+    said = run_on(part, code=2)
+    assert "one for images of one name: test/good/001.bmp, test/good/001.png" in said
+
+
+def test_maps_in_seed_folders_and_beside_them_are_refused(part):
+    shutil.copytree(part / "maps" / "part", part / "maps" / "seed=0" / "part")
+    assert "holds maps of part both in seed=0 and beside it" in run_on(part, code=2)
+
+
+def test_maps_of_a_category_called_test_are_its_own(part):
+    """A category, a defect type and a parent folder of one name; image scores from the file."""
+    shutil.move(part / "data" / "part", part / "data" / "test")
+    shutil.move(part / "maps" / "part", part / "maps" / "test")
+    for place in (part / "data" / "test" / "test", part / "data" / "test" / "ground_truth"):
+        shutil.move(place / "dent", place / "test")
+    shutil.move(part / "maps" / "test" / "test" / "dent", part / "maps" / "test" / "test" / "test")
+    (part / "maps" / "Test" / "test").mkdir(parents=True)
+    rows = [
+        f"test/test/{kind}/{number:03}.png,{number + 10 * (kind == 'test')}"
+        for kind, count in (("good", 4), ("test", 7))
+        for number in range(count)
+    ]
+    (part / "maps" / "scores.csv").write_text("\n".join(["image,score", *rows]))
+    said = run_on(part)
+    assert "passed over Test: no category of the dataset" in said
+    found = own(part / "run", "noise", 0, 0, "test", "full")
+    assert (found["image_auroc"], found["normal"], found["anomalous"]) == (1.0, 4, 7)
 
 
 NARROWED = {
