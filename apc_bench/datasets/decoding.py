@@ -6,9 +6,10 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apc_bench.datasets.geometry import Geometry, Mask, Placement
+from apc_bench.datasets.geometry import RGB, Geometry, Mask, Placement
 from apc_bench.datasets.images import PIXELS_MAX, glance, read_image
 from apc_bench.datasets.masks import read_masks
+from apc_bench.datasets.no_photos import has_few_colours, no_photos
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
 
@@ -41,27 +42,27 @@ def decode_into(
     placement = np.zeros((len(category.samples), 6), np.int32)
     state = np.full(len(category.samples), "normal", "<U8")
     bad: dict[str, str] = {}
+    few: dict[str, bool] = {}
 
     def decode(row: int) -> None:
         sample = category.samples[row]
         try:
-            place, state[row] = _decode(category, sample, geometry, images[row], masks[row])
+            image = _read(category, sample)
+            few[sample.image] = has_few_colours(image)
+            place, state[row] = _fit(category, sample, image, geometry, images[row], masks[row])
             placement[row] = astuple(place)
         except DataError as error:
             bad[sample.image] = str(error)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(decode, range(len(category.samples))))
+    for name, why in no_photos(few).items():
+        bad.setdefault(name, f"{category.folder / name}: {why}")
     return placement, state, dict(sorted(bad.items()))
 
 
-def _decode(
-    category: Category,
-    sample: Sample,
-    geometry: Geometry,
-    image_row: NDArray[np.uint8],
-    mask_row: Mask,
-) -> tuple[Placement, str]:
+def _read(category: Category, sample: Sample) -> RGB:
+    """The image as it is, unless it or a mask of it has no clear meaning, or it shows nothing."""
     folder, encoding = category.folder, category.encoding
     for name in (sample.image, *sample.masks):
         if name in encoding.refused:
@@ -69,6 +70,18 @@ def _decode(
     image = read_image(folder / sample.image, encoding.bits)
     if (image == image[:1, :1]).all():
         raise DataError(f"{folder / sample.image}: {NOTHING}")
+    return image
+
+
+def _fit(
+    category: Category,
+    sample: Sample,
+    image: RGB,
+    geometry: Geometry,
+    image_row: NDArray[np.uint8],
+    mask_row: Mask,
+) -> tuple[Placement, str]:
+    folder, encoding = category.folder, category.encoding
     height, width = image.shape[:2]
     place = geometry.place(height, width)
     if place.resized_height * place.resized_width > PIXELS_MAX:

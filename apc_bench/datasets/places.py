@@ -89,7 +89,7 @@ def near_layouts(folder: Path) -> str:
             )
         if bad := [name for name in names if is_defective(name)]:
             return (
-                f"; {place / bad[0]} holds photos of defects: put normal ones into {place / GOOD}"
+                f"; {place / bad[0]} holds photos of defects: put normal photos into {place / GOOD}"
             )
     return ""
 

@@ -176,9 +176,9 @@ def _unclear(
     """
     times = Counter(beside.values())
     photos = {name: place for name, place in images.items() if name not in beside}
-    bare = [name for name in _anomalous(photos) if not times[name]]
-    several = [name for name, number in times.items() if number > 1 or name in beside]
     alone = [name for name, place in photos.items() if called_as_mask(place)]
+    bare = [name for name in _anomalous(photos) if not times[name] and name not in alone]
+    several = [name for name, number in times.items() if number > 1 or name in beside]
     why = ""
     if _anomalous(masks):
         why = f"there are masks in {next(iter(_anomalous(masks))).split('/')[0]} too"

@@ -9,6 +9,7 @@ from apc_bench.datasets.check.inspect import Photo, inspect
 from apc_bench.datasets.check.masks import large_masks, mask_findings, partner_findings
 from apc_bench.datasets.check.photos import (
     copies,
+    drawings,
     lookalikes,
     oddities,
     readings,
@@ -86,6 +87,7 @@ def _examine(files: CategoryFiles, geometry: Geometry, reserve: int, bits: int |
         *partner_findings(files),
         *mask_findings(files, facts),
         *large_masks(files, facts),
+        *drawings(photos),
         *copies(files, photos),
         *lookalikes(files, photos, groups),
         *readings(encoding),

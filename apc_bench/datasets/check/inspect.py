@@ -16,6 +16,7 @@ from apc_bench.datasets.encoding import Encoding, MaskEncoding
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.images import PIXELS_MAX, glance, read_preview
 from apc_bench.datasets.masks import read_planes, upright_pixels
+from apc_bench.datasets.no_photos import has_few_colours
 from apc_bench.errors import DataError
 from apc_bench.files.hashing import file_sha256
 from apc_bench.files.machine import usable_cores
@@ -25,7 +26,8 @@ from apc_bench.files.machine import usable_cores
 class Photo:
     """An image that could be read: height and width in pixels, upright, its mode in words of
     Pillow, its smallest and largest value of 255, sha256 and its difference hash (32,) uint8
-    (similar.py); `outside`: where a link leads out of the dataset.
+    (similar.py), whether it has as few colours as masks have (no_photos.py); `outside`: where a
+    link leads out of the dataset.
     """
 
     size: tuple[int, int]
@@ -33,6 +35,7 @@ class Photo:
     values: tuple[int, int]
     sha256: str
     hash: NDArray[np.uint8]
+    few_colours: bool
     outside: str | None
 
 
@@ -99,6 +102,7 @@ def _photo(folder: Path, path: Path, bits: int) -> Photo:
         (int(pixels.min()), int(pixels.max())),
         file_sha256(path),
         difference_hash(pixels),
+        has_few_colours(pixels),
         None if inside else str(real),
     )
 

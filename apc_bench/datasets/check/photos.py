@@ -8,6 +8,7 @@ from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, abo
 from apc_bench.datasets.check.inspect import Inspected, Photo
 from apc_bench.datasets.encoding import Encoding
 from apc_bench.datasets.groups import GROUPS
+from apc_bench.datasets.no_photos import WHY, no_photos
 from apc_bench.datasets.samples import GOOD
 
 RANGE = 64
@@ -19,6 +20,12 @@ def unreadable(facts: Mapping[str, Inspected]) -> Iterator[Finding]:
     reasons = {name: reason for name, reason in facts.items() if isinstance(reason, str)}
     text = "cannot be read; a sweep leaves them out with --skip-unreadable"
     yield from about(ERROR, "unreadable", text, reasons)
+
+
+def drawings(photos: Mapping[str, Photo]) -> Iterator[Finding]:
+    """Images that are no photos."""
+    few = {name: photo.few_colours for name, photo in photos.items()}
+    yield from about(ERROR, "no photo", WHY, dict.fromkeys(no_photos(few), ""))
 
 
 def copies(files: CategoryFiles, photos: Mapping[str, Photo]) -> Iterator[Finding]:
