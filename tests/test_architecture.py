@@ -54,7 +54,11 @@ NEVER = {
     "runner/prepare": {"torch", "torchvision"},
 }
 COMPUTING = ("networks", "bank", "detectors", "runner")
-RAY = {"runner/executors/ray.py", "runner/executors/ray_jobs.py"}
+RAY = {
+    "runner/executors/ray.py",
+    "runner/executors/ray_connection.py",
+    "runner/executors/ray_jobs.py",
+}
 
 CITING = ("apc_bench/**/*.py", "tests/**/*.py", "scripts/*.py", "docs/*.md", "jobs/*", "*.*")
 CITED = re.compile(

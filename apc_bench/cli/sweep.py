@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from apc_bench.cli.dry_run import tell
 from apc_bench.cli.options import BITS, CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.cli.report import show
-from apc_bench.errors import ResourceError, UsageError
+from apc_bench.errors import UsageError
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.protocols import PROTOCOLS
 from apc_bench.wording import enumerated
 
-DEVICES = {"cpu": "processor", "cuda": "GPU"}
-
 if TYPE_CHECKING:
-    from apc_bench.plan import Step
     from apc_bench.runner.driver import Summary
     from apc_bench.runner.executors.protocol import Execution
     from apc_bench.runner.prepare import Prepared
@@ -164,6 +162,15 @@ if TYPE_CHECKING:
     help="A Ray cluster that runs. [default: $RAY_ADDRESS, else this machine alone]",
 )
 @click.option(
+    "--ray-temp",
+    type=FOLDER,
+    metavar="DIR",
+    help=(
+        "Ray's sockets and logs, on a local disk; a short path. [default: $TMPDIR or /tmp, or"
+        " another where that will not do]"
+    ),
+)
+@click.option(
     "--scale-up",
     is_flag=True,
     help=(
@@ -224,7 +231,7 @@ def sweep(
     for line in _differences(repeated, prepared, path) if repeated else ():
         say(line)
     if dry_run:
-        _tell(prepared, path, execution)
+        tell(prepared, path, execution)
         return 0
     say(f"run folder: {path}")
     summary = run_sweep(prepared, path, cache, execution, console)
@@ -343,51 +350,3 @@ def _settings(
     if flags["resize"] is None and not is_mvtec_ad(dataset):
         flags["resize"] = "square"
     return sweep_from("photos" if flags["protocol"] == "crossfit" else "paper", flags)
-
-
-def _tell(prepared: Prepared, path: Path, execution: Execution) -> None:
-    """The steps in the order of the plan, what of them is done, what would be downloaded, and about
-    how long it takes, by system.
-    """
-    from rich.console import Console
-
-    from apc_bench.runner.progress import counted_steps, plain
-    from apc_bench.store.run import Run
-
-    say, run = plain(Console()), Run(path)
-    for line in prepared.missing:
-        say(line)
-    left = []
-    for step in prepared.steps:
-        done = run.is_done(step)
-        say(f"{'done ' if done else 'would'} {step.name}")
-        if not done:
-            left.append(step)
-    say(f"run folder: {path}")
-    say(f"{counted_steps(prepared.steps)}; {len(left)} left")
-    if left:
-        _tell_hours(prepared, left, execution)
-
-
-def _tell_hours(prepared: Prepared, left: Sequence[Step], execution: Execution) -> None:
-    """About how long the steps take on this machine, or why that cannot be said."""
-    from rich.console import Console
-
-    from apc_bench.files.machine import usable_machine
-    from apc_bench.runner.estimate import estimate
-    from apc_bench.runner.progress import plain
-    from apc_bench.tables.hours import hours_table
-
-    console = Console()
-    say = plain(console)
-    usable = usable_machine()
-    say(f"to use here: {usable['cores']}; {usable['memory']}")
-    say(f"measuring one step of each kind on this machine's {DEVICES[prepared.sweep.device]} …")
-    try:
-        estimated = estimate(prepared, left, execution)
-    except ResourceError as error:
-        say(f"no estimate of time: {error}")
-        return
-    console.print(hours_table(estimated))
-    for note in estimated.notes:
-        say(note)

@@ -54,8 +54,8 @@ def test_a_second_sweep_on_the_folder_is_told_who_holds_it(place, serial):
 
 HOLDING = """
 from apc_bench.runner.executors.protocol import Resources
-from apc_bench.runner.executors.ray import connected
-with connected(Resources(1, {}, workers=1)) as ray:
+from apc_bench.runner.executors.ray_connection import connected
+with connected(Resources(1, {}, workers=1), print) as ray:
     print(ray.get_runtime_context().gcs_address, flush=True)
     input()
 """

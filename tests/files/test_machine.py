@@ -141,13 +141,15 @@ def test_a_process_bound_to_one_core_does_one_step_at_a_time_and_says_so():
 
 
 def test_memory_limits_the_steps_at_a_time(monkeypatch):
-    from apc_bench.runner.executors import ray
+    from apc_bench.runner.executors import ray_place
     from apc_bench.runner.executors.protocol import Resources
 
-    monkeypatch.setattr(ray, "usable_cores", lambda: Usable(64, 64))
-    monkeypatch.setattr(ray, "usable_memory", lambda: Usable(4 * GIB, 256 * GIB, "cgroup limit"))
-    assert ray.slots(Resources(1, {})) == 4
-    assert ray.slots(Resources(32, {})) == 2
+    monkeypatch.setattr(ray_place, "usable_cores", lambda: Usable(64, 64))
+    monkeypatch.setattr(
+        ray_place, "usable_memory", lambda: Usable(4 * GIB, 256 * GIB, "cgroup limit")
+    )
+    assert ray_place.slots(Resources(1, {})) == 4
+    assert ray_place.slots(Resources(32, {})) == 2
 
 
 def test_nobody_else_counts_the_cores_of_the_machine():

@@ -13,7 +13,7 @@ from apc_bench.plan import EXTRACTOR
 from apc_bench.runner import estimate as estimates
 from apc_bench.runner import measuring
 from apc_bench.runner.estimate import estimate
-from apc_bench.runner.executors import EXECUTORS
+from apc_bench.runner.executors import ray_place
 from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.runner.rates import PER_STEP, BankRates, Rates, step_seconds
@@ -106,7 +106,7 @@ def test_a_kind_of_work_is_measured_once(prepared, measured):
 
 
 def test_steps_share_the_cores(prepared, measured, monkeypatch):
-    for module in (estimates, EXECUTORS["ray"]()):
+    for module in (estimates, ray_place):
         monkeypatch.setattr(module, "usable_cores", lambda: Usable(4, 4))
     plan = prepared()
     expected = {1: 1, 2: 2, 4: 4, 16: 4}

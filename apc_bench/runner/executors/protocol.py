@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from apc_bench.plan import EXTRACTOR, TRIAL, Step
@@ -19,7 +20,8 @@ class Execution:
     `executor`: a name of executors.EXECUTORS. `workers`: steps at a time, None for as many as fit.
     `gpus_per_…`: share of a GPU, None for a half and a quarter where steps compute on one.
     `step_timeout` in seconds. `address`: of a Ray cluster, None for this machine alone;
-    `scale_up`: it brings nodes for the `workers`.
+    `scale_up`: it brings nodes for the `workers`. `ray_temp`: the folder of a Ray of the sweep's
+    own, None for Ray's usual one.
     """
 
     executor: str = "ray"
@@ -29,6 +31,7 @@ class Execution:
     step_timeout: float | None = None
     address: str | None = None
     scale_up: bool = False
+    ray_temp: Path | None = None
 
     def resources(self, sweep: Sweep) -> "Resources":
         """What that comes to for a sweep whose device is resolved."""
@@ -37,7 +40,9 @@ class Execution:
         shares = {
             kind: usual.get(kind, 0.0) if share is None else share for kind, share in gpus.items()
         }
-        return Resources(sweep.threads, shares, self.workers, self.address, self.scale_up)
+        return Resources(
+            sweep.threads, shares, self.workers, self.address, self.scale_up, self.ray_temp
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,8 @@ class Resources:
 
     `workers`: steps at a time, None for as many as fit. `address`: of a Ray cluster, None for a
     private Ray of this machine. `scale_up`: the cluster brings nodes when steps wait for them, so
-    `workers` are asked for whatever fits now.
+    `workers` are asked for whatever fits now. `ray_temp`: the folder of a private Ray, None for its
+    usual one.
     """
 
     cpus: int
@@ -55,6 +61,7 @@ class Resources:
     workers: int | None = None
     address: str | None = None
     scale_up: bool = False
+    ray_temp: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

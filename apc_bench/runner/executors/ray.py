@@ -2,20 +2,17 @@
 was measured).
 """
 
-import os
-import secrets
-import socket
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from apc_bench.errors import ResourceError
-from apc_bench.files.machine import usable_cores, usable_memory
+from apc_bench.errors import ResourceError, UsageError
 from apc_bench.plan import Step
 from apc_bench.runner.executors.protocol import Execution, Hooks, Perform, Resources
 from apc_bench.runner.executors.queue import StepQueue
+from apc_bench.runner.executors.ray_connection import cause, connected
+from apc_bench.runner.executors.ray_place import slots as slots
 from apc_bench.runner.executors.scheduler import Loss, Scheduler
 from apc_bench.runner.executors.signals import StopSignals
 from apc_bench.runner.messages import Outcome
@@ -23,27 +20,17 @@ from apc_bench.runner.messages import Outcome
 POLL = 0.5
 CALLS_PER_WORKER = 64
 LOOK_EVERY = 10.0
-STEP_MEMORY = 1 << 30
-"""Bytes that a worker takes for the smallest step [measured]; with a ResNet at 224 pixels it takes
-up to four times as much.
-"""
-
-OBJECT_STORE = 100_000_000
-"""Bytes; only steps and outcomes travel."""
 
 Probe = Callable[[], str | None]
 
 
 def check(execution: Execution) -> None:
-    """Ray can do all that may be asked."""
-
-
-def slots(resources: Resources) -> int:
-    """As many as asked for, else as the cores and the memory allow that this process may use."""
-    if resources.workers:
-        return resources.workers
-    fitting = min(usable_cores().amount // resources.cpus, usable_memory().amount // STEP_MEMORY)
-    return max(1, fitting)
+    """Raises UsageError for a folder of a Ray that is not our own."""
+    if execution.ray_temp is not None and execution.address is not None:
+        raise UsageError(
+            "--ray-temp is for a Ray of the sweep's own, and --address names a cluster, which has"
+            " its own folder: leave one of them out"
+        )
 
 
 def run(
@@ -59,7 +46,7 @@ def run(
     steps = list(steps)
     if resources.workers:
         resources = replace(resources, workers=min(resources.workers, len(steps)))
-    with connected(resources) as ray, StopSignals(hooks.say) as stop:
+    with connected(resources, hooks.say) as ray, StopSignals(hooks.say) as stop:
         if not resources.scale_up:
             _check_requests(ray, {step.kind for step in steps}, resources)
         if resources.address is not None:
@@ -119,11 +106,11 @@ class RayPool:
         try:
             outcome: Outcome = self.ray.get(task)
         except errors.OutOfMemoryError as error:
-            return Loss("memory", _cause(error))
+            return Loss("memory", cause(error))
         except errors.WorkerCrashedError as error:
-            return Loss("worker", _cause(error))
+            return Loss("worker", cause(error))
         except (errors.NodeDiedError, errors.ObjectLostError) as error:
-            return Loss("node", _cause(error))
+            return Loss("node", cause(error))
         return outcome
 
     def most_cpus(self) -> float:
@@ -136,76 +123,9 @@ def _call(perform: Perform, step: Step) -> Outcome:
     return perform(step)
 
 
-def _cause(error: Exception) -> str:
-    return type(error).__name__ + ": " + str(error).strip().splitlines()[0][:160]
-
-
 def _living(ray: Any) -> list[dict[str, float]]:
     """The resources of every node that lives."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-@contextmanager
-def connected(resources: Resources) -> Iterator[Any]:
-    """The module `ray` while it is connected: to the cluster at the address, else to a Ray of our
-    own. Raises ResourceError where no cluster answers.
-    """
-    # Else "(raylet) …" lines land on stdout.
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray's own metrics, which nobody reads here, are recorded by a thread that can outlive
-    # ray.shutdown: then the driver crashes at its end.
-    os.environ.setdefault("RAY_metrics_report_interval_ms", "86400000")
-    with _private(resources) if resources.address is None else _cluster(resources.address) as ray:
-        yield ray
-
-
-@contextmanager
-def _private(resources: Resources) -> Iterator[Any]:
-    """A Ray of our own: never somebody's cluster that happens to run here, with a token of its own,
-    and gone at the end.
-    """
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    import ray
-
-    ray.init(
-        address="local",
-        num_cpus=resources.cpus * slots(resources),
-        num_gpus=None if any(resources.gpus.values()) else 0,
-        object_store_memory=OBJECT_STORE,
-        _memory=max(OBJECT_STORE, usable_memory().amount - OBJECT_STORE),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[Any]:
-    """A cluster that runs already: its nodes, its token, and it stays when the sweep ends."""
-    import ray
-    from ray._private.services import canonicalize_bootstrap_address_or_die
-
-    try:
-        host, _, port = canonicalize_bootstrap_address_or_die(address).rpartition(":")
-        # Where nobody listens, ray.init tries for minutes.
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        hint = "start one with `ray start --head` and pass its HOST:PORT, or leave --address out"
-        raise ResourceError(f"no Ray cluster answers at {address}: {reason}; {hint}") from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
 
 
 def _check_requests(ray: Any, kinds: set[str], resources: Resources) -> None:
