@@ -1,5 +1,6 @@
 """Options that several commands share, and their types."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,17 @@ class Pairs(click.ParamType[tuple[str, str]]):
         return left, right
 
 
-FOLDER = click.Path(path_type=Path)
+class LocalPath(click.Path):
+    """A file or folder of this machine's file systems."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Fails, as click has it, for an address, of which a path would make a folder `s3:`."""
+        if isinstance(value, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
+            self.fail(f"'{value}' is an address; name the folder where it is mounted", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = LocalPath(path_type=Path)
 BITS = click.IntRange(8, 16)
 RESIZE = click.Choice(["square", "letterbox", "crop"])
 

@@ -24,6 +24,7 @@ from apc_bench.metrics.exact import (
 PRO_LIMIT = 0.3
 TEST, FULL = "test", "full"
 NO_MASKS = "no anomalous image has a mask"
+ALL_EMPTIED = "the resize left no anomalous pixel in any mask; a larger image_size keeps more"
 NOT_BY_TYPE = "computed on the whole test set only"
 _AT_PIXELS = (
     *(name for name in METRICS if CATALOGUE[name].level == PIXEL),
@@ -105,7 +106,8 @@ def evaluate(
     if curves:
         result.curves += _points("image", {"roc": ranking.roc(), "pr": ranking.precision_recall()})
     if not pixels or not result.counts["masked"]:
-        reason = NO_MASKS if pixels else NOT_BY_TYPE
+        reason = ALL_EMPTIED if result.counts["emptied"] else NO_MASKS
+        reason = reason if pixels else NOT_BY_TYPE
         result.put({name: Measure(None, reason) for name in _AT_PIXELS})
         return result
     usable = np.isin(subset.mask_state, ("normal", "present"))

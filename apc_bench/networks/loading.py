@@ -19,16 +19,24 @@ from apc_bench.settings.backbones import BACKBONES
 
 State = Mapping[str, Tensor]
 
+WRAPPERS = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before the name of every tensor."""
+
+STRIP = (
+    "; save it without: torch.save({k.removeprefix(PREFIX): v for k, v in state.items()"
+    " if k.startswith(PREFIX)}, FILE)"
+)
+
 
 def load_backbone(name: str, weights: Path) -> tuple[Backbone, list[str]]:
     """The backbone with the weights of a file, in evaluation mode, on the CPU, in float32; and what
     the user should know of the file.
 
     The file is a state dict (`torch.save`, plain or under `state_dict`, or `.safetensors`) in
-    torchvision's layout; for moco_v3_resnet50 MoCo v3's checkpoint, of which the base encoder is
-    taken, or that encoder alone. `fc.*` is ignored. Deepest stages that are missing altogether
-    become `untrained`. Every tensor is the file's, but for batch norm's `num_batches_tracked`,
-    which older files lack.
+    torchvision's layout, also as DataParallel and torch.compile name it; for moco_v3_resnet50 MoCo
+    v3's checkpoint, of which the base encoder is taken, or that encoder alone. `fc.*` is ignored.
+    Deepest stages that are missing altogether become `untrained`. Every tensor is the file's, but
+    for batch norm's `num_batches_tracked`, which older files lack.
 
     Raises `UsageError` for an unknown name, `WeightsError` for a file that is missing, damaged,
     holds objects other than tensors, is of another network, has another prefix, lacks part of a
@@ -125,6 +133,11 @@ def _encoder(name: str, content: State, path: Path) -> tuple[State, list[str]]:
     the user should know of them.
     """
     expected, prefixes = BACKBONES[name].key_prefix, _prefixes(content)
+    if not expected and "" not in prefixes:
+        bare, wrapper = _unwrapped(content)
+        if "" in _prefixes(bare):
+            said = f"{path.name}: '{wrapper}' before every name is left out, a wrapper's"
+            return _without_head(bare, ""), [said]
     if expected in prefixes:
         return _without_head(content, expected), []
     if "" in prefixes and "fc.weight" not in content:
@@ -142,8 +155,18 @@ def _encoder(name: str, content: State, path: Path) -> tuple[State, list[str]]:
     wanted = f"'{expected}'" if expected else "no prefix"
     raise WeightsError(
         f"weights {path} have keys with the prefix {listed(map(repr, prefixes))}, expected {wanted}"
-        f" for '{name}'{_hint(content)}"
+        f" for '{name}'{_hint(content) or STRIP}"
     )
+
+
+def _unwrapped(content: State) -> tuple[State, str]:
+    """The tensors without what wrappers put before every name, and what that is."""
+    taken = ""
+    for wrapper in (*WRAPPERS, *WRAPPERS):  # one may be inside the other
+        if content and all(key.startswith(wrapper) for key in content):
+            content = {key.removeprefix(wrapper): value for key, value in content.items()}
+            taken += wrapper
+    return content, taken
 
 
 def _prefixes(content: State) -> list[str]:

@@ -190,6 +190,7 @@ def _find_weights(
     """The weights of each method, and what would be downloaded."""
     weights: dict[str, Weights] = {}
     missing: dict[str, None] = {}
+    told: dict[str, None] = {}
     for name, method in sweep.chosen.items():
         note = describe(method.backbone, file=method.weights, cache=cache.folder)
         if note and dry:
@@ -200,19 +201,22 @@ def _find_weights(
             say(note)
         weights[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
         if method.weights is not None:
-            _check_weights(method, weights[name])
+            told |= dict.fromkeys(_check_weights(method, weights[name]))
+    for message in told:
+        say(message)
     return weights, tuple(missing)
 
 
-def _check_weights(method: Method, weights: Weights) -> None:
+def _check_weights(method: Method, weights: Weights) -> list[str]:
     """A user's own file is opened before the first step: of another network, damaged or too
-    partial, it would fail every one of them.
+    partial, it would fail every one of them. Says what the user should know of it.
     """
     from apc_bench.networks.loading import load_backbone
 
-    backbone, _ = load_backbone(method.backbone, weights.path)
+    backbone, messages = load_backbone(method.backbone, weights.path)
     for layer in method.settings.layers:
         backbone.require(layer)
+    return messages
 
 
 @dataclass(slots=True)

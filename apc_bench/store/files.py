@@ -107,8 +107,15 @@ def write_table(
         encoding = {"compression": "none", "use_dictionary": False}
     return write_atomically(
         path,
-        lambda temporary: pq.write_table(sealed, temporary, write_page_checksum=True, **encoding),
+        lambda temporary: pq.write_table(
+            sealed, _local(temporary), write_page_checksum=True, **encoding
+        ),
     )
+
+
+def _local(path: Path) -> Path:
+    """As PyArrow cannot take it for a URI: it would of a relative path as `exp:1/plan.parquet`."""
+    return path.absolute()
 
 
 def read_table(
@@ -120,7 +127,7 @@ def read_table(
     Raises DamagedFile for a file that is truncated, altered, foreign or of another schema, RunError
     for one of a newer version.
     """
-    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _readable(path), pq.ParquetFile(_local(path), page_checksum_verification=True) as file:
         table = file.read(use_threads=False)
     metadata = _verified(path, table.schema, table.num_rows)
     table = table.replace_schema_metadata(None)
@@ -136,7 +143,7 @@ def count_rows(path: Path) -> tuple[int, dict[str, str]]:
 
     Raises DamagedFile and RunError as `read_table`.
     """
-    with _readable(path), pq.ParquetFile(path) as file:
+    with _readable(path), pq.ParquetFile(_local(path)) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
     return rows, _verified(path, schema, rows)
 

@@ -331,8 +331,15 @@ def test_a_gap_between_stages_is_an_error(states: dict[str, State], tmp_path: Pa
         load_backbone("resnet18", saved(part, tmp_path / "gap.pth"))
 
 
-@pytest.mark.parametrize("prefix", ["module.", "backbone.", "encoder.", "module.encoder_q."])
-@pytest.mark.parametrize("name", ["resnet18", "moco_v3_resnet50"])
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("resnet18", "backbone."),
+        ("resnet18", "module.encoder_q."),
+        ("moco_v3_resnet50", "module."),
+        ("moco_v3_resnet50", "encoder."),
+    ],
+)
 def test_a_wrong_prefix_is_named_with_the_expected_one(
     name: str, prefix: str, states: dict[str, State], tmp_path: Path
 ) -> None:
@@ -346,6 +353,32 @@ def test_a_wrong_prefix_is_named_with_the_expected_one(
     ) as caught:
         load_backbone(name, path)
     assert str(path) in str(caught.value)
+    assert "fit backbone" in str(caught.value) or "k.removeprefix(PREFIX)" in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_what_wrappers_put_before_every_name_is_left_out_and_said(
+    prefix: str, states: dict[str, State], tmp_path: Path
+) -> None:
+    """DataParallel and torch.compile rename all tensors of the network that they hold."""
+    state = states["resnet18"]
+    wrapped = {prefix + key: value for key, value in state.items()}
+    backbone, messages = load_backbone("resnet18", saved(wrapped, tmp_path / "ddp.pth"))
+    assert messages == [f"ddp.pth: '{prefix}' before every name is left out, a wrapper's"]
+    plain, _ = load_backbone("resnet18", saved(state, tmp_path / "plain.pth"))
+    for key, value in plain.state_dict().items():
+        assert torch.equal(backbone.state_dict()[key], value), key
+
+
+def test_a_prefix_of_some_names_alone_is_no_wrappers(
+    states: dict[str, State], tmp_path: Path
+) -> None:
+    mixed = {
+        (key if key.startswith("layer4") else "module." + key): value
+        for key, value in states["resnet18"].items()
+    }
+    with pytest.raises(WeightsError, match=r"prefix 'module\.', expected no prefix .*removeprefix"):
+        load_backbone("resnet18", saved(mixed, tmp_path / "mixed.pth"))
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,24 @@ def test_a_category_without_masks_has_image_metrics_only_and_says_why(tmp_path):
         assert dict(row["undefined"])["pixel_auroc"] == "no anomalous image has a mask"
     tuned = metrics.filter(pl.col("method") == "apc").to_dicts()[0]
     assert "no drawn image has a usable mask: the segmentation loss is off" in tuned["notes"]
+
+
+def test_masks_that_the_resize_emptied_are_not_called_absent(tmp_path):
+    """One pixel of 96 × 96, which no pixel of 32 × 32 is taken from."""
+    data = make_category(tmp_path / "data", size=96)
+    for path in (data / "part" / "ground_truth").rglob("*.png"):
+        mask = np.zeros((96, 96), np.uint8)
+        mask[0, 0] = 255
+        Image.fromarray(mask).save(path)
+    job = tmp_path / "job.yaml"
+    method = "{backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}"
+    job.write_text(
+        f"image_size: 32\nreserve: 2\nshots: [1]\nseeds: [0]\nmethods: {{patchcore: {method}}}\n"
+    )
+    places = ("--data", data, "--cache", tmp_path / "c", "--run", tmp_path / "run")
+    apc_bench("sweep", "--job", job, "--executor", "serial", *places)
+    row = Run.open(tmp_path / "run").metrics().filter(pl.col("subset") == "test").to_dicts()[0]
+    assert row["emptied"] == row["anomalous"] > 0 == row["masked"]
+    assert row["pixel_auroc"] is None and row["image_auroc"] is not None
+    reason = "the resize left no anomalous pixel in any mask; a larger image_size keeps more"
+    assert dict(row["undefined"])["pixel_auroc"] == reason

@@ -59,6 +59,34 @@ def test_a_wrong_job_file_is_one_line(tmp_path, text, message, flags):
     assert len(str(error.value)) < 700
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "categories: [01, 17]\n" + TWO,
+            "categories.0: .*got 1, a number to YAML: put it in quotes",
+        ),
+        ("dataset: 2024-01-01\n" + TWO, "dataset: .*a date to YAML: put it in quotes"),
+        ("unseen: yes\n" + TWO, "unseen: .*got True, a truth value to YAML: put it in quotes"),
+        ("part: 1.5\n" + TWO, "part: .*got 1.5, a number to YAML: put it in quotes"),
+        (
+            "categories: [null]\n" + TWO,
+            "categories.0: .*got None, nothing to YAML: put it in quotes",
+        ),
+        (
+            "methods: {1: {backbone: builtin}}",
+            "methods.1.*got 1, a number to YAML: put it in quotes",
+        ),
+    ],
+)
+def test_a_name_that_yaml_makes_something_else_of_wants_quotes(tmp_path, text, message):
+    with pytest.raises(UsageError, match=message):
+        sweep_from(write(tmp_path / "mine.yaml", text), {})
+    quoted = "categories: ['01', '17']\n" + TWO
+    sweep, _ = sweep_from(write(tmp_path / "mine.yaml", quoted), {})
+    assert sweep.categories == ("01", "17")
+
+
 def test_an_aliased_bomb_is_refused_without_being_written_out(tmp_path):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 9)]

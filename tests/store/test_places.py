@@ -195,3 +195,12 @@ def test_a_run_of_schema_1_grows_in_its_own_layout(tmp_path):
     for one in path.rglob("*.parquet"):
         assert pq.read_schema(one).metadata[b"apc_bench.schema"] == b"1", one
     assert json.loads((path / "run.json").read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize("name", ["exp:1", "C:\\runs", "s3:x", "a#b [1]*{x}%20?", "lr=1"])
+def test_a_relative_path_is_no_address_and_no_pattern(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    run = run_of(Path(name), ("01", "1"))
+    assert sorted(run.metrics()["category"]) == ["01", "1"] and not run.damaged
+    assert len(run.scores("k1")) == ROWS["scores"] and run.image_counts(["k0"]) == {"k0": 4}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
