@@ -56,15 +56,19 @@ def show(run: Run, data: Path | None, out: Path | None = None) -> Path:
     from apc_bench.report import (
         crossfit_summaries,
         read_results,
+        remarks,
         sentences,
         terminal_table,
+        with_types_like_normal,
         write_report,
     )
 
-    results = read_results(run)
+    results = with_types_like_normal(read_results(run), run)
     summaries = crossfit_summaries(results, run)
     page = write_report(run, data=data, out=out, results=results, summaries=summaries)
     Console().print(terminal_table(results))
+    for remark in remarks(results):
+        click.echo(remark)
     for summary in summaries:
         for line in sentences(summary):
             click.echo(line)

@@ -5,15 +5,18 @@ of the images, where they are at hand).
 from apc_bench.report.write import write_report
 from apc_bench.results.crossfit import crossfit_summaries
 from apc_bench.results.folders import reports_folder
+from apc_bench.results.like_normal import with_types_like_normal
 from apc_bench.results.reading import read_results
 from apc_bench.tables.crossfit_summary import sentences
-from apc_bench.tables.terminal import terminal_table
+from apc_bench.tables.terminal import remarks, terminal_table
 
 __all__ = [
     "crossfit_summaries",
     "read_results",
+    "remarks",
     "reports_folder",
     "sentences",
     "terminal_table",
+    "with_types_like_normal",
     "write_report",
 ]

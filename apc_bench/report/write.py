@@ -23,6 +23,7 @@ from apc_bench.report.rank_diagram import rank_diagram_task
 from apc_bench.report.shots_plots import few_samples_tasks, shots_tasks
 from apc_bench.results.aggregate import Results
 from apc_bench.results.crossfit import CrossFitSummary, crossfit_summaries
+from apc_bench.results.like_normal import with_types_like_normal
 from apc_bench.results.reading import read_results
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.report_tables import report_tables, write_tables
@@ -54,7 +55,7 @@ def write_report(
         data = None
     try:
         beside.mkdir(parents=True)
-        results = results or read_results(run)
+        results = results or with_types_like_normal(read_results(run), run)
         summaries = crossfit_summaries(results, run) if summaries is None else summaries
         tables = report_tables(results, run, summaries)
         write_tables(tables, results, beside / "tables")

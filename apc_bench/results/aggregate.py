@@ -82,10 +82,24 @@ class SystemMeans:
     shared: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TypeLikeNormal:
+    """A defect type whose images score like normal ones: its AUROC against them, from 0 to 1, and
+    that of another type of the category (like_normal.py).
+    """
+
+    category: str
+    defect_type: str
+    images: int
+    auroc: float
+    other: str
+    other_auroc: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
     """Everything the report says in numbers. `superseded`: results of the run that another version
-    of data or software replaced.
+    of data or software replaced. `like_normal`: where they were looked for.
     """
 
     dataset: str
@@ -95,6 +109,7 @@ class Results:
     info: RunInfo
     damaged: tuple[str, ...]
     superseded: int
+    like_normal: tuple[TypeLikeNormal, ...] = ()
     _by_seed: dict[tuple[System, str, str, str], dict[int, float]] = field(
         default_factory=dict, init=False, repr=False
     )

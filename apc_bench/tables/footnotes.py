@@ -160,6 +160,17 @@ def completeness(results: Results) -> Iterator[Note]:
         yield Note("Superseded", f"{older} of the same trials left aside")
 
 
+def like_normal(results: Results) -> Iterator[Note]:
+    """Defect types that may be normal photos."""
+    for one in results.like_normal:
+        yield Note(
+            "Like normal",
+            f"{one.category}: the {one.images} images of '{one.defect_type}' score like normal ones"
+            f" (AUROC {100 * one.auroc:.0f}; '{one.other}' has {100 * one.other_auroc:.0f}): are"
+            " they photos of defects?",
+        )
+
+
 def remarks(results: Results) -> Iterator[Note]:
     """Notes of the trials, such as a missing segmentation task, and why metrics are undefined, each
     with where.
@@ -232,7 +243,7 @@ _MADE = (data, test_set, shots, image_input, masks, definitions(POSTER), pixel_l
 OF_SYSTEMS: Sequence[Topic] = (values, bold, *_MADE)
 """What stands first under a table that ranks systems."""
 
-STATE: Sequence[Topic] = (completeness, remarks, computed)
+STATE: Sequence[Topic] = (completeness, like_normal, remarks, computed)
 """What stands last under it: what is missing, and what computed the rest."""
 
 OF_VARIANTS: Sequence[Topic] = (values, *_MADE, completeness, computed)

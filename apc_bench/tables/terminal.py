@@ -8,6 +8,7 @@ from rich.text import Text
 
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.results.aggregate import Results
+from apc_bench.tables import footnotes as about
 from apc_bench.tables.accuracy import COMMON, poster
 from apc_bench.tables.table import Table
 
@@ -24,6 +25,11 @@ def terminal_table(results: Results) -> TerminalTable:
     if missing := sum(len(results.missing(system)) for system in results.systems):
         caption += f"\nMissing trials: {missing}"
     return terminal(table, columns=COLUMNS, block=COMMON, caption=caption)
+
+
+def remarks(results: Results) -> list[str]:
+    """What must be said of the results beside the table, a line each."""
+    return [f"note: {note.text}" for note in about.like_normal(results)]
 
 
 def _spread(results: Results) -> str:
