@@ -1,6 +1,9 @@
 """`data check`: is a dataset fit for a sweep?"""
 
+from __future__ import annotations
+
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +13,7 @@ from apc_bench.cli.options import BITS, FOLDER, RESIZE
 from apc_bench.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
+    from apc_bench.datasets.check.health import Looks
     from apc_bench.datasets.geometry import Resize
 
 
@@ -63,7 +67,7 @@ def check(
             f"--groups {groups} is inside the dataset; look the groups through before they go there"
         )
     geometry = Geometry(image_size, cast("Resize", resize))
-    categories, whole = examine(root, geometry, reserve, bits)
+    categories, whole = examine(root, geometry, reserve, bits, _bar)
     click.echo(
         json.dumps(as_object(categories, whole), indent=2)
         if as_json
@@ -77,3 +81,12 @@ def check(
         except OSError as error:
             raise StorageError(f"cannot write {groups}: {error.strerror or error}") from None
     return 2 if failed(categories, whole) else 0
+
+
+def _bar(looks: Looks, number: int, name: str) -> Looks:
+    """The looks at a category's files, with a bar in a terminal."""
+    if not sys.stderr.isatty():
+        yield from looks
+        return
+    with click.progressbar(looks, length=number, label=name, file=sys.stderr) as watched:
+        yield from watched

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from apc_bench.datasets.geometry import RGB, Geometry, Mask, Placement
 from apc_bench.datasets.images import PIXELS_MAX, glance, read_image
 from apc_bench.datasets.masks import read_masks
-from apc_bench.datasets.no_photos import has_few_colours, no_photos
+from apc_bench.datasets.no_photos import few_colours, no_photos
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError
 
@@ -47,8 +47,7 @@ def decode_into(
     def decode(row: int) -> None:
         sample = category.samples[row]
         try:
-            image = _read(category, sample)
-            few[sample.image] = has_few_colours(image)
+            image, few[sample.image] = _read(category, sample)
             place, state[row] = _fit(category, sample, image, geometry, images[row], masks[row])
             placement[row] = astuple(place)
         except DataError as error:
@@ -61,16 +60,19 @@ def decode_into(
     return placement, state, dict(sorted(bad.items()))
 
 
-def _read(category: Category, sample: Sample) -> RGB:
-    """The image as it is, unless it or a mask of it has no clear meaning, or it shows nothing."""
+def _read(category: Category, sample: Sample) -> tuple[RGB, bool]:
+    """The image as it is, and whether it has few colours; unless it or a mask of it has no clear
+    meaning, or it shows nothing.
+    """
     folder, encoding = category.folder, category.encoding
     for name in (sample.image, *sample.masks):
         if name in encoding.refused:
             raise DataError(f"{folder / name}: {encoding.refused[name]}")
     image = read_image(folder / sample.image, encoding.bits)
-    if (image == image[:1, :1]).all():
+    colours = few_colours(image)
+    if colours == 1:
         raise DataError(f"{folder / sample.image}: {NOTHING}")
-    return image
+    return image, colours is not None
 
 
 def _fit(

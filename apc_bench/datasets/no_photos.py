@@ -16,12 +16,16 @@ WHY = (
 )
 
 
-def has_few_colours(pixels: RGB) -> bool:
-    """Whether an image (h, w, 3) uint8 has at most FEW colours."""
-    flat = pixels.reshape(-1, 3).astype(np.uint32)
-    colours = flat[:, 0] << 16 | flat[:, 1] << 8 | flat[:, 2]
+def few_colours(pixels: RGB) -> int | None:
+    """How many colours an image (h, w, 3) uint8 has; None for more than FEW."""
+    flat = pixels.reshape(-1, 3)
     # Some of a photo's pixels are enough to see that it is one.
-    return all(len(np.unique(some)) <= FEW for some in (colours[::_STRIDE], colours))
+    for some in (flat[::_STRIDE], flat):
+        red, green, blue = some.astype(np.uint32).T
+        colours = len(np.unique(red << 16 | green << 8 | blue))
+        if colours > FEW:
+            return None
+    return colours
 
 
 def no_photos(few: Mapping[str, bool]) -> dict[str, str]:

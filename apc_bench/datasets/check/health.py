@@ -1,11 +1,12 @@
 """The health of a dataset: every file inspected, and every fault of every category named."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from apc_bench.datasets.check.files import CategoryFiles, files_of, walk
 from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, Health, about
-from apc_bench.datasets.check.inspect import Photo, inspect
+from apc_bench.datasets.check.inspect import Inspected, Photo, inspect
 from apc_bench.datasets.check.masks import large_masks, mask_findings, partner_findings
 from apc_bench.datasets.check.photos import (
     copies,
@@ -26,11 +27,24 @@ from apc_bench.datasets.split import nothing_to_hold_out
 from apc_bench.errors import DataError
 from apc_bench.files.machine import usable_cores
 
+Looks = Iterator[tuple[str, Inspected]]
+Watch = Callable[[Looks, int, str], Looks]
+
+
+def unwatched(looks: Looks, number: int, name: str) -> Looks:
+    """The looks as they are."""
+    return looks
+
 
 def examine(
-    root: Path, geometry: Geometry, reserve: int, bits: int | None = None
+    root: Path,
+    geometry: Geometry,
+    reserve: int,
+    bits: int | None = None,
+    watch: Watch = unwatched,
 ) -> tuple[list[Health], list[Finding]]:
-    """The health of each category, and findings on the dataset as a whole. Raises DataError where
+    """The health of each category, and findings on the dataset as a whole. `watch` is given the
+    files of each category, as they are looked at, their number and its name. Raises DataError where
     there is no folder to look at.
     """
     if not root.is_dir():
@@ -46,7 +60,7 @@ def examine(
         except DataError as error:
             faults = [fault for files in categories for fault in files.faults]
             whole = [] if str(error) in faults else [Finding(ERROR, "layout", str(error))]
-        healths = [_examine(files, geometry, reserve, bits) for files in categories]
+        healths = [_examine(files, geometry, reserve, bits, watch) for files in categories]
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
     for health in healths:
@@ -61,7 +75,9 @@ def _uncalibrated(dataset: Dataset) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _examine(files: CategoryFiles, geometry: Geometry, reserve: int, bits: int | None) -> Health:
+def _examine(
+    files: CategoryFiles, geometry: Geometry, reserve: int, bits: int | None, watch: Watch
+) -> Health:
     masks = [mask for names in files.masks.values() for mask in names]
     owners = {mask: files.pairs.owner.get(mask) for mask in masks}
     encoding = recognise(
@@ -71,7 +87,8 @@ def _examine(files: CategoryFiles, geometry: Geometry, reserve: int, bits: int |
         bits=bits,
         threads=usable_cores().amount,
     )
-    facts = inspect(files.folder, list(files.images), owners, encoding, geometry)
+    looks = inspect(files.folder, list(files.images), owners, encoding, geometry)
+    facts = dict(watch(looks, len(files.images) + len(masks), files.name))
     photos: dict[str, Photo] = {}
     for name in files.images:
         photo = facts[name]

@@ -2,7 +2,7 @@
 numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from apc_bench.datasets.encoding import Encoding, MaskEncoding
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.images import PIXELS_MAX, glance, read_preview
 from apc_bench.datasets.masks import read_planes, upright_pixels
-from apc_bench.datasets.no_photos import has_few_colours
+from apc_bench.datasets.no_photos import FEW
 from apc_bench.errors import DataError
 from apc_bench.files.hashing import file_sha256
 from apc_bench.files.machine import usable_cores
@@ -25,7 +25,7 @@ from apc_bench.files.machine import usable_cores
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
     """An image that could be read: height and width in pixels, upright, its mode in words of
-    Pillow, its smallest and largest value of 255, sha256 and its difference hash (32,) uint8
+    Pillow, its smallest and largest grey value of 255, sha256 and its difference hash (32,) uint8
     (similar.py), whether it has as few colours as masks have (no_photos.py); `outside`: where a
     link leads out of the dataset.
     """
@@ -66,9 +66,9 @@ def inspect(
     masks: Mapping[str, str | None],
     encoding: Encoding,
     geometry: Geometry,
-) -> dict[str, Inspected]:
-    """Every file of a category, by path. `masks`: mask -> its image. Memory is bounded by a few
-    decoded images at a time.
+) -> Iterator[tuple[str, Inspected]]:
+    """Every file of a category, by path, as it was looked at. `masks`: mask -> its image. Memory is
+    bounded by a few decoded images at a time.
     """
 
     def look_at(name: str) -> Inspected:
@@ -86,23 +86,24 @@ def inspect(
 
     names = [*images, *masks]
     with ThreadPoolExecutor(usable_cores().amount) as pool:
-        return dict(zip(names, pool.map(look_at, names), strict=True))
+        yield from zip(names, pool.map(look_at, names), strict=True)
 
 
 def _photo(folder: Path, path: Path, bits: int) -> Photo:
     preview = read_preview(path, bits)
-    pixels = np.asarray(preview.image)
-    if (pixels == pixels[:1, :1]).all():
+    colours = preview.image.getcolors(FEW)
+    if colours is not None and len(colours) == 1:
         raise DataError(NOTHING)
+    grey = np.asarray(preview.image.convert("L"))
     real = path.resolve()
     inside = real.is_relative_to(folder.resolve())
     return Photo(
         preview.size,
         preview.mode,
-        (int(pixels.min()), int(pixels.max())),
+        (int(grey.min()), int(grey.max())),
         file_sha256(path),
-        difference_hash(pixels),
-        has_few_colours(pixels),
+        difference_hash(grey),
+        colours is not None,
         None if inside else str(real),
     )
 
