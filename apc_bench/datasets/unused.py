@@ -51,5 +51,5 @@ def _by_reason(unused: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _in_words(reasons: Mapping[str, list[str]]) -> str:
     number = sum(len(paths) for paths in reasons.values())
-    each = (f"{len(paths)} {reason} ({listed(paths, SHOWN)})" for reason, paths in reasons.items())
+    each = (f"{reason} ({len(paths)}: {listed(paths, SHOWN)})" for reason, paths in reasons.items())
     return f"no trial uses {counted(number, 'file')}: {'; '.join(each)}"

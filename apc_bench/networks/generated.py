@@ -12,9 +12,9 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from apc_bench.datasets.images import read_image
+from apc_bench.datasets.tree import is_hidden, is_image
 from apc_bench.errors import DataError, UsageError
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 AREA = (0.005, 0.12)
 OPACITY = (0.3, 1.0)
 
@@ -97,7 +97,9 @@ def read_textures(folder: Path, size: int) -> Tensor:
     Raises UsageError where there is no such folder or no image in it, DataError for a file that
     cannot be read.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    paths = sorted(
+        path for path in folder.rglob("*") if is_image(path.name) and not is_hidden(path.name)
+    )
     if not paths:
         raise UsageError(
             f"textures: no image in {folder}; give a folder of PNG or JPEG files, or leave the"

@@ -139,7 +139,7 @@ def test_a_sweep_measures_pixels_on_masks_beside_photos_and_says_so(tmp_path, pa
     assert_same(masks_decoded(part), drawn)
     output = swept(tmp_path, part.parent)
     assert "13 images called as masks of the photos beside them are read as masks" in output
-    assert "9 a mask of a normal image" in output
+    assert "a mask of a normal image (9: " in output
     metrics = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet").filter(subset="test")
     assert metrics["training_images"].to_list() == [6]
     assert metrics["masked"].to_list() == [3]
@@ -256,7 +256,7 @@ def test_several_masks_an_image_are_united_as_loco_has_them(tmp_path, part):
     noise().save(part / "validation/good/000.png")
     assert_same(masks_decoded(part), drawn)
     output = swept(tmp_path, part.parent)
-    assert "1 a validation image" in output
+    assert "a validation image, which no protocol here learns from or tests (1: " in output
     metrics = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet").filter(subset="test")
     assert metrics["masked"].to_list() == [3]
     split = pl.read_parquet(f"{tmp_path}/run/splits/**/*.parquet")
@@ -424,7 +424,7 @@ def test_every_file_that_no_trial_uses_is_counted_and_stands_on_the_page(tmp_pat
     assert unused(part) == shown
     output = swept(tmp_path, part.parent)
     assert "category 'part': no trial uses 9 files: " in output
-    assert "2 hidden (train/good/.thumbs/0.png, train/good/@eaDir/000.png)" in output
+    assert "hidden (2: train/good/.thumbs/0.png, train/good/@eaDir/000.png)" in output
     assert "beside the categories, no trial uses 1 file: " in output
     recorded = json.loads((tmp_path / "run/run.json").read_text())["unused"]
     assert sum(len(files) for files in recorded["part"].values()) == 9
