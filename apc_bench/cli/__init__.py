@@ -20,6 +20,7 @@ from apc_bench.cli.gate import gate
 from apc_bench.cli.history import history
 from apc_bench.cli.report import report
 from apc_bench.cli.status import status
+from apc_bench.cli.streams import guard_streams, settled
 from apc_bench.cli.submit import submit
 from apc_bench.cli.sweep import sweep
 from apc_bench.errors import ApcError
@@ -45,7 +46,8 @@ def main() -> NoReturn:
     scheduler's SIGTERM ends like Ctrl-C.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _leave(guarded(lambda: cli(standalone_mode=False)))
+    guard_streams()
+    _leave(settled(guarded(lambda: cli(standalone_mode=False))))
 
 
 def _leave(code: int) -> NoReturn:
@@ -57,8 +59,6 @@ def _leave(code: int) -> NoReturn:
     """
     if "ray" not in sys.modules and code != INTERRUPTED:
         sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(code)
 
 

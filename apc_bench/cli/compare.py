@@ -48,7 +48,7 @@ def compare(
 
     found = compare_sides(read_side(a), read_side(b), metrics=metrics or (), pairs=pairs)
     if form == "json":
-        click.echo(json.dumps(as_object(found), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(as_object(found), indent=2))
     else:
         click.echo(as_markdown(found) if form == "markdown" else as_text(found))
     return found.exit_code

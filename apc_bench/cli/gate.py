@@ -111,7 +111,5 @@ def gate(
     if junit:
         document = as_junit(found)
         write_atomically(junit, lambda path: path.write_text(document, encoding="utf-8"))
-    click.echo(
-        json.dumps(as_object(found), ensure_ascii=False) if as_json else "\n".join(as_lines(found))
-    )
+    click.echo(json.dumps(as_object(found)) if as_json else "\n".join(as_lines(found)))
     return found.exit_code

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from apc_bench.cli.options import FOLDER, JSON
+from apc_bench.cli.streams import output_lost
 
 WATCHED_EVERY = 10.0
 
@@ -30,6 +31,6 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
     while True:
         state = read_status(Run.open(run))
         click.echo(json.dumps(as_object(state)) if as_json else "\n".join(as_lines(state)))
-        if not (watch and state.held):
+        if not (watch and state.held) or output_lost():
             return
         time.sleep(WATCHED_EVERY)

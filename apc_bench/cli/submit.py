@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from apc_bench.cli.streams import output_lost
 from apc_bench.cli.sweep import sweep
 from apc_bench.errors import UsageError
 
@@ -74,7 +75,7 @@ def submit(
         return 0
     try:
         return ray_jobs.follow(submitted, address, _write)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         _say(f"the job goes on: `ray job logs --follow{at}` shows it, `ray job stop{at}` ends it")
         return 130
 
@@ -124,5 +125,8 @@ def _say(line: str) -> None:
 
 
 def _write(text: str) -> None:
+    """Raises BrokenPipeError where nobody can read it any more."""
     sys.stdout.write(text)
     sys.stdout.flush()
+    if output_lost():
+        raise BrokenPipeError
