@@ -95,7 +95,7 @@ def _examine(
         if isinstance(photo, Photo):
             photos[name] = photo
     names = list(photos)
-    similar = alike([photo.hash for photo in photos.values()])
+    similar = alike([photo.sketch for photo in photos.values()])
     groups = [[names[index] for index in group] for group in similar]
     findings = [
         *(Finding(ERROR, "layout", fault) for fault in files.faults),

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from apc_bench.datasets.check.similar import difference_hash
+from apc_bench.datasets.check.similar import Sketch, sketch
 from apc_bench.datasets.decoding import NOTHING
 from apc_bench.datasets.encoding import Encoding, MaskEncoding
 from apc_bench.datasets.geometry import Geometry
@@ -25,7 +24,7 @@ from apc_bench.files.machine import usable_cores
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
     """An image that could be read: height and width in pixels, upright, its mode in words of
-    Pillow, its smallest and largest grey value of 255, sha256 and its difference hash (32,) uint8
+    Pillow, its smallest and largest grey value of 255, sha256, what it is compared with others by
     (similar.py), whether it has as few colours as masks have (no_photos.py); `outside`: where a
     link leads out of the dataset.
     """
@@ -34,7 +33,7 @@ class Photo:
     mode: str
     values: tuple[int, int]
     sha256: str
-    hash: NDArray[np.uint8]
+    sketch: Sketch
     few_colours: bool
     outside: str | None
 
@@ -102,7 +101,7 @@ def _photo(folder: Path, path: Path, bits: int) -> Photo:
         preview.mode,
         (int(grey.min()), int(grey.max())),
         file_sha256(path),
-        difference_hash(grey),
+        sketch(grey),
         colours is not None,
         None if inside else str(real),
     )

@@ -9,12 +9,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from support import apc_bench, make_category
-
-from apc_bench.datasets.check.similar import alike, difference_hash
 
 JOB = """
 image_size: 32
@@ -227,36 +223,3 @@ def test_how_files_are_read_and_what_is_wrong_with_all_of_them_is_said(data):
             Image.fromarray(np.asarray(Image.open(path).convert("L")) // 8).save(path)
     (part / "train/good/turned.jpg").unlink()
     assert "small range" in apc_bench("data", "check", data, "--reserve", "3", code=2).output
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=0, max_size=12), st.integers(0, 2**32 - 1))
-def test_groups_are_the_connected_pairs(kinds, seed):
-    generator = np.random.default_rng(seed)
-    bases = [generator.integers(0, 256, 32, np.uint8) for _ in range(4)]
-    hashes = []
-    for kind in kinds:
-        flipped = bases[kind].copy()
-        flipped[generator.integers(0, 32)] ^= 1
-        hashes.append(flipped)
-    near = [[int(np.unpackbits(a ^ b).sum()) <= 16 for b in hashes] for a in hashes]
-    groups = alike(hashes)
-    member = {position: number for number, group in enumerate(groups) for position in group}
-    for a in range(len(hashes)):
-        for b in range(len(hashes)):
-            if a != b and near[a][b]:
-                assert member[a] == member[b]
-    assert sorted(member) == sorted(
-        {a for a in range(len(hashes)) for b in range(len(hashes)) if a != b and near[a][b]}
-    )
-
-
-def test_the_hash_heeds_neither_exposure_nor_size():
-    pixels = np.kron(noise(8, 8, 3), np.ones((8, 8, 1), np.uint8))
-    darker = (pixels * 0.6).astype(np.uint8)
-    larger = np.kron(pixels, np.ones((2, 2, 1), np.uint8))
-    other = np.kron(noise(8, 8, 3), np.ones((8, 8, 1), np.uint8))
-    first = difference_hash(pixels)
-    assert int(np.unpackbits(first ^ difference_hash(darker)).sum()) <= 16
-    assert int(np.unpackbits(first ^ difference_hash(larger)).sum()) <= 16
-    assert int(np.unpackbits(first ^ difference_hash(other)).sum()) > 60
