@@ -10,13 +10,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 from archives import LAYOUTS, packed
+from archives import visa as visa_archive
 from support import apc_bench
 from web import Server, serving
 
 from apc_bench.datasets.catalog import CATALOG
+from apc_bench.datasets.converting import visa
 from apc_bench.datasets.counts import Expected
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.split import make_split
+from apc_bench.errors import DataError
 from apc_bench.files.hashing import file_sha256
 from apc_bench.settings.protocols import Holdout
 
@@ -256,3 +259,12 @@ def test_a_licence_is_accepted_first_and_an_unknown_name_has_a_neighbour(small):
     (into / "mpdd").mkdir(parents=True)
     there = apc_bench("data", "fetch", "mpdd", "--into", into, "--accept-licence", code=2).output
     assert "is there already and was not made by this command" in there
+
+
+def test_a_table_of_visa_with_shifted_fields_is_refused_by_line(tmp_path):
+    visa_archive(tmp_path / "visa")
+    table = next((tmp_path / "visa").rglob("1cls.csv"))
+    table.write_text(table.read_text().replace(",normal,", ",normal,0,", 1))
+    with pytest.raises(DataError, match=r"1cls\.csv, line 2: 6 fields .* header has 5"):
+        visa(tmp_path / "visa", tmp_path / "target", "1cls")
+    assert not (tmp_path / "target").exists()
