@@ -1,10 +1,9 @@
 """`compare`: a run beside other runs, published figures and other tools' tables."""
 
-import json
-
 import click
 
 from apc_bench.cli.options import Names, Pairs
+from apc_bench.cli.streams import json_text
 
 
 @click.command()
@@ -48,7 +47,7 @@ def compare(
 
     found = compare_sides(read_side(a), read_side(b), metrics=metrics or (), pairs=pairs)
     if form == "json":
-        click.echo(json.dumps(as_object(found), indent=2))
+        click.echo(json_text(as_object(found), indent=2))
     else:
         click.echo(as_markdown(found) if form == "markdown" else as_text(found))
     return found.exit_code

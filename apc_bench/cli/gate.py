@@ -1,12 +1,12 @@
 """`gate`: what a nightly job asks after its sweep."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from apc_bench.cli.options import FOLDER, JSON, Names, Pairs
+from apc_bench.cli.streams import json_text
 
 
 class Drops(click.ParamType[tuple[float, float]]):
@@ -111,5 +111,5 @@ def gate(
     if junit:
         document = as_junit(found)
         write_atomically(junit, lambda path: path.write_text(document, encoding="utf-8"))
-    click.echo(json.dumps(as_object(found)) if as_json else "\n".join(as_lines(found)))
+    click.echo(json_text(as_object(found)) if as_json else "\n".join(as_lines(found)))
     return found.exit_code

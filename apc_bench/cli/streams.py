@@ -5,6 +5,7 @@ without our signs cost what is printed, and the exit code says so.
 import codecs
 import errno
 import io
+import json
 import os
 import signal
 import sys
@@ -101,6 +102,15 @@ def output_lost() -> OSError | None:
     """Why standard output can no longer be written, once that is known."""
     outlet = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return outlet.lost if isinstance(outlet, Outlet) else None
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON for standard output: whatever is not ASCII is escaped where its alphabet is not Unicode,
+    so that programs read the same.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    unicode = codecs.lookup(encoding).name.startswith("utf")
+    return json.dumps(value, indent=indent, ensure_ascii=not unicode)
 
 
 def settled(code: int) -> int:
