@@ -13,11 +13,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupts_at_three_moments_leave_a_run_that_goes_on_to_the_same_bits(
-    place, serial, number
-):
+def test_interrupts_at_two_moments_leave_a_run_that_goes_on_to_the_same_bits(place, serial, number):
     run, chance = place / number.name, random.Random(number)
-    for moment in range(3):
+    for moment in range(2):
         driver = start(sweep(place, number.name))
         before, more = done(run), chance.randrange(1, 6)
         if moment == 0:
