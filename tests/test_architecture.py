@@ -52,6 +52,7 @@ NEVER = {
     "metrics": {"torch", "ray"},
     "runner/driver": {"torch", "torchvision"},
     "runner/prepare": {"torch", "torchvision"},
+    "runner/scan": {"torch", "torchvision"},
 }
 COMPUTING = ("networks", "bank", "detectors", "runner")
 RAY = {

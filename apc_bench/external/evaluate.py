@@ -27,7 +27,8 @@ from apc_bench.external.maps import (
 from apc_bench.external.scores import ImageScores, read_scores
 from apc_bench.external.trials import DETECTOR, ExternalMethod, MappedSplit, external_trial
 from apc_bench.plan import Planned
-from apc_bench.runner.prepare import Say, Scan, find_dataset, scan_files, splits_of
+from apc_bench.runner.prepare import find_dataset, splits_of
+from apc_bench.runner.scan import Say, Scan, scan_files
 from apc_bench.settings.protocols import SPLIT_SETTINGS
 from apc_bench.settings.sweep import Sweep, make_sweep
 from apc_bench.store.cache import Cache

@@ -18,8 +18,9 @@ from apc_bench.plan import Step
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution, Hooks
 from apc_bench.runner.messages import Outcome, SweepContext, attempted
-from apc_bench.runner.prepare import Prepared, Say
+from apc_bench.runner.prepare import Prepared
 from apc_bench.runner.progress import Display, counted_steps
+from apc_bench.runner.scan import Say
 from apc_bench.runner.time_limit import take_note
 from apc_bench.settings.detectors import plugin_of
 from apc_bench.settings.sweep import Sweep
