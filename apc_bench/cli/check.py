@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--groups",
     type=FOLDER,
     metavar="DIR",
-    help="Write DIR/CATEGORY.csv, a groups.csv of the photos that look alike.",
+    help="Write DIR/CATEGORY.csv, a groups.csv of the photos that look alike, if any do.",
 )
 def check(
     root: Path,
@@ -77,7 +77,9 @@ def check(
         try:
             groups.mkdir(parents=True, exist_ok=True)
             for health in categories:
-                (groups / f"{health.name}.csv").write_text(groups_csv(health), encoding="utf-8")
+                # A table of no groups is refused where it is read.
+                if health.groups:
+                    (groups / f"{health.name}.csv").write_text(groups_csv(health), encoding="utf-8")
         except OSError as error:
             raise StorageError(f"cannot write {groups}: {error.strerror or error}") from None
     return 2 if failed(categories, whole) else 0

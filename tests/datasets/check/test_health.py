@@ -177,6 +177,9 @@ def test_lookalikes_become_a_groups_csv_that_a_sweep_reads(tmp_path):
     ]
     shutil.copy(tmp_path / "groups" / "part.csv", data / "part" / "groups.csv")
     assert "alike" not in findings(data, "--reserve", "3", code=0)
+    sound = make_category(tmp_path / "sound", train=24, good=4, defects=6)
+    apc_bench("data", "check", sound, "--reserve", "3", "--groups", tmp_path / "none")
+    assert not list((tmp_path / "none").iterdir())
     assert (
         "is inside the dataset"
         in apc_bench("data", "check", data, "--groups", data / "part", code=2).output
