@@ -166,7 +166,8 @@ def _reason(error: Exception) -> str:
 def _check(image: Image.Image) -> None:
     if image.width * image.height > PIXELS_MAX:
         raise DataError(f"{image.width} × {image.height} pixels are more than {PIXELS_MAX:,}")
-    if getattr(image, "n_frames", 1) != 1:
+    # The first picture of a phone's MPO is its photo; the others are previews and depth maps.
+    if getattr(image, "n_frames", 1) != 1 and image.format != "MPO":
         raise DataError("holds several frames; one image a file is needed")
     if image.mode == "F":
         raise DataError(

@@ -146,6 +146,18 @@ def test_one_bit_and_cmyk_become_colour(tmp_path):
     assert read_image(saved(tmp_path / "b.tif", inks))[0, 0].tolist() == [0, 255, 255]
 
 
+def test_of_a_phones_jpeg_with_several_pictures_the_photo_is_read(tmp_path):
+    photo, preview = (
+        Image.fromarray(np.kron(COLOUR, np.full((n, n, 1), 1, np.uint8))) for n in (4, 2)
+    )
+    path = tmp_path / "phone.jpg"
+    photo.save(path, "MPO", save_all=True, append_images=[preview], quality=95)
+    alone = saved(tmp_path / "alone.jpg", photo, quality=95)
+    with Image.open(path) as image:
+        assert image.n_frames == 2
+    assert np.array_equal(read_image(path), read_image(alone))
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_is_turned_as_its_exif_data_asks(tmp_path, ending, orientation):
