@@ -10,6 +10,16 @@ from PIL import Image
 
 from apc_bench.cli import cli, guarded
 
+PATCHCORE_JOB = """
+image_size: 32
+reserve: 1
+shots: [1]
+seeds: [0]
+methods:
+  patchcore: {backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}
+"""
+"""PatchCore alone, on images of 32 px."""
+
 
 def apc_bench(*arguments: object, code: int = 0) -> Result:
     """Runs the command as `apc-bench` does, in this process."""

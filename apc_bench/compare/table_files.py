@@ -79,11 +79,12 @@ def _records(path: Path, text: str) -> list[FileTable]:
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, which keeps the last of two values of one name unless it is told."""
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
             raise ValueError(f"'{name}' is there twice in one object")
-    return dict(pairs)
+        values[name] = value
+    return values
 
 
 def _cell(value: Any) -> str:

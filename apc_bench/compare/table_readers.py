@@ -123,9 +123,10 @@ def _records(
         raise UsageError(f"{path}: the table of {dialect.tool} holds no number")
     in_percent = max(figure.number for figure in fractions) > FRACTION_MAX
     in_percent = in_percent or any(figure.in_percent for figure in fractions)
+    _check_categories(path, table, dialect)
     records = []
     for figure in figures:
-        method, category, seed = _place(path, figure.row, table, dialect)
+        method, category, seed = _place(figure.row, table, dialect)
         value = figure.number / 100 if in_percent and not figure.is_time else figure.number
         if value < 0 or not (value <= 1 or figure.is_time):
             raise UsageError(
@@ -191,18 +192,23 @@ def _printed_for(record: Record) -> tuple[object, ...]:
     return record.system, record.category, record.seed, record.metric
 
 
-def _place(
-    path: Path, row: CsvRow, table: FileTable, dialect: Dialect
-) -> tuple[str, str | None, int | None]:
-    """Method, category (None: the mean) and seed of a row. Raises UsageError for a row without a
-    category in a table of categories.
-    """
+def _check_categories(path: Path, table: FileTable, dialect: Dialect) -> None:
+    """Raises UsageError for a row without a category in a table of categories."""
+    without = [row for row in table.rows if not _category_cell(row, table, dialect)]
+    if without and len(without) < len(table.rows):
+        raise UsageError(f"{path}, {without[0].where}: names no category, as other rows do")
+
+
+def _category_cell(row: CsvRow, table: FileTable, dialect: Dialect) -> str:
+    return _bare_name(_first_cell(row, table, dialect.category)).removeprefix("mvtec_")
+
+
+def _place(row: CsvRow, table: FileTable, dialect: Dialect) -> tuple[str, str | None, int | None]:
+    """Method, category (None: the mean) and seed of a row."""
     method = _bare_name(_first_cell(row, table, dialect.method))
     if re.fullmatch(r"[\w.]+", method):  # anomalib.models.Padim
         method = method.rpartition(".")[2]
-    name = _bare_name(_first_cell(row, table, dialect.category)).removeprefix("mvtec_")
-    if not name and any(_first_cell(one, table, dialect.category) for one in table.rows):
-        raise UsageError(f"{path}, {row.where}: names no category, as other rows do")
+    name = _category_cell(row, table, dialect)
     category = None if not name or name.casefold() in MEANS else name
     seed = re.fullmatch(r"(\d+)(\.0*)?", _first_cell(row, table, ("seed",)), re.ASCII)
     return method or dialect.tool, category, int(seed[1]) if seed else None

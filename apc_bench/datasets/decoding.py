@@ -5,9 +5,10 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from apc_bench.datasets.geometry import RGB, Geometry, Mask, Placement
-from apc_bench.datasets.images import PIXELS_MAX, glance, read_image
+from apc_bench.datasets.geometry import Geometry, Mask, Placement
+from apc_bench.datasets.images import PIXELS_MAX, read_photo
 from apc_bench.datasets.masks import read_masks
 from apc_bench.datasets.no_photos import few_colours, no_photos
 from apc_bench.datasets.samples import Category, Sample
@@ -60,7 +61,7 @@ def decode_into(
     return placement, state, dict(sorted(bad.items()))
 
 
-def _read(category: Category, sample: Sample) -> tuple[RGB, bool]:
+def _read(category: Category, sample: Sample) -> tuple[Image.Image, bool]:
     """The image as it is, and whether it has few colours; unless it or a mask of it has no clear
     meaning, or it shows nothing.
     """
@@ -68,7 +69,7 @@ def _read(category: Category, sample: Sample) -> tuple[RGB, bool]:
     for name in (sample.image, *sample.masks):
         if name in encoding.refused:
             raise DataError(f"{folder / name}: {encoding.refused[name]}")
-    image = read_image(folder / sample.image, encoding.bits)
+    image = read_photo(folder / sample.image, encoding.bits)
     colours = few_colours(image)
     if colours == 1:
         raise DataError(f"{folder / sample.image}: {NOTHING}")
@@ -78,25 +79,23 @@ def _read(category: Category, sample: Sample) -> tuple[RGB, bool]:
 def _fit(
     category: Category,
     sample: Sample,
-    image: RGB,
+    image: Image.Image,
     geometry: Geometry,
     image_row: NDArray[np.uint8],
     mask_row: Mask,
 ) -> tuple[Placement, str]:
     folder, encoding = category.folder, category.encoding
-    height, width = image.shape[:2]
+    height, width = image.height, image.width
     place = geometry.place(height, width)
     if place.resized_height * place.resized_width > PIXELS_MAX:
         raise DataError(
             f"{folder / sample.image}: {width} × {height} pixels are too narrow for"
             f" '{geometry.resize}'; use --resize letterbox"
         )
-    image_row[:] = geometry.apply(image).transpose(2, 0, 1)
+    image_row[:] = geometry.apply_photo(image).transpose(2, 0, 1)
     mask_row[:] = False
     if not sample.masks:
         return place, "none" if sample.anomalous else "normal"
-    turn = glance(folder / sample.image).orientation if sample.image in encoding.stored else 1
-    paths = [folder / name for name in sample.masks]
-    mask = read_masks(paths, encoding.masks, turn=turn, size=(height, width))
+    mask = read_masks(folder, sample.image, sample.masks, encoding, size=(height, width))
     mask_row[:] = geometry.apply_mask(mask)
     return place, "present" if mask_row.any() else "emptied"

@@ -33,14 +33,15 @@ class MaskEncoding:
 class Encoding:
     """How a category's files are to be understood.
 
-    `bits`: of the values of images that have 16 bits a pixel. `masks`: what masks mean. `stored`:
+    `bits`: of the values of images that have 16 bits a pixel. `masks`: what masks mean; None: each
+    by itself, as it was before encodings. `stored`:
     images whose mask was drawn on the photo as it is stored, not as its EXIF data turns it.
     `usual`: whether earlier versions read these files as this one does. `notes`: what a person
     should know, a sentence each. `refused`: images and masks that have no clear meaning, and why.
     """
 
     bits: int = 16
-    masks: MaskEncoding = MaskEncoding()
+    masks: MaskEncoding | None = MaskEncoding()
     stored: frozenset[str] = frozenset()
     usual: bool = True
     notes: tuple[str, ...] = ()
@@ -48,7 +49,8 @@ class Encoding:
 
     def identity(self) -> dict[str, Any]:
         """What decides pixels, as JSON values."""
-        meaning = {"bits": self.bits, "masks": asdict(self.masks), "stored": sorted(self.stored)}
+        told = self.as_json()
+        meaning = {name: told[name] for name in ("bits", "masks", "stored")}
         return {"decoding": DECODE_VERSION, **meaning}
 
     def as_json(self) -> dict[str, Any]:
@@ -70,6 +72,9 @@ class Encoding:
 
 PLAIN = Encoding()
 """Eight bits, masks of black and white, nothing turned."""
+
+BEFORE = Encoding(masks=None)
+"""Of runs that earlier versions made."""
 
 
 def recorded(encodings: Mapping[str, Encoding]) -> dict[str, dict[str, Any]]:

@@ -68,8 +68,11 @@ class Geometry:
 
     def apply(self, image: RGB) -> RGB:
         """(h, w, 3) uint8 -> (image_size, image_size, 3) uint8."""
-        how = Image.Resampling[self.interpolation.upper()]
-        return self._fit(Image.fromarray(image), how)
+        return self.apply_photo(Image.fromarray(image))
+
+    def apply_photo(self, photo: Image.Image) -> RGB:
+        """As `apply`, of Pillow's RGB image."""
+        return self._fit(photo, Image.Resampling[self.interpolation.upper()])
 
     def apply_mask(self, mask: Mask) -> Mask:
         """(h, w) bool -> (image_size, image_size) bool, nearest neighbour; outside the image

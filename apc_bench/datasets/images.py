@@ -47,13 +47,12 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
     """A photo, perhaps smaller than it is, as Pillow's RGB image. `size`: height and width of the
-    whole, upright. `mode`: of the file, in Pillow's words. `turned`: whether EXIF data asked to.
+    whole, upright. `mode`: of the file, in Pillow's words.
     """
 
     image: Image.Image
     size: tuple[int, int]
     mode: str
-    turned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,12 @@ def read_image(path: Path, bits: int = 16) -> RGB:
     of 16 bits are scaled from `bits` to 8, alpha is composed on black unless it is the same
     everywhere. Raises DataError that names the file and says why.
     """
-    return opened(path, lambda image: np.asarray(upright(image, _to_rgb(image, bits))))
+    return np.asarray(read_photo(path, bits))
+
+
+def read_photo(path: Path, bits: int = 16) -> Image.Image:
+    """As `read_image`, as Pillow's RGB image."""
+    return opened(path, lambda image: upright(image, _to_rgb(image, bits)))
 
 
 def read_preview(path: Path, bits: int = 16) -> Preview:
@@ -89,7 +93,7 @@ def read_preview(path: Path, bits: int = 16) -> Preview:
         size = _upright_size(image, turn)
         image.draft(None, (PREVIEW, PREVIEW))
         image.load()
-        return Preview(turned(_to_rgb(image, bits), turn), size, mode, turn != 1)
+        return Preview(turned(_to_rgb(image, bits), turn), size, mode)
 
     return opened(path, convert, load=False)
 

@@ -6,19 +6,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from apc_bench.datasets.encoding import MaskEncoding
+from apc_bench.datasets.encoding import Encoding, MaskEncoding
 from apc_bench.datasets.geometry import Mask
-from apc_bench.datasets.images import opened, turned
+from apc_bench.datasets.images import glance, opened, turned
 from apc_bench.datasets.mask_encoding import encoding_of_masks, facts_of
 from apc_bench.datasets.mask_planes import Planes, planes_of
 from apc_bench.errors import DataError
 from apc_bench.wording import counted
 
 
-def read_mask(path: Path, encoding: MaskEncoding | None = None, *, turn: int = 1) -> Mask:
-    """Decodes a mask file to (h, w) bool by its category's encoding; by what the file alone says
-    without. Turned as its own EXIF data asks, and by `turn`: the orientation of its photo, where it
-    was drawn on that as it is stored.
+def read_mask(path: Path, encoding: MaskEncoding | None, *, turn: int = 1) -> Mask:
+    """Decodes a mask file to (h, w) bool by its category's encoding; None: by what the file alone
+    says. Turned as its own EXIF data asks, and by `turn` (turn_of).
 
     Raises DataError that names the file and says why.
     """
@@ -29,28 +28,39 @@ def read_mask(path: Path, encoding: MaskEncoding | None = None, *, turn: int = 1
 
 
 def read_masks(
-    paths: Sequence[Path],
-    encoding: MaskEncoding | None = None,
+    folder: Path,
+    image: str,
+    masks: Sequence[str],
+    encoding: Encoding,
     *,
-    turn: int = 1,
     size: tuple[int, int] | None = None,
 ) -> Mask:
-    """The masks of one image, united: (h, w) bool, anomalous where any of them is. `size`: height
-    and width of the image; None for those of the first mask; the rest as in `read_mask`.
+    """The masks of one image, united: (h, w) bool, anomalous where any of them is; paths relative
+    to the category's folder. `size`: height and width of the image; None for those of the first
+    mask.
 
-    Raises DataError that names a file that `read_mask` refuses, or of another size.
+    Raises DataError that names a file that cannot be read, or is of another size.
     """
-    masks = []
-    for path in paths:
-        masks.append(read_mask(path, encoding, turn=turn))
-        height, width = size or masks[0].shape
-        if masks[-1].shape != (height, width):
+    turn = turn_of(folder, image, encoding)
+    united: Mask | None = None
+    for name in masks:
+        mask = read_mask(folder / name, encoding.masks, turn=turn)
+        size = size or mask.shape
+        if mask.shape != size:
             raise DataError(
-                f"{path}: mask of {masks[-1].shape[1]} × {masks[-1].shape[0]} pixels for an image"
-                f" of {width} × {height}"
+                f"{folder / name}: mask of {mask.shape[1]} × {mask.shape[0]} pixels for an image of"
+                f" {size[1]} × {size[0]}"
             )
-    united: Mask = np.logical_or.reduce(masks)
+        united = mask if united is None else united | mask
+    assert united is not None
     return united
+
+
+def turn_of(folder: Path, image: str, encoding: Encoding) -> int:
+    """EXIF's orientation by which an image's masks are turned with it: they were drawn on the photo
+    as it is stored. 1 where they were not.
+    """
+    return glance(folder / image).orientation if image in encoding.stored else 1
 
 
 def read_planes(path: Path) -> Planes:

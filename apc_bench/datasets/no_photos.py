@@ -2,30 +2,21 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from apc_bench.datasets.geometry import RGB
+from PIL import Image
 
 FEW = 4
 """Colours of what is no photo at most; a camera's noise makes more [ours]."""
 
-_STRIDE = 61
 WHY = (
     f"no photo: {FEW} colours or fewer, as in masks; move masks to ground_truth/TYPE (or masks/TYPE"
     " beside good and bad)"
 )
 
 
-def few_colours(pixels: RGB) -> int | None:
-    """How many colours an image (h, w, 3) uint8 has; None for more than FEW."""
-    flat = pixels.reshape(-1, 3)
-    # Some of a photo's pixels are enough to see that it is one.
-    for some in (flat[::_STRIDE], flat):
-        red, green, blue = some.astype(np.uint32).T
-        colours = len(np.unique(red << 16 | green << 8 | blue))
-        if colours > FEW:
-            return None
-    return colours
+def few_colours(photo: Image.Image) -> int | None:
+    """How many colours an RGB image has; None for more than FEW."""
+    colours = photo.getcolors(FEW)
+    return None if colours is None else len(colours)
 
 
 def no_photos(few: Mapping[str, bool]) -> dict[str, str]:

@@ -6,12 +6,10 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from apc_bench.datasets.split import HELD_OUT_MIN
 from apc_bench.detectors.protocol import Images, Training
 from apc_bench.networks.augment import augment, draw
 from apc_bench.settings.base import BatchSettings
-
-STAND_INS = 20
-"""As many as are held out of a small category (datasets/split.py)."""
 
 
 def changed_views(
@@ -27,13 +25,13 @@ def changed_views(
 
 
 def stand_ins(data: Training, settings: BatchSettings) -> Images:
-    """In the place of held-out normal images, where there are none: STAND_INS changed views of the
-    normal images, in turn and in a random order. Of no group, so that a memory bank compares them
-    with all that it holds.
+    """In the place of held-out normal images, where there are none: HELD_OUT_MIN changed views of
+    the normal images, in turn and in a random order. Of no group, so that a memory bank compares
+    them with all that it holds.
     """
     generator = Generator().manual_seed(data.seed)
     order = torch.randperm(len(data.normal), generator=generator).numpy()
-    images = data.normal.at(np.resize(order, STAND_INS))
+    images = data.normal.at(np.resize(order, HELD_OUT_MIN))
     masks = torch.zeros(len(images), *images.array.shape[2:])
     views, _ = changed_views(images, masks, settings, generator)
     return replace(views, groups=("",) * len(views))

@@ -109,8 +109,8 @@ def parsed_csv(path: Path, text: str) -> CsvTable:
 
 def _separator(path: Path, text: str) -> str:
     """The one that stands in the header outside of quotes; a comma where none does."""
-    header = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "")
-    bare = re.sub(r'"(?:[^"]|"")*"', "", header)
+    header = re.search(r"[^\r\n]*[^\s][^\r\n]*", text)
+    bare = re.sub(r'"(?:[^"]|"")*"', "", header[0] if header else "")
     found = [separator for separator in SEPARATORS if separator in bare]
     if len(found) > 1:
         names = " and ".join(SEPARATORS[separator] for separator in found)
@@ -170,14 +170,10 @@ def _check_rows_alike(table: CsvTable) -> None:
     """Raises DataError where every row is separated otherwise than the header: then a decimal comma
     can part it into as many fields.
     """
-    for separator, name in SEPARATORS.items():
-        if separator == table.separator or not table.rows:
-            continue
-        if all(any(separator in cell for cell in row.cells.values()) for row in table.rows):
-            own = SEPARATORS[table.separator]
-            if separator == ",":
-                continue  # decimal commas
+    for separator in (";", "\t"):  # commas may be decimal signs
+        parted = [any(separator in cell for cell in row.cells.values()) for row in table.rows]
+        if separator != table.separator and parted and all(parted):
             raise DataError(
-                f"{table.path}, {table.rows[0].where}: the rows are separated by {name}, the"
-                f" header by {own}"
+                f"{table.path}, {table.rows[0].where}: the rows are separated by"
+                f" {SEPARATORS[separator]}, the header by {SEPARATORS[table.separator]}"
             )

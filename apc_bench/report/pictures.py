@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from apc_bench.datasets.encoding import PLAIN, Encoding
+from apc_bench.datasets.encoding import BEFORE, PLAIN, Encoding
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import glance, read_image
+from apc_bench.datasets.images import read_image
 from apc_bench.datasets.masks import read_masks
 from apc_bench.errors import ApcError
 from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW
@@ -80,11 +80,7 @@ class Photos:
         if self.folder is None:
             return "mask not at hand"
         try:
-            photo = self.folder / image
-            turn = glance(photo).orientation if image in self.encoding.stored else 1
-            paths = [self.folder / name for name in names]
-            mask = read_masks(paths, self.encoding.masks, turn=turn)
-            return self.geometry.apply_mask(mask)
+            return self.geometry.apply_mask(read_masks(self.folder, image, names, self.encoding))
         except (ApcError, OSError):
             return "mask cannot be read"
 
@@ -106,7 +102,9 @@ def photos_of(results: Results, run: RunReader, category: str, data: Path | None
         results.settings.get("interpolation", "bicubic"),
     )
     recorded = results.info.encodings.get(category)
-    encoding = Encoding.from_json(recorded) if recorded else PLAIN
+    encoding = BEFORE if "encodings" in results.info.absent else PLAIN
+    if recorded:
+        encoding = Encoding.from_json(recorded)
     return Photos(None if data is None else data / category, geometry, masks, encoding)
 
 

@@ -61,7 +61,7 @@ def prepare(
     sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: bool = False
 ) -> Prepared:
     """Reads, hashes, decodes and splits the dataset, finds the weights and makes the plan. `dry`:
-    decodes and downloads nothing.
+    decodes no photos and downloads nothing.
 
     Raises DataError (every unreadable file is named), WeightsError, UsageError, StorageError.
     """

@@ -53,7 +53,8 @@ class Scan:
 
 def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: bool) -> Scan:
     """Hashes every file, and decodes every category into the cache: what cannot be read is found
-    before the first step. `dry`: decodes nothing. Raises DataError.
+    before the first step. `dry`: decodes no more than what the files mean takes (recognise.py).
+    Raises DataError.
     """
     scan, unreadable = Scan(), []
     geometry = Geometry.of(sweep)

@@ -226,7 +226,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, name):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none.png: .*No such file"):
-        read_mask(tmp_path / "none.png")
+        read_mask(tmp_path / "none.png", None)
 
 
 @settings(max_examples=120, deadline=None)
@@ -268,7 +268,7 @@ def test_masks_are_binary_at_128_and_label_ids_count_from_1(tmp_path, values, an
         ("colour.png", grey.convert("RGB")),
         ("alpha.png", grey.convert("RGBA")),
     ):
-        mask = read_mask(saved(tmp_path / name, image))
+        mask = read_mask(saved(tmp_path / name, image), None)
         assert mask.dtype == bool
         assert np.array_equal(mask, np.array(anomalous, bool)), name
 
@@ -284,25 +284,27 @@ def test_masks_are_binary_at_128_and_label_ids_count_from_1(tmp_path, values, an
     ids=["full range", "threshold", "eight bits in sixteen", "label ids"],
 )
 def test_sixteen_bit_masks_follow_the_same_rule(tmp_path, values, anomalous):
-    mask = read_mask(saved(tmp_path / "a.png", Image.fromarray(np.array([values], np.uint16))))
+    mask = read_mask(
+        saved(tmp_path / "a.png", Image.fromarray(np.array([values], np.uint16))), None
+    )
     assert mask[0].tolist() == [bool(value) for value in anomalous]
 
 
 def test_one_bit_masks_and_palettes_follow_what_is_seen(tmp_path):
     anomalous = RAMP > 100
     assert np.array_equal(
-        read_mask(saved(tmp_path / "bits.png", Image.fromarray(anomalous))), anomalous
+        read_mask(saved(tmp_path / "bits.png", Image.fromarray(anomalous)), None), anomalous
     )
     labels = Image.fromarray((RAMP > 100) * np.uint8(3), "L").convert("P")
     labels.putpalette(
         [0, 0, 0, 128, 0, 0, 0, 128, 0, 64, 0, 0]
     )  # the palette of a labelling program: id 3 is dark
-    assert np.array_equal(read_mask(saved(tmp_path / "labels.png", labels)), anomalous)
+    assert np.array_equal(read_mask(saved(tmp_path / "labels.png", labels), None), anomalous)
     white_first = Image.fromarray(np.uint8(~anomalous), "L").convert("P")
     white_first.putpalette(
         [255, 255, 255, 0, 0, 0]
     )  # what a program that makes files small may write
-    assert np.array_equal(read_mask(saved(tmp_path / "white.png", white_first)), anomalous)
+    assert np.array_equal(read_mask(saved(tmp_path / "white.png", white_first), None), anomalous)
 
 
 SIZES = st.integers(16, 96)
@@ -436,7 +438,7 @@ def test_a_category_decoded_at_once_equals_its_images_one_by_one(tmp_path, resiz
             pixels[row].transpose(1, 2, 0), geometry.apply(read_image(tmp_path / sample.image))
         )
         expected = (
-            geometry.apply_mask(read_mask(tmp_path / sample.mask))
+            geometry.apply_mask(read_mask(tmp_path / sample.mask, None))
             if sample.mask
             else np.zeros((32, 32), bool)
         )

@@ -3,6 +3,7 @@ every number of bits, or the file by name.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from apc_bench.datasets.decoding import decode_into
-from apc_bench.datasets.encoding import PLAIN, Encoding
+from apc_bench.datasets.encoding import PLAIN, Encoding, MaskEncoding
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.images import read_image
 from apc_bench.datasets.masks import read_mask
 from apc_bench.datasets.recognise import recognise
 from apc_bench.datasets.samples import Category, Sample
+from apc_bench.files.hashing import digest
 from apc_bench.plan import fingerprint
 from tests.datasets.test_images import png_16_bit_colour
 
@@ -161,7 +163,7 @@ def test_a_mask_without_a_clear_meaning_is_refused_by_name(tmp_path, odd, reason
     category = category_of(tmp_path, [*map(Image.fromarray, TRUTHS[:2]), odd])
     encoding = understood(category)
     assert list(encoding.refused) == ["2_mask.png"]
-    bad = decoded(Category("part", tmp_path, category.samples, encoding))[1]
+    bad = unreadable(Category("part", tmp_path, category.samples, encoding))
     assert list(bad) == ["2.png"]
     assert "2_mask.png: " in bad["2.png"]
     assert reason in bad["2.png"]
@@ -174,12 +176,11 @@ def test_colours_on_a_background_that_others_do_not_have_are_refused(tmp_path):
     assert "background" in understood(category).refused["2_mask.png"]
 
 
-def decoded(category: Category) -> tuple[np.ndarray, dict[str, str]]:
-    """Masks (n, 40, 60) at full size, and what could not be read."""
+def unreadable(category: Category) -> dict[str, str]:
+    """What decoding refuses, and why."""
     images = np.zeros((len(category.samples), 3, 64, 64), np.uint8)
     masks = np.zeros((len(category.samples), 64, 64), np.bool_)
-    _, _, bad = decode_into(category, Geometry(64, "square"), images, masks, threads=2)
-    return images, bad
+    return decode_into(category, Geometry(64, "square"), images, masks, threads=2)[2]
 
 
 def by_itself(levels: np.ndarray) -> np.ndarray:
@@ -219,19 +220,24 @@ def test_a_category_keeps_its_fingerprint_only_where_no_mask_reads_otherwise(
             assert np.array_equal(mask, by_itself(levels))
 
 
-def test_a_plain_category_keeps_its_fingerprint_and_another_reading_has_its_own(tmp_path):
+def test_whatever_decides_pixels_is_in_the_fingerprint_and_nothing_where_all_is_plain(tmp_path):
     plain = category_of(tmp_path, [Image.fromarray(truth) for truth in TRUTHS])
-    hashes = dict.fromkeys(("0.png", "1.png", "2.png"), "0")
-    hashes |= {f"{number}_mask.png": "1" for number in range(3)}
-    before = fingerprint(plain, hashes, {})
     assert understood(plain) == PLAIN
-    prints = {before}
-    for masks in (PLAIN.masks, understood(category_of(tmp_path, [*map(overlay, TRUTHS)])).masks):
-        for bits in (10, 12):
-            encoding = Encoding(bits=bits, masks=masks, usual=False)
-            again = Category("part", tmp_path, plain.samples, encoding)
-            prints.add(fingerprint(again, hashes, {}))
-    assert len(prints) > 2
+    hashes = dict.fromkeys((path.name for path in tmp_path.iterdir()), "0")
+    before = digest([[[f"{n}.png", "0", "0", "dent", f"{n}.png"] for n in range(3)], []])
+    prints = {fingerprint(plain, hashes, {})}
+    assert prints == {before}, "what earlier versions stored is found"
+    others = (
+        {"bits": 10},
+        {"bits": 12},
+        {"masks": MaskEncoding("alpha")},
+        {"masks": MaskEncoding(meaning="ids")},
+        {"stored": frozenset({"0.png"})},
+    )
+    for decided in others:
+        category = replace(plain, encoding=Encoding(**decided, usual=False))
+        prints.add(fingerprint(category, hashes, {}))
+    assert len(prints) == 1 + len(others)
 
 
 def deep(folder: Path, largest: list[int], ending: str = "png") -> Category:
@@ -269,7 +275,7 @@ def test_bits_can_be_said_and_a_value_beyond_them_is_named(tmp_path):
     category = deep(tmp_path, [900, 1800])
     assert understood(category, bits=12).bits == 12
     encoding = understood(category, bits=10)
-    bad = decoded(Category("part", tmp_path, category.samples, encoding))[1]
+    bad = unreadable(Category("part", tmp_path, category.samples, encoding))
     assert list(bad) == ["1.png"]
     assert "values up to 1800, which 10 bits do not" in bad["1.png"]
 
@@ -302,7 +308,7 @@ def test_an_image_of_one_colour_is_an_error_by_name(tmp_path, colour):
     Image.fromarray(full(colour)).save(tmp_path / "flat.png")
     Image.fromarray(PHOTO).save(tmp_path / "photo.png")
     samples = tuple(Sample(name, None, "good", True, name) for name in ("flat.png", "photo.png"))
-    _, bad = decoded(Category("part", tmp_path, samples))
+    bad = unreadable(Category("part", tmp_path, samples))
     assert list(bad) == ["flat.png"]
     assert "every pixel is the same" in bad["flat.png"]
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from PIL import Image, features
 from sklearn.metrics import roc_auc_score
-from support import apc_bench, make_category
+from support import PATCHCORE_JOB, apc_bench, make_category
 
 from apc_bench.datasets.decoding import decode_into
 from apc_bench.datasets.geometry import Geometry
@@ -21,14 +21,6 @@ from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.tree import FORMATS
 from apc_bench.errors import DataError
 
-JOB = """
-image_size: 32
-reserve: 1
-shots: [1]
-seeds: [0]
-methods:
-  patchcore: {backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}
-"""
 GENERATOR = np.random.default_rng(11)
 
 
@@ -63,7 +55,7 @@ def refusal(part: Path) -> str:
 
 def swept(tmp_path: Path, data: Path, *options: object, code: int = 0) -> str:
     """What a sweep prints; its run is tmp_path/run."""
-    (tmp_path / "job.yaml").write_text(JOB)
+    (tmp_path / "job.yaml").write_text(PATCHCORE_JOB)
     places = ("--run", tmp_path / "run", "--cache", tmp_path / "cache", "--executor", "serial")
     job = ("--job", tmp_path / "job.yaml", "--data", data)
     return apc_bench("sweep", *job, *places, *options, code=code).output

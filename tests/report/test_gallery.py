@@ -81,7 +81,8 @@ def test_images_and_masks_are_shown_as_the_detector_saw_them(
         read_mask(
             folder
             / "weave"
-            / chosen.image.replace("test/", "ground_truth/").replace(".png", "_mask.png")
+            / chosen.image.replace("test/", "ground_truth/").replace(".png", "_mask.png"),
+            None,
         )
     )
     assert np.array_equal(np.asarray(mask.images[0].get_array()), expected)

@@ -1,6 +1,7 @@
 import base64
 import io
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.recognise import recognise
 from apc_bench.report.pictures import (
     CELLS,
     CELLS_MAX,
@@ -15,7 +17,9 @@ from apc_bench.report.pictures import (
     crop_around,
     map_address,
     outline_address,
+    photos_of,
 )
+from apc_bench.store.info import RunInfo
 
 Make = Callable[..., Any]
 
@@ -58,3 +62,21 @@ def test_a_crop_shows_what_the_detector_had_at_that_patch(
             seen[row * 4 : row * 4 + 4, column * 4 : column * 4 + 4].astype(float).mean(axis=(0, 1))
         )
         assert crop[middle, middle].astype(float).mean(axis=(0, 1)) == pytest.approx(wanted, abs=12)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["of today", "of an earlier version"])
+def test_a_mask_of_label_ids_is_shown_whichever_version_made_the_run(tmp_path, recorded):
+    """Runs that record no encodings had each mask read by itself."""
+    (tmp_path / "part").mkdir()
+    marked = np.zeros((32, 32), np.uint8)
+    marked[4:12, 6:20] = 3
+    Image.fromarray(marked).save(tmp_path / "part" / "mask.png")
+    Image.fromarray(marked * 9 + 5).save(tmp_path / "part" / "photo.png")
+    encoding = recognise(tmp_path / "part", ["photo.png"], [("photo.png", "mask.png")])
+    encodings = {"part": encoding.as_json()} if recorded else {}
+    info = RunInfo.from_json({"encodings": encodings} if recorded else {})
+    settings = {"image_size": 32, "resize": "square"}
+    results = SimpleNamespace(seeds=[0], settings=settings, info=info)
+    run = SimpleNamespace(split=lambda *_: SimpleNamespace(masks={"photo.png": ("mask.png",)}))
+    photos = photos_of(results, run, "part", tmp_path)
+    assert np.array_equal(photos.mask("photo.png", anomalous=True), marked > 0)

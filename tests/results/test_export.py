@@ -101,7 +101,7 @@ def test_maps_are_float_tiffs_of_the_original_size_in_mvtecs_layout(
         assert (map_ >= np.float32(fill)).all()
         mask = run.parent / "data/part/ground_truth/dent" / f"{image.stem}_mask.png"
         values.append(map_)
-        labels.append(read_mask(mask) if "dent" in image.parts else np.zeros((48, 48), bool))
+        labels.append(read_mask(mask, None) if "dent" in image.parts else np.zeros((48, 48), bool))
     assert roc_auc_score(np.stack(labels).ravel(), np.stack(values).ravel()) > 0.9
     scores = pl.read_csv(out / "scores.csv")
     assert set(scores["split"]) == {"test", "reserved", "calibration"}

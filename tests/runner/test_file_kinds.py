@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
-from support import apc_bench
+from support import PATCHCORE_JOB, apc_bench
 
 from apc_bench.datasets.decoding import decode_into
 from apc_bench.datasets.geometry import Geometry
@@ -21,14 +21,6 @@ from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.recognise import recognise
 
 SIDE = 32
-JOB = """
-image_size: 32
-reserve: 1
-shots: [1]
-seeds: [0]
-methods:
-  patchcore: {backbone: builtin, settings: {pretrain_dim: 32, target_dim: 32}}
-"""
 
 
 def part() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -96,7 +88,7 @@ def swept(tmp_path_factory) -> tuple[Path, str]:
     place = tmp_path_factory.mktemp("kinds")
     for kind in KINDS:
         write(place / "data", kind)
-    (place / "job.yaml").write_text(JOB)
+    (place / "job.yaml").write_text(PATCHCORE_JOB)
     options = ("--job", place / "job.yaml", "--data", place / "data", "--cache", place / "cache")
     ran = apc_bench("sweep", *options, "--run", place / "run", "--executor", "serial")
     return place / "run", ran.output

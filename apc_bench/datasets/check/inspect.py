@@ -11,11 +11,11 @@ import numpy as np
 
 from apc_bench.datasets.check.similar import Sketch, sketch
 from apc_bench.datasets.decoding import NOTHING
-from apc_bench.datasets.encoding import Encoding, MaskEncoding
+from apc_bench.datasets.encoding import Encoding
 from apc_bench.datasets.geometry import Geometry
-from apc_bench.datasets.images import PIXELS_MAX, glance, read_preview
-from apc_bench.datasets.masks import read_planes, upright_pixels
-from apc_bench.datasets.no_photos import FEW
+from apc_bench.datasets.images import PIXELS_MAX, read_preview
+from apc_bench.datasets.masks import read_planes, turn_of, upright_pixels
+from apc_bench.datasets.no_photos import few_colours
 from apc_bench.errors import DataError
 from apc_bench.files.hashing import file_sha256
 from apc_bench.files.machine import usable_cores
@@ -76,8 +76,8 @@ def inspect(
             if name not in masks:
                 return _photo(folder, path, encoding.bits)
             image = masks[name]
-            turn = glance(folder / image).orientation if image in encoding.stored else 1
-            return _mask(path, encoding.masks, turn, geometry)
+            turn = turn_of(folder, image, encoding) if image else 1
+            return _mask(path, encoding, turn, geometry)
         except DataError as error:
             return str(error).removeprefix(f"{path}: ")
         except OSError as error:
@@ -90,8 +90,8 @@ def inspect(
 
 def _photo(folder: Path, path: Path, bits: int) -> Photo:
     preview = read_preview(path, bits)
-    colours = preview.image.getcolors(FEW)
-    if colours is not None and len(colours) == 1:
+    colours = few_colours(preview.image)
+    if colours == 1:
         raise DataError(NOTHING)
     grey = np.asarray(preview.image.convert("L"))
     real = path.resolve()
@@ -107,9 +107,10 @@ def _photo(folder: Path, path: Path, bits: int) -> Photo:
     )
 
 
-def _mask(path: Path, encoding: MaskEncoding, turn: int, geometry: Geometry) -> MaskLook:
+def _mask(path: Path, encoding: Encoding, turn: int, geometry: Geometry) -> MaskLook:
     planes = read_planes(path)
-    anomalous = upright_pixels(planes, encoding, turn)
+    assert encoding.masks is not None
+    anomalous = upright_pixels(planes, encoding.masks, turn)
     height, width = anomalous.shape
     place = geometry.place(height, width)
     left = 0
