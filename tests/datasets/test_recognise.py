@@ -210,7 +210,11 @@ def test_a_category_keeps_its_fingerprint_only_where_no_mask_reads_otherwise(
     masks = []
     for values, mode, seed in drawn:
         choice = np.random.default_rng(seed).choice(np.array(values, np.uint8), (4, 6))
-        masks.append(Image.fromarray(np.kron(choice, np.ones((4, 4), np.uint8))).convert(mode))
+        # Thin lines too, of which no value fills an area.
+        thin = np.zeros((16, 24), np.uint8)
+        thin[::3] = np.repeat(choice, 4, axis=1)[[0, 1, 2, 3, 0, 1]]
+        drawn_pixels = thin if seed % 2 else np.kron(choice, np.ones((4, 4), np.uint8))
+        masks.append(Image.fromarray(drawn_pixels).convert(mode))
     category = category_of(folder, masks)
     encoding = understood(category)
     if encoding.usual:
