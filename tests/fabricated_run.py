@@ -2,7 +2,7 @@
 them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,16 @@ class FabricatedRun:
     def curves(self, result_key: str) -> pl.DataFrame:
         return table(self.curve_rows[result_key], CURVES)
 
+    def scores_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        return _each(self.scores, result_keys, self.score_rows, columns)
+
+    def curves_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        return _each(self.curves, result_keys, self.curve_rows, columns)
+
     def split(self, category: str, seed: int) -> Split:
         rows = tuple(map(assigned, self.split_rows[category]))
         return Split(self.info.dataset, category, seed, 10, rows)
@@ -129,6 +139,16 @@ class FabricatedRun:
             self.failed.append(
                 Failure(row["result_key"], kind, category, method, shots, seed, reason, None)
             )
+
+
+def _each(
+    read: Callable[[str], pl.DataFrame],
+    result_keys: Sequence[str],
+    readable: Container[str],
+    columns: Sequence[str] | None,
+) -> dict[str, pl.DataFrame]:
+    frames = {key: read(key) for key in result_keys if key in readable}
+    return {key: frame.select(columns or pl.all()) for key, frame in frames.items()}
 
 
 def _place(row: dict[str, Any]) -> tuple[str, str, int, int, str]:

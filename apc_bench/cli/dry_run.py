@@ -28,12 +28,10 @@ def tell(prepared: Prepared, path: Path, execution: Execution) -> None:
     say, run = plain(Console()), Run(path)
     for line in prepared.missing:
         say(line)
-    left = []
+    done = run.done(prepared.steps)
     for step in prepared.steps:
-        done = run.is_done(step)
-        say(f"{'done ' if done else 'would'} {step.name}")
-        if not done:
-            left.append(step)
+        say(f"{'done ' if step.result_key in done else 'would'} {step.name}")
+    left = [step for step in prepared.steps if step.result_key not in done]
     say(f"run folder: {path}")
     say(f"{counted_steps(prepared.steps)}; {len(left)} left")
     if left:

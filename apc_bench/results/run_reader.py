@@ -17,8 +17,8 @@ from apc_bench.store.info import RunInfo
 
 class RunReader(Protocol):
     """A run folder's tables (columns: store/schemas.py). A table that does not verify raises
-    DamagedFile and is named in `damaged`; `metrics` goes on without it, and `image_counts` leaves
-    it out.
+    DamagedFile and is named in `damaged`; `metrics`, `scores_of` and `curves_of` go on without it,
+    and `image_counts` leaves it out.
     """
 
     @property
@@ -53,6 +53,18 @@ class RunReader(Protocol):
 
     def curves(self, result_key: str) -> pl.DataFrame:
         """The points of a trial's ROC, PR and PRO curves."""
+
+    def scores_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Mapping[str, pl.DataFrame]:
+        """Result key -> a trial's scored images, of those trials that can be read; far faster than
+        one by one. `columns`: only these.
+        """
+
+    def curves_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Mapping[str, pl.DataFrame]:
+        """Result key -> the points of a trial's curves, as `scores_of`."""
 
     def split(self, category: str, seed: int) -> Split:
         """Who is train, drawn, reserved, test or calibration."""

@@ -78,8 +78,7 @@ def read_status(run: Run) -> Status:
 def _done(run: Run, plan: pl.DataFrame) -> set[str]:
     """The result keys that there are results of."""
     extractors = plan.filter(pl.col("kind") == EXTRACTOR)["result_key"]
-    trained = {key for key in extractors if run.extractors.exists(key)}
-    return trained | set(run.metrics()["result_key"])
+    return run.extractors.existing(extractors.to_list()) | set(run.metrics()["result_key"])
 
 
 def _running(log: Sequence[attempts.Attempt], open_steps: set[str]) -> Iterator[str]:

@@ -73,7 +73,8 @@ def run_sweep(
     with run.lock() as holding:
         _write_start(run, prepared)
         context = _context(prepared, path, cache, execution, holding)
-        left = [step for step in prepared.steps if not run.is_done(step)]
+        done = run.done(prepared.steps)
+        left = [step for step in prepared.steps if step.result_key not in done]
         before = len(prepared.steps) - len(left)
         with Display(left, console=console) as display:
             for line in run.damaged:

@@ -8,10 +8,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from apc_bench.errors import DamagedFile
 from apc_bench.plan import Step
 from apc_bench.store.files import write_atomically, write_table
-from apc_bench.store.folder import RunFolder
+from apc_bench.store.folder import RunFolder, in_parallel
 from apc_bench.store.places import placed
 from apc_bench.store.planned import row_of
 from apc_bench.store.result_files import as_frame, check_sha256, read_result
@@ -56,16 +55,17 @@ class Extractors:
         table = placed(schema, PLACE, row_of(step), pa.Table.from_pylist([*curves], TRAINING))
         write_table(self._training(key), table, {**identity, **metadata}, schema)
 
-    def exists(self, key: str) -> bool:
-        """Whether a fine-tuned extractor exists and verifies; a damaged one is remembered."""
+    def verify(self, key: str) -> bool:
+        """Whether a fine-tuned extractor exists. Raises DamagedFile where it does not verify."""
         if not self._training(key).is_file():
             return False
-        try:
-            self.read(key)
-        except DamagedFile as error:
-            self._folder.remember(error)
-            return False
+        self.read(key)
         return True
+
+    def existing(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys whose extractor exists and verifies; damaged ones are remembered."""
+        found = zip(keys, in_parallel(self.verify, keys), strict=True)
+        return {key for key, exists in self._folder.sound(found) if exists}
 
     def read(self, key: str) -> Extractor:
         """A fine-tuned extractor that verifies. Raises DamagedFile."""

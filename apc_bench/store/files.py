@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -119,22 +119,25 @@ def _local(path: Path) -> Path:
 
 
 def read_table(
-    path: Path, schema: pa.Schema | None = None, place: pa.Schema = NO_PLACE
+    path: Path,
+    schema: pa.Schema | None = None,
+    place: pa.Schema = NO_PLACE,
+    columns: Sequence[str] | None = None,
 ) -> tuple[pa.Table, dict[str, str]]:
     """Reads and verifies a Parquet file: the table, without the columns `place` that say whose it
-    is, and its metadata without the prefix.
+    is, and its metadata without the prefix. `columns`: only these of it are read.
 
     Raises DamagedFile for a file that is truncated, altered, foreign or of another schema, RunError
     for one of a newer version.
     """
     with _readable(path), pq.ParquetFile(_local(path), page_checksum_verification=True) as file:
-        table = file.read(use_threads=False)
-    metadata = _verified(path, table.schema, table.num_rows)
-    table = table.replace_schema_metadata(None)
-    table = without_place(path, int(metadata["schema"]), place, table)
-    if schema is not None and not table.schema.equals(schema):
+        table = file.read(columns=columns, use_threads=False)
+        whole, rows = file.schema_arrow, file.metadata.num_rows
+    metadata = _verified(path, whole, rows)
+    own = without_place(path, int(metadata["schema"]), place, whole)
+    if schema is not None and not own.equals(schema):
         raise DamagedFile(f"{path}: other columns than expected")
-    return table, metadata
+    return table.select(columns or own.names).replace_schema_metadata(None), metadata
 
 
 def count_rows(path: Path) -> tuple[int, dict[str, str]]:

@@ -2,15 +2,38 @@
 found damaged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from apc_bench.errors import DamagedFile, TakenOver
+from apc_bench.files.machine import usable_cores
 from apc_bench.store.lock import holding
 from apc_bench.store.places import HIVE, was_begun_in_hive
 from apc_bench.store.schemas import SCHEMA_VERSION
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def in_parallel(
+    read: Callable[..., Value], *columns: Iterable[object]
+) -> list[Value | DamagedFile]:
+    """`read` of each row of the columns, several files at a time; in the place of one that is
+    damaged its DamagedFile.
+    """
+
+    def outcome(*row: object) -> Value | DamagedFile:
+        try:
+            return read(*row)
+        except DamagedFile as error:
+            return error
+
+    with ThreadPoolExecutor(usable_cores().amount) as pool:
+        return list(pool.map(outcome, *columns))
 
 
 class RunFolder:
@@ -42,6 +65,14 @@ class RunFolder:
         """Names a damaged file in `damaged`, once."""
         if str(damage) not in self.damaged:
             self.damaged.append(str(damage))
+
+    def sound(self, read: Iterable[tuple[Key, Value | DamagedFile]]) -> Iterator[tuple[Key, Value]]:
+        """What was read (`in_parallel`), by its key, and remembers what is damaged of it."""
+        for key, value in read:
+            if isinstance(value, DamagedFile):
+                self.remember(value)
+            else:
+                yield key, value
 
     @contextmanager
     def remembering(self) -> Iterator[None]:

@@ -40,14 +40,16 @@ def placed(schema: int, columns: pa.Schema, row: Mapping[str, Any], table: pa.Ta
     return pa.Table.from_arrays([*values, *table.columns], schema=schema_of_all)
 
 
-def without_place(path: Path, schema: int, columns: pa.Schema, table: pa.Table) -> pa.Table:
-    """A table's own columns. Raises DamagedFile where others stand in front of them."""
+def without_place(path: Path, schema: int, columns: pa.Schema, table: pa.Schema) -> pa.Schema:
+    """The own columns of a table, as a schema without metadata. Raises DamagedFile where others
+    stand in front of them.
+    """
+    fields = [*table]
     if schema == HIVE:
-        return table
-    own = table.schema.names[len(columns) :]
-    if not pa.schema([*table.schema][: len(columns)]).equals(columns):
+        return pa.schema(fields)
+    if not pa.schema(fields[: len(columns)]).equals(columns):
         raise DamagedFile(f"{path}: other columns than expected")
-    return table.select(own)
+    return pa.schema(fields[len(columns) :])
 
 
 def was_begun_in_hive(run: Path) -> bool:

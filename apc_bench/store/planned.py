@@ -1,6 +1,7 @@
 """plan.parquet: one row per step that any sweep on the folder planned."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,9 @@ class PlannedSteps:
     def __init__(self, folder: RunFolder) -> None:
         self.path = folder.path / "plan.parquet"
         self._folder = folder
+        self._frame = as_frame(PLAN.empty_table())
         self._by_key: dict[str, dict[str, Any]] = {}
+        self._state: tuple[int, ...] | None = None
 
     def exist(self) -> bool:
         """Whether a sweep has planned steps here, so that the folder is a run though its run.json
@@ -38,15 +41,20 @@ class PlannedSteps:
 
     def read(self) -> pl.DataFrame:
         """One row per step (schemas.PLAN). Raises DamagedFile."""
-        return as_frame(read_table(self.path, PLAN)[0])
+        state = _state(self.path)
+        if state is None or state != self._state:
+            self._frame, self._state = as_frame(read_table(self.path, PLAN)[0]), state
+        return self._frame
 
     def row(self, result_key: str) -> Mapping[str, Any]:
         """The row of one step. Raises DamagedFile, RunError where the plan has no such step."""
-        if result_key not in self._by_key:  # a sweep may have added it since
-            self._by_key = {row["result_key"]: row for row in self.read().iter_rows(named=True)}
-        if result_key not in self._by_key:
+        rows = self._by_key
+        if result_key not in rows:  # a sweep may have added it since
+            rows = {row["result_key"]: row for row in self.read().iter_rows(named=True)}
+            self._by_key = rows
+        if result_key not in rows:
             raise RunError(f"{self.path.parent}: no step {result_key} in its plan")
-        return self._by_key[result_key]
+        return rows[result_key]
 
     def _before(self) -> list[dict[str, Any]]:
         if not self.exist():
@@ -59,6 +67,15 @@ class PlannedSteps:
                 " run again"
             )
             return []
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What differs when another sweep has written the plan anew: each one is another file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def row_of(step: Step) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Files of one result: each says whose it is, so that a copy in another's place is damaged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,11 +17,12 @@ def read_result(
     result_key: str,
     schema: pa.Schema | None = None,
     place: pa.Schema = NO_PLACE,
+    columns: Sequence[str] | None = None,
 ) -> tuple[pa.Table, dict[str, str]]:
-    """A result's table, without the columns `place`, and its metadata. Raises DamagedFile, also for
-    a table of another result.
+    """A result's table, without the columns `place`, and its metadata, as `read_table`. Raises
+    DamagedFile, also for a table of another result.
     """
-    table, metadata = read_table(path, schema, place)
+    table, metadata = read_table(path, schema, place, columns)
     check_owner(path, result_key, metadata)
     return table, metadata
 

@@ -19,7 +19,7 @@ from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store import attempts
 from apc_bench.store.extractors import Extractors
 from apc_bench.store.files import TEMPORARY, read_json, too_new, write_json
-from apc_bench.store.folder import RunFolder
+from apc_bench.store.folder import RunFolder, in_parallel
 from apc_bench.store.info import INFO, RunInfo, is_run
 from apc_bench.store.lock import held
 from apc_bench.store.planned import PlannedSteps
@@ -80,9 +80,17 @@ class Run(RunFolder):
         """Whether the step's result exists and every file of it verifies; a damaged one is
         remembered in `damaged`.
         """
+        return bool(self.done([step]))
+
+    def done(self, steps: Sequence[Step]) -> set[str]:
+        """The result keys of those of the steps that are done (`is_done`), read in parallel."""
+        found = zip(steps, in_parallel(self._verify, steps), strict=True)
+        return {step.result_key for step, exists in self.sound(found) if exists}
+
+    def _verify(self, step: Step) -> bool:
         if step.kind == EXTRACTOR:
-            return self.extractors.exists(step.result_key)
-        return self.trials.exists(step)
+            return self.extractors.verify(step.result_key)
+        return self.trials.verify(step)
 
     # run.json and the log
 
@@ -143,6 +151,18 @@ class Run(RunFolder):
     def curves(self, result_key: str) -> pl.DataFrame:
         """As `Trials.curves`."""
         return self.trials.curves(result_key)
+
+    def scores_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """As `Trials.scores_of`."""
+        return self.trials.scores_of(result_keys, columns)
+
+    def curves_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """As `Trials.curves_of`."""
+        return self.trials.curves_of(result_keys, columns)
 
     def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:
         """As `Trials.maps`."""

@@ -3,7 +3,6 @@ name the hashes of the other files and make the trial exist.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from apc_bench.errors import DamagedFile
-from apc_bench.files.machine import usable_cores
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store.files import count_rows, write_table
-from apc_bench.store.folder import RunFolder
+from apc_bench.store.folder import RunFolder, in_parallel
 from apc_bench.store.places import folders_of, placed
 from apc_bench.store.planned import PlannedSteps, row_of
 from apc_bench.store.result_files import as_frame, check_owner, check_sha256, read_result
@@ -76,21 +74,17 @@ class Trials:
     def _write(self, path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
         return write_table(path, table, metadata, self._folder.schema)
 
-    def exists(self, step: Step) -> bool:
-        """Whether the trial's metrics exist and every file of it verifies; a damaged one is
-        remembered.
+    def verify(self, step: Step) -> bool:
+        """Whether the trial's metrics exist. Raises DamagedFile where a file of it does not
+        verify.
         """
         path = self._path_of("metrics", step)
         if not path.is_file():
             return False
-        try:
-            _, metadata = read_result(path, step.result_key, METRICS_TABLE)
-            for name, sha256 in metadata.items():
-                if name.startswith(_HASH):
-                    check_sha256(self._path_of(name.removeprefix(_HASH), step), sha256)
-        except DamagedFile as error:
-            self._folder.remember(error)
-            return False
+        _, metadata = read_result(path, step.result_key, METRICS_TABLE)
+        for name, sha256 in metadata.items():
+            if name.startswith(_HASH):
+                check_sha256(self._path_of(name.removeprefix(_HASH), step), sha256)
         return True
 
     def metrics(self) -> pl.DataFrame:
@@ -98,26 +92,17 @@ class Trials:
         (schemas.METRICS_TABLE); a damaged one is remembered.
         """
         trials = self._planned.read().filter(pl.col("kind") != EXTRACTOR).to_dicts()
-        with ThreadPoolExecutor(usable_cores().amount) as pool:
-            read = list(pool.map(self._metrics_of, trials))
-        tables = []
-        for result in read:
-            if isinstance(result, DamagedFile):
-                self._folder.remember(result)
-            elif result is not None:
-                tables.append(result)
+        read = enumerate(in_parallel(self._metrics_of, trials))
+        tables = [table for _, table in self._folder.sound(read) if table is not None]
         if not tables:
             return as_frame(METRICS_TABLE.empty_table())
         return as_frame(pa.concat_tables(tables).combine_chunks())
 
-    def _metrics_of(self, row: Mapping[str, Any]) -> pa.Table | DamagedFile | None:
+    def _metrics_of(self, row: Mapping[str, Any]) -> pa.Table | None:
         path = self._path("metrics", row)
         if not path.is_file():
             return None
-        try:
-            return read_result(path, row["result_key"], METRICS_TABLE)[0]
-        except DamagedFile as error:
-            return error
+        return read_result(path, row["result_key"], METRICS_TABLE)[0]
 
     def scores(self, result_key: str) -> pl.DataFrame:
         """One row per scored image of a trial (schemas.SCORES). Raises DamagedFile."""
@@ -126,6 +111,37 @@ class Trials:
     def curves(self, result_key: str) -> pl.DataFrame:
         """Points of a trial's curves (schemas.CURVES). Raises DamagedFile."""
         return self._read("curves", result_key, CURVES)
+
+    def scores_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Result key -> the scores of a trial, of many in one go; those that cannot be read are
+        remembered and left out. `columns`: only these are read.
+
+        Raises RunError for a trial that the plan has not.
+        """
+        return self._read_all("scores", result_keys, SCORES, columns)
+
+    def curves_of(
+        self, result_keys: Sequence[str], columns: Sequence[str] | None = None
+    ) -> dict[str, pl.DataFrame]:
+        """Result key -> the curves of a trial, as `scores_of`."""
+        return self._read_all("curves", result_keys, CURVES, columns)
+
+    def _read_all(
+        self,
+        kind: str,
+        result_keys: Sequence[str],
+        schema: pa.Schema,
+        columns: Sequence[str] | None,
+    ) -> dict[str, pl.DataFrame]:
+        paths = [self._path(kind, self._planned.row(key)) for key in result_keys]
+
+        def read(key: str, path: Path) -> pl.DataFrame:
+            return as_frame(read_result(path, key, schema, PLACE, columns)[0])
+
+        found = in_parallel(read, result_keys, paths)
+        return dict(self._folder.sound(zip(result_keys, found, strict=True)))
 
     def _read(self, kind: str, result_key: str, schema: pa.Schema) -> pl.DataFrame:
         with self._folder.remembering():
@@ -136,17 +152,13 @@ class Trials:
         """How many images each trial scored; a trial whose scores do not verify is left out. Reads
         footers only (files.count_rows).
         """
-        with ThreadPoolExecutor(usable_cores().amount) as pool:
-            counts = zip(result_keys, pool.map(self._image_count, result_keys), strict=True)
-            return {key: count for key, count in counts if count is not None}
+        counts = zip(result_keys, in_parallel(self._image_count, result_keys), strict=True)
+        return {key: count for key, count in counts if not isinstance(count, DamagedFile)}
 
-    def _image_count(self, result_key: str) -> int | None:
+    def _image_count(self, result_key: str) -> int:
         path = self._path("scores", self._planned.row(result_key))
-        try:
-            count, metadata = count_rows(path)
-            check_owner(path, result_key, metadata)
-        except DamagedFile:
-            return None
+        count, metadata = count_rows(path)
+        check_owner(path, result_key, metadata)
         return count
 
     def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:

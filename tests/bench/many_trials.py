@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 from rich.console import Console
 
@@ -143,9 +144,7 @@ class _MadeUp:
 
     def _result(self, step: Step) -> TrialResult:
         scores = _scores(self.splits[step.category, step.seed], self.generator)
-        tested = scores.filter(
-            pa.compute.is_in(scores["split"], pa.array(["test", "drawn", "reserved"]))
-        )
+        tested = scores.filter(pc.is_in(scores["split"], pa.array(["test", "drawn", "reserved"])))
         one = self.generator.random(GRID * GRID).astype(
             np.float16
         )  # the same map for every image: small on the disk, as large to read

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from store_support import SPOILT, TRIALS, TUNING, alter, file_of, result_of
 
-from apc_bench.errors import ApcError, DamagedFile
+from apc_bench.errors import ApcError, DamagedFile, RunError
 
 
 @pytest.mark.parametrize("how", SPOILT)
@@ -89,3 +89,26 @@ def test_images_are_counted_without_those_of_damaged_scores(run):
     file_of(run, "scores", "k2").unlink()
     shutil.copy(file_of(run, "scores", "k3"), file_of(run, "scores", "k4"))
     assert run.image_counts(keys) == {"k3": 4}
+
+
+@pytest.mark.parametrize("kind", ["scores", "curves"])
+def test_many_trials_read_at_once_are_what_each_of_them_is_and_damaged_ones_are_named(run, kind):
+    one, many = getattr(run, kind), getattr(run, f"{kind}_of")
+    single = {key: one(key) for key in ("k4", "k2", "k3")}
+    alter(file_of(run, kind, "k1"))
+    read = many(["k4", "k1", "k2", "k3"])
+    assert list(read) == ["k4", "k2", "k3"]
+    assert all(read[key].equals(single[key]) for key in read)
+    assert [str(file_of(run, kind, "k1")) in line for line in run.damaged] == [True]
+    few = single["k3"].columns[2:4]
+    assert many(["k3"], few)["k3"].equals(single["k3"].select(few))
+    with pytest.raises(RunError, match="no step k9"):
+        many(["k9"])
+
+
+def test_steps_looked_at_together_are_done_and_damaged_as_each_by_itself(run):
+    alter(file_of(run, "maps", "k3"))
+    file_of(run, "curves", "k1").unlink()
+    steps = (TRIALS[2], TUNING, *TRIALS[:2], TRIALS[3])
+    assert run.done(steps) == {"e0", "k2", "k4"}
+    assert ["maps" in line for line in run.damaged] == [True, False]  # in the order of the steps
