@@ -10,6 +10,13 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {many or one + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def enumerated(words: Sequence[str], last: str = "and") -> str:
     """`A`, `A and B`, `A, B and C`; `last`: the word before the last one."""
     if len(words) == 1:

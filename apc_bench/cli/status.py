@@ -19,8 +19,8 @@ WATCHED_EVERY = 10.0
     "--watch", is_flag=True, help="Again every ten seconds until no sweep holds the folder."
 )
 def status(run: Path, as_json: bool, watch: bool) -> None:
-    """What is done, running, failed and left in a run folder, how fast it goes and when it will
-    end.
+    """What is done, running, failed and left in a run folder, how far each running step is, how
+    fast it goes and when it will end.
 
     Reads the folder's files alone, so it works from any machine that sees them, and after the sweep
     has died.

@@ -69,6 +69,7 @@ class Apc(PatchCore):
             settings,
             seed=data.seed,
             mixed_precision=data.mixed_precision,
+            progress=data.progress,
         )
         return network, curves, notes
 

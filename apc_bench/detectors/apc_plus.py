@@ -107,7 +107,9 @@ class ApcPlus(Apc):
         started = time.perf_counter()
         source = self._source(self.backbone, data)
         normal, anomalous = patch_examples(data, source, self.settings)
-        classifier, losses = train_classifier(normal, anomalous, self.settings, seed=data.seed)
+        classifier, losses = train_classifier(
+            normal, anomalous, self.settings, seed=data.seed, progress=data.progress
+        )
         seconds = (time.perf_counter() - started) / len(losses)
         rate = self.settings.classifier_learning_rate
         curves = [
@@ -119,7 +121,12 @@ class ApcPlus(Apc):
     def _source(self, backbone: Backbone, data: Training) -> FeatureSource:
         """Features of the frozen backbone, remembered for the whole category."""
         return FeatureSource(
-            backbone, self.settings, device=data.device, memo=data.memo, remembered=self.sha256
+            backbone,
+            self.settings,
+            device=data.device,
+            memo=data.memo,
+            remembered=self.sha256,
+            progress=data.progress,
         )
 
     def _tuned(self, state: State) -> UNet | None:

@@ -57,8 +57,8 @@ def classified(classifier: PatchClassifier, source: FeatureSource) -> MapsOf:
     @torch.inference_mode()
     def maps(images: Images) -> AnomalyMaps:
         parts = []
-        for part in images.batches(BATCH):
-            logits = classifier(source(images, part))
+        for _, features in source.over(images, "patch classifier's maps"):
+            logits = classifier(features)
             parts.append(logits.reshape(-1, *source.grid).cpu().numpy())
         return _joined(parts, source)
 
@@ -75,6 +75,7 @@ def segmented(network: UNet, source: FeatureSource, device: str) -> MapsOf:
             batch = normalise(torch.from_numpy(images.pixels(part)).to(device))
             logits = network(batch).masks.float()[:, None]
             parts.append(F.adaptive_avg_pool2d(logits, source.grid)[:, 0].cpu().numpy())
+            source.progress("segmentation maps", part.stop, len(images))
         return _joined(parts, source)
 
     return maps

@@ -3,6 +3,7 @@ for frozen weights.
 """
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from apc_bench.detectors.protocol import Images, Memo
 from apc_bench.files.disk import release
 from apc_bench.files.hashing import digest
 from apc_bench.networks.backbones import Backbone, normalise
+from apc_bench.networks.progress import Progress, untold
 from apc_bench.settings.detectors import PatchCoreSettings
 
 BATCH = 16
@@ -39,11 +41,13 @@ class FeatureSource:
         device: str,
         memo: Memo,
         remembered: str | None,
+        progress: Progress = untold,
     ) -> None:
         self.backbone = backbone.to(device).to(memory_format=torch.channels_last).eval()
         self.settings = settings
         self.device = device
         self.memo = memo
+        self.progress = progress
         self.key: str | None = None
         if remembered:
             self.key = digest(
@@ -74,6 +78,14 @@ class FeatureSource:
         self._let_go(images.array, self._stored)
         return features
 
+    def over(self, images: Images, stage: str) -> Iterator[tuple[slice, Tensor]]:
+        """Positions and features of all images, batch by batch; of each that was done with it is
+        told that the step is so far in `stage`.
+        """
+        for part in images.batches(BATCH):
+            yield part, self(images, part)
+            self.progress(stage, part.stop, len(images))
+
     def _let_go(self, *arrays: NDArray[Any] | None) -> None:
         """Now and then, of what lies on the disk."""
         self._calls += 1
@@ -100,6 +112,7 @@ class FeatureSource:
             computed = self._compute(array, rows)
             torch.from_numpy(out[start : start + len(rows)]).copy_(computed)
             self._let_go(array, out)
+            self.progress("features of the category", start + len(rows), len(array))
 
     @torch.inference_mode()
     def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:

@@ -7,10 +7,12 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from apc_bench.detectors.features import BATCH, FeatureSource
+from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.protocol import Images, Training
 from apc_bench.detectors.views import changed_views
 from apc_bench.settings.detectors import ApcPlusSettings
+
+STAGE = "patches to learn from"
 
 NORMAL_PATCHES = 100_000
 """At most about so many, at random, of the normal images as they are."""
@@ -28,8 +30,8 @@ def patch_examples(
     drawn, masks = data.anomalous.at(known), torch.from_numpy(data.masks[known])
     normal = _some_patches(source, data.learnable, generator)
     patches, shares = [], []
-    for part in drawn.batches(BATCH):
-        patches.append(source(drawn, part).flatten(0, 1))
+    for part, features in source.over(drawn, STAGE):
+        patches.append(features.flatten(0, 1))
         shares.append(_shares(masks[part].float(), source))
     for _ in range(settings.classifier_views):
         views, moved = changed_views(drawn, masks, settings, generator)
@@ -50,7 +52,7 @@ def patch_examples(
 
 def _features(source: FeatureSource, images: Images) -> Tensor:
     """(patches, d) of all images."""
-    return torch.cat([source(images, part).flatten(0, 1) for part in images.batches(BATCH)])
+    return torch.cat([features.flatten(0, 1) for _, features in source.over(images, STAGE)])
 
 
 def _shares(masks: Tensor, source: FeatureSource) -> Tensor:
@@ -61,8 +63,8 @@ def _shares(masks: Tensor, source: FeatureSource) -> Tensor:
 def _some_patches(source: FeatureSource, images: Images, generator: Generator) -> list[Tensor]:
     """Features of patches at random, batch by batch, at most about NORMAL_PATCHES of them."""
     chosen = []
-    for part in images.batches(BATCH):
-        patches = source(images, part).flatten(0, 1)
+    for part, features in source.over(images, STAGE):
+        patches = features.flatten(0, 1)
         share = NORMAL_PATCHES * (part.stop - part.start) // len(images)
         count = max(1, min(len(patches), share))
         rows = torch.randperm(len(patches), generator=generator)[:count]

@@ -3,8 +3,9 @@ it.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import MemoryBank, reweight
-from apc_bench.detectors.features import BATCH, FeatureSource
+from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.protocol import Fitted, Images, Scored, Timings, Trained, Training
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.loading import load_backbone
@@ -46,19 +47,24 @@ class PatchCore:
     ) -> "FittedPatchCore":
         """`images`: those of `data.normal` that fill the bank."""
         source = FeatureSource(
-            backbone, self.settings, device=data.device, memo=data.memo, remembered=remembered
+            backbone,
+            self.settings,
+            device=data.device,
+            memo=data.memo,
+            remembered=remembered,
+            progress=data.progress,
         )
+        build = partial(build_bank, settings=self.settings, seed=data.seed, among=data.normal)
         started = time.perf_counter()
         patches = kept_patches(source, images, self.settings.patches_max, seed=data.seed)
         seconds = source.seconds
-        bank = build_bank(patches, self.settings, seed=data.seed, among=data.normal)
+        bank = build(patches, progress=partial(data.progress, "coreset"))
         held_out_bank = None
         if data.calibration:  # some image is held out
             patches = patches.without(frozenset(data.calibration.groups))
             if len(patches.vectors):
-                held_out_bank = build_bank(
-                    patches, self.settings, seed=data.seed, among=data.normal
-                )
+                told = partial(data.progress, "coreset to calibrate with")
+                held_out_bank = build(patches, progress=told)
         return FittedPatchCore(
             source=source,
             bank=bank,
@@ -96,11 +102,16 @@ class Patches:
 
 
 def build_bank(
-    patches: Patches, settings: PatchCoreSettings, *, seed: int, among: Images
+    patches: Patches,
+    settings: PatchCoreSettings,
+    *,
+    seed: int,
+    among: Images,
+    progress: Callable[[int, int], None] | None = None,
 ) -> MemoryBank:
     """The patches thinned by the greedy coreset to ratio or `bank_max`, on their device.
 
-    The bank names an image by its position among `among`.
+    The bank names an image by its position among `among`. `progress`: as `greedy_coreset`'s.
     """
     count = max(1, int(len(patches.vectors) * settings.coreset_ratio))
     if settings.bank_max:
@@ -111,6 +122,7 @@ def build_bank(
         projection_dim=settings.projection_dim,
         starting_points=settings.starting_points,
         seed=seed,
+        progress=progress,
     )
     vectors = patches.vectors[chosen].contiguous()
     picked = chosen.cpu()
@@ -144,8 +156,7 @@ def kept_patches(source: FeatureSource, images: Images, most: int | None, *, see
     """
     patches, kept = torch.empty(0), torch.empty(0, dtype=torch.int64)
     done = 0
-    for part in images.batches(BATCH):
-        features = source(images, part)
+    for part, features in source.over(images, "features"):
         each, dimension = features.shape[1:]
         if not len(kept):
             kept = _some_of(len(images) * each, most, seed=seed)
@@ -200,15 +211,20 @@ class FittedPatchCore:
         A training image is scored as a new one would be: a held-out one against the bank of those
         that are not, any other against the bank less the rows of its own group.
         """
+        return self._scored(images, "search")
+
+    def _scored(self, images: Images, stage: str) -> Scored:
         parts = []
-        for part in images.batches(BATCH):
-            features = self.source(images, part)
+        for part, features in self.source.over(images, stage):
             groups = images.groups[part]
             if self.groups.keys().isdisjoint(groups):
                 parts.append(self._score(features, self.bank))
                 continue
-            for one, group in zip(torch.split(features, 1), groups, strict=True):
+            for done, (one, group) in enumerate(
+                zip(torch.split(features, 1), groups, strict=True), part.start + 1
+            ):
                 parts.append(self._score(one, *self._compared_with(group)))
+                self.data.progress(stage, done, len(images))
         return Scored.join(parts)
 
     def _compared_with(self, group: str) -> tuple[MemoryBank, int | None]:
@@ -225,7 +241,7 @@ class FittedPatchCore:
         images = self.data.normal if self.data.calibration is None else self.data.calibration
         groups = {group for group in set(images.groups) if self._is_comparable(group)}
         images = images.at([at for at, group in enumerate(images.groups) if group in groups])
-        return images, self.score(images)
+        return images, self._scored(images, "calibration")
 
     def _is_comparable(self, group: str) -> bool:
         bank, left_out = self._compared_with(group)

@@ -46,6 +46,7 @@ class PRNetDetector:
             self.settings,
             seed=data.seed,
             mixed_precision=data.mixed_precision,
+            progress=data.progress,
         )
         drawn = len(data.masked)
         unmasked = drawn - int(data.masked.sum())
@@ -97,12 +98,19 @@ class FittedPRNet:
 
     def score(self, images: Images) -> Scored:
         """Scores by the logits of the mask."""
-        return Scored.join([self._score(images, part) for part in images.batches(BATCH)])
+        return self._scored(images, "scoring")
+
+    def _scored(self, images: Images, stage: str) -> Scored:
+        parts = []
+        for part in images.batches(BATCH):
+            parts.append(self._score(images, part))
+            self.data.progress(stage, part.stop, len(images))
+        return Scored.join(parts)
 
     def calibrate(self) -> tuple[Images, Scored]:
         """The held-out normal images."""
         assert self.data.calibration is not None
-        return self.data.calibration, self.score(self.data.calibration)
+        return self.data.calibration, self._scored(self.data.calibration, "calibration")
 
     @torch.inference_mode()
     def _score(self, images: Images, part: slice) -> Scored:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apc_bench.bank.memory_bank import MemoryBank
+from apc_bench.networks.progress import Progress, untold
 from apc_bench.settings.sweep import Method
 
 Memo = Callable[
@@ -63,7 +64,8 @@ class Training:
     none where all are of one group; None for a frozen detector, which calibrates on all of `normal`
     so. `learnable`: the others, for a training. `masks` (k, s, s) bool and `masked` (k,) bool,
     whether a mask is known, belong to `anomalous`. `device`: torch's name of it. `mixed_precision`:
-    whether a training may run in bfloat16.
+    whether a training may run in bfloat16. `progress`: is
+    told how far the detector is, where it tells.
     """
 
     normal: Images
@@ -76,6 +78,7 @@ class Training:
     device: str
     mixed_precision: bool
     memo: Memo
+    progress: Progress = untold
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.batches import Choice, TrainingTensors, draw_choices, make_batch
 from apc_bench.networks.crops import crop_side
 from apc_bench.networks.losses import TASKS, task_losses, total_loss
+from apc_bench.networks.progress import Progress, untold
 from apc_bench.networks.replay import Replayed
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcSettings
@@ -43,6 +44,7 @@ def finetune(
     *,
     seed: int,
     mixed_precision: bool,
+    progress: Progress = untold,
 ) -> tuple[UNet, list[TrainingStep]]:
     """Fine-tunes `backbone` in place; returns it with its decoder and heads, and the training
     curves.
@@ -68,6 +70,7 @@ def finetune(
         learner.set_rates(_share_of_rate(step, settings))
         losses.append(learn(*(part[step] for part in choices)))
         seconds.append(time.perf_counter() - started)
+        progress("fine-tuning", step + 1, settings.steps, losses[-1][-1])
         if (step + 1) % CHECKED_EVERY == 0 or step + 1 == settings.steps:
             _check_finite(losses[-1][-1], step + 1)
     return network.eval(), _curves(torch.stack(losses), seconds, learner.tasks, settings)

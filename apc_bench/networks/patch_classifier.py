@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from apc_bench.networks.progress import Progress, untold
 from apc_bench.settings.detectors import ApcPlusSettings
 
 ANOMALOUS, NORMAL = 128, 512
@@ -42,7 +43,12 @@ class PatchClassifier(nn.Module):
 
 
 def train_classifier(
-    normal: Tensor, anomalous: Tensor, settings: ApcPlusSettings, *, seed: int
+    normal: Tensor,
+    anomalous: Tensor,
+    settings: ApcPlusSettings,
+    *,
+    seed: int,
+    progress: Progress = untold,
 ) -> tuple[PatchClassifier, list[float]]:
     """Trains on patches normal (m, d) and anomalous (k, d) float32, both at least one, of one
     device; returns it there, and the loss at each step.
@@ -64,7 +70,7 @@ def train_classifier(
         )
         target = torch.cat([torch.ones(ANOMALOUS), torch.zeros(NORMAL)]).to(device)
         losses = []
-        for _ in range(settings.classifier_steps):
+        for step in range(settings.classifier_steps):
             some_anomalous = _some(anomalous, ANOMALOUS, generator)
             some_normal = _some(normal, NORMAL, generator)
             batch = classifier.standardise(torch.cat([some_anomalous, some_normal]))
@@ -75,6 +81,7 @@ def train_classifier(
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             losses.append(loss.detach())
+            progress("patch classifier", step + 1, settings.classifier_steps, losses[-1])
     return classifier.eval(), torch.stack(losses).tolist()
 
 

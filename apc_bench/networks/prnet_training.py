@@ -18,6 +18,7 @@ from apc_bench.networks.batches import TrainingTensors, anomalous_in_batch
 from apc_bench.networks.finetune import TrainingStep
 from apc_bench.networks.generated import generate, read_textures
 from apc_bench.networks.prnet import PRNet
+from apc_bench.networks.progress import Progress, untold
 from apc_bench.networks.prototypes import prototypes
 from apc_bench.settings.detectors import PRNetSettings
 
@@ -25,7 +26,14 @@ BATCH = 16
 CHECKED_EVERY = 20
 
 
-def build_prnet(backbone: Backbone, normal: Tensor, settings: PRNetSettings, *, seed: int) -> PRNet:
+def build_prnet(
+    backbone: Backbone,
+    normal: Tensor,
+    settings: PRNetSettings,
+    *,
+    seed: int,
+    progress: Progress = untold,
+) -> PRNet:
     """An untrained PRNet on the device of `normal` (n, 3, s, s) uint8, with the prototypes of these
     normal images.
     """
@@ -34,6 +42,7 @@ def build_prnet(backbone: Backbone, normal: Tensor, settings: PRNetSettings, *, 
         stages = frozen_stages(backbone, normal[start : start + BATCH].float())
         for layer, parts in maps.items():
             parts.append(stages[layer].cpu())
+        progress("features", min(start + BATCH, len(normal)), len(normal))
     share = settings.prototype_share if settings.prototypes == "k_means" else 1 / len(normal)
     centres = {}
     for layer, parts in maps.items():
@@ -59,6 +68,7 @@ def train_prnet(
     *,
     seed: int,
     mixed_precision: bool,
+    progress: Progress = untold,
 ) -> tuple[PRNet, list[TrainingStep]]:
     """PRNet trained on `tensors`, and its training curves (`segmentation`: the whole loss).
 
@@ -66,7 +76,7 @@ def train_prnet(
     a number of threads. Raises TrainingError when the loss stops being finite.
     """
     device = tensors.normal.device
-    network = build_prnet(backbone, tensors.normal, settings, seed=seed).train()
+    network = build_prnet(backbone, tensors.normal, settings, seed=seed, progress=progress).train()
     optimiser = torch.optim.Adam(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -92,6 +102,7 @@ def train_prnet(
             )
         seconds = time.perf_counter() - started
         lines.append(TrainingStep(step, value, None, value, None, rate, seconds))
+        progress("training", step + 1, settings.steps, value)
     return network.eval(), lines
 
 

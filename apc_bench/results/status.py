@@ -4,6 +4,7 @@ any machine and after a driver's death.
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,15 +19,32 @@ from apc_bench.plan import EXTRACTOR
 from apc_bench.store import attempts
 from apc_bench.store.attempts import Failure
 from apc_bench.store.run import Run
+from apc_bench.store.stages import Stage, read_stage
+from apc_bench.wording import duration
 
 RECENT = 50
 """Ended steps that the rate is taken from."""
 
 
 @dataclass(frozen=True, slots=True)
+class RunningStep:
+    """A step that was started `seconds` ago, and where it is by its own last word; None: it has
+    said nothing yet.
+    """
+
+    name: str
+    seconds: float
+    stage: Stage | None
+
+    def __str__(self) -> str:
+        stage = f"{self.stage}, " if self.stage else ""
+        return f"{self.name}: {stage}{duration(self.seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """Steps of the plan by state. `running`: names of started steps; `held`: whether a sweep holds
-    the folder now; `damaged`: files by name.
+    """Steps of the plan by state. `running`: started steps; `held`: whether a sweep holds the
+    folder now; `damaged`: files by name.
 
     `leftovers`: half-written files of a crash, which the next sweep removes. `rate`: steps an hour
     lately, None where none ended; `ends`: when the rest will be done at this rate, None where no
@@ -35,7 +53,7 @@ class Status:
 
     total: int
     done: int
-    running: tuple[str, ...]
+    running: tuple[RunningStep, ...]
     failed: tuple[Failure, ...]
     held: bool
     damaged: tuple[str, ...]
@@ -65,7 +83,7 @@ def read_status(run: Run) -> Status:
     return Status(
         total=len(plan),
         done=len(done & planned),
-        running=tuple(_running(log, planned - done)) if held else (),
+        running=tuple(_running(run, log, planned - done)) if held else (),
         failed=failed,
         held=held,
         damaged=tuple(dict.fromkeys(run.damaged)),
@@ -81,12 +99,19 @@ def _done(run: Run, plan: pl.DataFrame) -> set[str]:
     return run.extractors.existing(extractors.to_list()) | set(run.metrics()["result_key"])
 
 
-def _running(log: Sequence[attempts.Attempt], open_steps: set[str]) -> Iterator[str]:
-    """Names of the open steps whose last attempt is a start."""
+def _running(
+    run: Run, log: Sequence[attempts.Attempt], open_steps: set[str]
+) -> Iterator[RunningStep]:
+    """The open steps whose last attempt is a start. What an earlier attempt's process left of its
+    stage is not this one's.
+    """
     last = {attempt.result_key: attempt for attempt in log}
     for key, attempt in last.items():
         if key in open_steps and attempt.event == attempts.START:
-            yield attempt.step
+            stage = read_stage(run.attempts_folder, key)
+            if stage and (stage.host, stage.pid) != (attempt.host, attempt.pid):
+                stage = None
+            yield RunningStep(attempt.step, max(0.0, time.time() - attempt.time), stage)
 
 
 def _rate(log: Sequence[attempts.Attempt]) -> float | None:
@@ -113,7 +138,7 @@ def as_lines(state: Status) -> list[str]:
         if state.ends:
             rate += f"; will be done about {state.ends:%Y-%m-%d %H:%M}"
         lines.append(rate)
-    lines += [f"running  {name}" for name in state.running]
+    lines += [f"running  {step}" for step in state.running]
     lines += [f"failed   {_place(failure)}: {failure.reason}" for failure in state.failed]
     lines += [f"damaged  {line}" for line in state.damaged]
     lines += [f"left by a crash, removed by the next sweep: {path}" for path in state.leftovers]
@@ -127,7 +152,8 @@ def as_object(state: Status) -> dict[str, Any]:
         "total": state.total,
         "done": state.done,
         "left": state.left,
-        "running": list(state.running),
+        "running": [step.name for step in state.running],
+        "stages": [_as_values(step) for step in state.running],
         "failed": [dataclasses.asdict(failure) for failure in state.failed],
         "held": state.held,
         "damaged": list(state.damaged),
@@ -135,6 +161,13 @@ def as_object(state: Status) -> dict[str, Any]:
         "steps_an_hour": state.rate,
         "ends": ends,
     }
+
+
+def _as_values(step: RunningStep) -> dict[str, Any]:
+    values: dict[str, Any] = {"step": step.name, "seconds": round(step.seconds, 1)}
+    for name in ("name", "done", "total", "loss", "host", "pid", "time"):
+        values["stage" if name == "name" else name] = getattr(step.stage, name, None)
+    return values
 
 
 def _place(failure: Failure) -> str:

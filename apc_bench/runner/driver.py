@@ -4,6 +4,7 @@ side; it loads no torch.
 
 import functools
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,6 @@ from apc_bench.runner.executors.protocol import Execution, Hooks
 from apc_bench.runner.messages import Outcome, SweepContext, attempted
 from apc_bench.runner.prepare import Prepared
 from apc_bench.runner.progress import Display, counted_steps
-from apc_bench.runner.scan import Say
 from apc_bench.runner.time_limit import take_note
 from apc_bench.settings.detectors import plugin_of
 from apc_bench.settings.sweep import Sweep
@@ -29,6 +29,7 @@ from apc_bench.store.cache import Cache
 from apc_bench.store.info import RunInfo, is_run
 from apc_bench.store.provenance import computing_environment, recorded_environment
 from apc_bench.store.run import Run
+from apc_bench.store.stages import remove_stage
 
 NEEDED = ("settings", "computing", "fingerprints", "weights", "left_out", "emptied", "created")
 """What run.json must record for a sweep to go on in its folder."""
@@ -76,13 +77,13 @@ def run_sweep(
         done = run.done(prepared.steps)
         left = [step for step in prepared.steps if step.result_key not in done]
         before = len(prepared.steps) - len(left)
-        with Display(left, console=console) as display:
+        with Display(left, run.attempts_folder, console=console) as display:
             for line in run.damaged:
                 display.say(f"damaged: {line}")
             steps = counted_steps(prepared.steps)
             display.say(f"{steps}; {before} of them done already" if before else steps)
             failed = []
-            for step, outcome in _execute(left, run, context, execution, display.say):
+            for step, outcome in _execute(left, run, context, execution, display):
                 display.ended_with(step, outcome)
                 if not outcome.ok:
                     failed.append((step, outcome.reason or ""))
@@ -93,13 +94,14 @@ def run_sweep(
 
 
 def _execute(
-    steps: list[Step], run: Run, context: SweepContext, execution: Execution, say: Say
+    steps: list[Step], run: Run, context: SweepContext, execution: Execution, display: Display
 ) -> Iterator[tuple[Step, Outcome]]:
     if not steps:
         return iter(())
     perform = functools.partial(_perform, context=context)
     hooks = Hooks(
-        say=say,
+        say=display.say,
+        began=display.running.began,
         probe=functools.partial(find_fault, context),
         lost=functools.partial(_lost, run, context),
     )
@@ -146,6 +148,8 @@ def _lost(run: Run, context: SweepContext, step: Step, cause: str) -> Outcome | 
     again: it had committed already, or it was its time limit that ended it; else whether the worker
     had begun it.
     """
+    with suppress(OSError):
+        remove_stage(run.attempts_folder, step.result_key)
     if run.is_done(step):
         return Outcome(True, 0.0)
     begun = False

@@ -3,26 +3,30 @@ to stderr only.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome
-from apc_bench.wording import counted
+from apc_bench.runner.running import Running
+from apc_bench.wording import counted, duration
 
 
 class Display:
-    """Counts steps as they end, and tells by their cost how long the rest takes. Use as a context
-    manager; `say` prints a line above the display.
+    """Counts steps as they end, tells by their cost how long the rest takes, and shows how far the
+    `running` ones are, which lies in `folder` (store/stages.py). Use as a context manager; `say`
+    prints a line above the display.
     """
 
-    def __init__(self, steps: Sequence[Step], *, console: Console) -> None:
+    def __init__(self, steps: Sequence[Step], folder: Path, *, console: Console) -> None:
         self.console = console
         self.say = plain(console)
         self.total, self.ended, self.failed = len(steps), 0, 0
@@ -36,10 +40,13 @@ class Display:
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.running = Running(folder, None if console.is_terminal else self.say)
+        self.bar = _Bar(*columns, console=console, disable=not console.is_terminal)
+        self.bar.running = self.running
         self.task = self.bar.add_task("starting", total=self.total, left="")
 
     def __enter__(self) -> Self:
+        self.running.__enter__()
         self.bar.start()
         return self
 
@@ -49,10 +56,12 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.running.__exit__(kind, error, trace)
         self.bar.stop()
 
     def ended_with(self, step: Step, outcome: Outcome) -> None:
         """Shows one ended step; a failure keeps its line in the terminal too."""
+        self.running.ended(step)
         self.ended += 1
         self.macs_done += step.macs
         left = self._left()
@@ -75,16 +84,21 @@ class Display:
         return f"about {duration(spent * (1 - share) / share)} left"
 
 
+class _Bar(Progress):
+    """The bar, and under it a line for each running step."""
+
+    running: Running | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """As Progress's, of which rich says that it may be overridden."""
+        yield from super().get_renderables()
+        for line in self.running.lines() if self.running else ():
+            yield Text(line, style="dim", no_wrap=True, overflow="ellipsis")
+
+
 def plain(console: Console) -> Callable[[str], None]:
     """Prints a line as it is: not wrapped, not coloured, nothing in it read as markup."""
     return partial(console.print, soft_wrap=True, highlight=False, markup=False)
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def counted_steps(steps: Sequence[Step]) -> str:

@@ -27,6 +27,7 @@ from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome, SweepContext, attempted
 from apc_bench.runner.process import load_libraries, set_determinism
+from apc_bench.runner.reporting import Reporter
 from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.runner.time_limit import time_limit
 from apc_bench.store import attempts
@@ -66,10 +67,11 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
         _check_reach(context)
         attempts.record(run.attempts_folder, attempts.START, **attempted(step))
         sweep = context.sweep
-        set_determinism(sweep.device, threads=sweep.threads, seed=seed_of(step))
-        load_libraries(step.settings.detector, trains=step.kind == EXTRACTOR)
-        with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
-            do(step, context, run)
+        with Reporter(run.attempts_folder, step.result_key) as progress:
+            set_determinism(sweep.device, threads=sweep.threads, seed=seed_of(step))
+            load_libraries(step.settings.detector, trains=step.kind == EXTRACTOR)
+            with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
+                do(step, context, run, progress)
     except TakenOver as error:
         return attempts.LOST, Outcome(False, 0.0, str(error))
     except ApcError as error:
@@ -87,10 +89,11 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
     return attempts.DONE, Outcome(True, 0.0)
 
 
-def fit_extractor(step: Step, context: SweepContext, run: Run) -> None:
+def fit_extractor(step: Step, context: SweepContext, run: Run, progress: Reporter) -> None:
     """Fine-tunes and stores the extractor with its training curves."""
-    inputs = _Inputs(step, context, run)
+    inputs = _Inputs(step, context, run, progress)
     detector = inputs.detector()
+    progress("training")
     started = time.perf_counter()
     trained = detector.train(inputs.training())
     seconds = time.perf_counter() - started
@@ -98,21 +101,25 @@ def fit_extractor(step: Step, context: SweepContext, run: Run) -> None:
     run.extractors.write(step, trained.weights, trained.curves, metadata)
 
 
-def score_trial(step: Step, context: SweepContext, run: Run) -> None:
+def score_trial(step: Step, context: SweepContext, run: Run, progress: Reporter) -> None:
     """Fits a detector to normal images, scores test set, reserve and calibration, evaluates, and
     stores it all.
     """
     _reset_peak_memory()
     started = time.perf_counter()
-    inputs = _Inputs(step, context, run)
+    inputs = _Inputs(step, context, run, progress)
     decoded_at = time.perf_counter()
+    progress("fitting")
     extractor = run.extractors.read(step.needs) if step.needs else None
     metadata: Mapping[str, str] = extractor.metadata if extractor else {}
     fitted = inputs.detector().fit(inputs.training(), extractor.weights if extractor else None)
     fitted_at = time.perf_counter()
     tested = inputs.images([*inputs.split.where("test"), *inputs.split.where("reserved")])
+    progress("scoring")
     scored = fitted.score(tested)
+    progress("calibration")
     calibration_images, calibration = fitted.calibrate()
+    progress("metrics")
     seconds = {
         "decode": decoded_at - started,
         "features": fitted.timings.features,
@@ -159,8 +166,9 @@ def _costs(
 class _Inputs:
     """A step's inputs: the stored split, checked for leaks, and the decoded images."""
 
-    def __init__(self, step: Step, context: SweepContext, run: Run) -> None:
-        self.step, self.context = step, context
+    def __init__(self, step: Step, context: SweepContext, run: Run, progress: Reporter) -> None:
+        self.step, self.context, self.progress = step, context, progress
+        progress("reading images")
         self.split = run.splits.read(step.dataset, step.category, step.seed)
         check_leaks(self.split)
         samples = tuple(row.sample for row in self.split.rows)
@@ -211,6 +219,7 @@ class _Inputs:
             device=sweep.device,
             mixed_precision=sweep.precision == "bfloat16",
             memo=self._memo,
+            progress=self.progress,
         )
 
     def _memo(self, key: str, shape: tuple[int, ...], fill: object) -> NDArray[np.float32] | None:

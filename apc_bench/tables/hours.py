@@ -3,9 +3,9 @@
 from rich.table import Table as TerminalTable
 
 from apc_bench.runner.estimate import Estimate, SystemTime
-from apc_bench.runner.progress import duration
 from apc_bench.tables.table import Cell, Column, Row, Table
 from apc_bench.tables.terminal import terminal
+from apc_bench.wording import duration
 
 TITLES = ("System", "Fine-tunings", "each", "Trials", "each ", "In all")
 NONE = "–"

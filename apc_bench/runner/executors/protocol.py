@@ -70,12 +70,14 @@ class Hooks:
 
     `say` shows the user a line. `probe` may be pickled and called on any machine: what is wrong
     there for these steps, or None. `lost` is told of every loss of a step's worker, with the
-    cause; an outcome ends the step, else: whether the worker had begun it.
+    cause; an outcome ends the step, else: whether the worker had begun it. `began` is told of each
+    step that is handed to a worker, every time.
     """
 
     say: Callable[[str], None]
     probe: Callable[[], str | None]
     lost: Callable[[Step, str], Outcome | bool]
+    began: Callable[[Step], None] = lambda step: None
 
 
 class Executor(Protocol):

@@ -51,7 +51,8 @@ def run(
             _check_requests(ray, {step.kind for step in steps}, resources)
         if resources.address is not None:
             _check_nodes(ray, hooks.probe, resources)
-        scheduler = Scheduler(RayPool(ray, perform, resources), resources, hooks.lost)
+        pool = RayPool(ray, perform, resources)
+        scheduler = Scheduler(pool, resources, hooks.lost, hooks.began)
         yield from scheduler.outcomes(StepQueue(steps), stop)
 
 

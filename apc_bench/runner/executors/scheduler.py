@@ -65,12 +65,16 @@ class _Flight:
 
 
 class Scheduler:
-    """Steps through a pool of workers. `lost` as in protocol.Hooks."""
+    """Steps through a pool of workers. `lost` and `began` as in protocol.Hooks."""
 
     def __init__(
-        self, pool: Pool, resources: Resources, lost: Callable[[Step, str], Outcome | bool]
+        self,
+        pool: Pool,
+        resources: Resources,
+        lost: Callable[[Step, str], Outcome | bool],
+        began: Callable[[Step], None],
     ) -> None:
-        self.pool, self.resources, self.lost = pool, resources, lost
+        self.pool, self.resources, self.lost, self.began = pool, resources, lost, began
         self.flying: dict[Hashable, _Flight] = {}
         self.again: list[_Flight] = []
         self.last: deque[_Flight] = deque()
@@ -101,6 +105,7 @@ class Scheduler:
                 return
             task = self.pool.submit(flight.step, flight.cpus, flight.gpus)
             self.flying[task] = dataclasses.replace(flight, submitted=time.monotonic())
+            self.began(flight.step)
 
     def _next(self, queue: StepQueue) -> _Flight | None:
         """What was lost once goes first, as the plan wants it; what was lost again goes last, so

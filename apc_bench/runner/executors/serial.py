@@ -35,4 +35,5 @@ def run(
     """
     queue = StepQueue(steps)
     while (step := queue.pop()) is not None:
+        hooks.began(step)
         yield from queue.finish(step, perform(step))

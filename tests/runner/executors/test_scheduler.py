@@ -49,7 +49,7 @@ def steps(*keys: str) -> StepQueue:
 
 
 def outcomes(pool: Pool, *keys: str, lost=lambda step, cause: True) -> dict[str, Outcome]:
-    scheduler = Scheduler(pool, Resources(1, {TRIAL: 0.25}), lost)
+    scheduler = Scheduler(pool, Resources(1, {TRIAL: 0.25}), lost, lambda step: None)
     ended = list(scheduler.outcomes(steps(*keys), StopSignals(print)))
     assert len(ended) == len(keys)
     return {step.result_key: outcome for step, outcome in ended}
@@ -100,16 +100,23 @@ def test_what_the_driver_knows_of_a_lost_step_ends_it():
 @pytest.mark.parametrize("slots", [1, 3])
 def test_no_more_steps_are_handed_out_than_there_are_slots(slots):
     pool = Pool(slots)
-    running = Scheduler(pool, Resources(1, {TRIAL: 0}), lambda step, cause: False).outcomes(
-        steps("a", "b", "c", "d"), StopSignals(print)
+    begun: list[str] = []
+    scheduler = Scheduler(
+        pool,
+        Resources(1, {TRIAL: 0}),
+        lambda step, cause: False,
+        lambda step: begun.append(step.result_key),
     )
-    next(running)
+    next(scheduler.outcomes(steps("a", "b", "c", "d"), StopSignals(print)))
     assert len(pool.submitted) == slots
+    assert begun == ["a", "b", "c"][:slots]
 
 
 def test_after_a_request_to_stop_nothing_starts_and_it_is_an_interrupt():
     pool = Pool()
-    scheduler = Scheduler(pool, Resources(1, {TRIAL: 0}), lambda step, cause: False)
+    scheduler = Scheduler(
+        pool, Resources(1, {TRIAL: 0}), lambda step, cause: False, lambda step: None
+    )
     with StopSignals(print) as stop:
         running = scheduler.outcomes(steps("a", "b"), stop)
         next(running)
