@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,18 @@ if TYPE_CHECKING:
         " yours."
     ),
 )
+@click.option(
+    "--all-figures",
+    is_flag=True,
+    help=(
+        "Of a run of more than 500 trials too, draw the figures of each category and pictures of"
+        " five seeds; else it has those of the whole run, and pictures of the first seed."
+    ),
+)
 @click.option("--out", type=FOLDER, metavar="DIR", help="Where to. [default: RUN/report]")
-def report(run: Path, data: Path | None, without_images: bool, out: Path | None) -> None:
+def report(
+    run: Path, data: Path | None, without_images: bool, all_figures: bool, out: Path | None
+) -> None:
     """Tables, plots and the page of a run folder."""
     from apc_bench.datasets.places import root_of
     from apc_bench.store.run import Run
@@ -44,17 +55,20 @@ def report(run: Path, data: Path | None, without_images: bool, out: Path | None)
     images: Path | None = None
     if not without_images:
         images = root_of(data.resolve()) if data else opened.info.data
-    click.echo(f"page: {show(opened, images, out)}")
+    click.echo(f"page: {show(opened, images, out, all_figures=all_figures)}")
 
 
-def show(run: Run, data: Path | None, out: Path | None = None) -> Path:
+def show(
+    run: Run, data: Path | None, out: Path | None = None, *, all_figures: bool = False
+) -> Path:
     """Writes the report with the images in `data`, prints its table and sentences, and returns the
-    page.
+    page. `all_figures`: as `write_report`.
     """
     from rich.console import Console
 
     from apc_bench.report import (
         crossfit_summaries,
+        extent_of,
         read_results,
         remarks,
         sentences,
@@ -65,11 +79,16 @@ def show(run: Run, data: Path | None, out: Path | None = None) -> Path:
 
     results = with_types_like_normal(read_results(run), run)
     summaries = crossfit_summaries(results, run)
-    page = write_report(run, data=data, out=out, results=results, summaries=summaries)
+    page = write_report(
+        run, data=data, out=out, results=results, summaries=summaries, all_figures=all_figures
+    )
     Console().print(terminal_table(results))
     for remark in remarks(results):
         click.echo(remark)
     for summary in summaries:
         for line in sentences(summary):
             click.echo(line)
+    if rest := extent_of(results, all_figures=all_figures).rest:
+        command = shlex.join(["apc-bench", "report", str(run.path), "--all-figures"])
+        click.echo(f"not drawn, as the run is large: {rest}; `{command}` draws them")
     return page

@@ -2,8 +2,10 @@
 and how its definition differs from ours.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from apc_bench.metrics.catalogue import METRICS
 from apc_bench.store.info import RunInfo
@@ -36,7 +38,7 @@ class Record:
         return self.method, self.shots
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One side of a comparison. `kind`: run, published or table.
 
@@ -67,7 +69,7 @@ class Side:
     @property
     def systems(self) -> tuple[Key, ...]:
         """In the order of the records."""
-        return tuple(dict.fromkeys(record.system for record in self.records))
+        return tuple(self._by_system)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -77,7 +79,15 @@ class Side:
 
     def of(self, system: Key) -> list[Record]:
         """The figures of one system; none where the side does not have it."""
-        return [record for record in self.records if record.system == system]
+        return self._by_system.get(system, [])
+
+    @cached_property
+    def _by_system(self) -> Mapping[Key, list[Record]]:
+        """A run has a hundred thousand records, and every pair and metric asks for some."""
+        by_system: dict[Key, list[Record]] = defaultdict(list)
+        for record in self.records:
+            by_system[record.system].append(record)
+        return dict(by_system)
 
     def title(self, system: Key) -> str:
         """`PatchCore`, `APC, 5 shots`: the source's own title, else the name with the shots."""

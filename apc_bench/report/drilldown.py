@@ -21,9 +21,6 @@ from apc_bench.results.aggregate import TEST, Results, System, Trial
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.number_format import percent
 
-SEEDS_MAX = 5
-"""Seeds of a system with pictures in the page; the figures of the others stand in the tables."""
-
 BINS = 24
 POINTS_MAX = 120
 NO_BANK = "no nearest patch: this detector keeps no memory bank"
@@ -35,29 +32,26 @@ FIGURES = (*POSTER, "missed_rate", "false_alarm_rate")
 Json = dict[str, Any]
 
 
-def shown_seeds(results: Results) -> tuple[int, ...]:
-    """The seeds whose trials have pictures."""
-    return results.seeds[:SEEDS_MAX]
-
-
 def drilldown_tasks(
-    results: Results, data: Path | None
+    results: Results, data: Path | None, seeds: Sequence[int]
 ) -> list[Callable[[Results, RunReader], Json | None]]:
     """The work of `drilldown`, a category each, for parallel.perform."""
-    return [partial(drilldown, category, data) for category in results.categories]
+    return [partial(drilldown, category, data, seeds) for category in results.categories]
 
 
-def drilldown(category: str, data: Path | None, results: Results, run: RunReader) -> Json | None:
-    """One category as a value for JSON: `trials` by `SYSTEM-SEED` (position of the system, seed),
-    `shots`, and `pictures`, which the trials name by position: a data address, or words in its
-    place; `damaged`: files of the run that cannot be read. `data`: the dataset's folder, None where
-    it is not at hand.
+def drilldown(
+    category: str, data: Path | None, seeds: Sequence[int], results: Results, run: RunReader
+) -> Json | None:
+    """One category as a value for JSON: `trials` by `SYSTEM-SEED` (position of the system, seed) of
+    these seeds, `shots`, and `pictures`, which the trials name by position: a data address, or
+    words in its place; `damaged`: files of the run that cannot be read. `data`: the dataset's
+    folder, None where it is not at hand.
 
     None where there is no trial, damaged or not.
     """
     behind = _Category(category, results, run)
     trials: dict[str, Json] = {}
-    for seed in shown_seeds(results):
+    for seed in seeds:
         for system, trial in behind.of_seed(seed):
             trials[f"{results.systems.index(system)}-{seed}"] = trial
     if not trials and not run.damaged:

@@ -9,11 +9,13 @@ from pathlib import Path
 import polars as pl
 
 from apc_bench.errors import ApcError
-from apc_bench.report.drilldown import shown_seeds
 from apc_bench.report.figure_style import file_name
 from apc_bench.report.parallel import Task
 from apc_bench.results.aggregate import TEST, Results
 from apc_bench.results.run_reader import RunReader
+
+SEEDS_MAX = 5
+"""Seeds of which a report has every image's score; the run folder has all."""
 
 _LEFT_OUT = ("seconds", "resized_height", "resized_width", "top", "left")
 
@@ -24,9 +26,9 @@ def score_tasks(results: Results, folder: Path) -> list[Task]:
 
 
 def write_scores(category: str, folder: Path, results: Results, run: RunReader) -> str | None:
-    """Writes `folder/CATEGORY.csv`, a row an image and trial, of the seeds that the page shows:
-    test set, drawn, reserved and calibration images, as `split` says, with the calibrated
-    threshold. Returns the file's name; None where no scores can be read.
+    """Writes `folder/CATEGORY.csv`, a row an image and trial, of the first SEEDS_MAX seeds: test
+    set, drawn, reserved and calibration images, as `split` says, with the calibrated threshold.
+    Returns the file's name; None where no scores can be read.
     """
     tables = list(_tables(category, results, run))
     if not tables:
@@ -39,7 +41,7 @@ def write_scores(category: str, folder: Path, results: Results, run: RunReader) 
 
 def _tables(category: str, results: Results, run: RunReader) -> Iterator[pl.DataFrame]:
     for system in results.systems:
-        for seed in shown_seeds(results):
+        for seed in results.seeds[:SEEDS_MAX]:
             trial = results.trials.get((system, category, seed))
             if trial is None or trial.result_key is None:
                 continue

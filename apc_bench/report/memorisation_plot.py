@@ -3,6 +3,8 @@ memorisation.py.
 """
 
 import textwrap
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from apc_bench.report.figure_style import COLUMN, WITH_PNG, legend_below, style, title_of
-from apc_bench.report.parallel import FigureTask
+from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results
 from apc_bench.results.memorisation import (
     DRAWN,
@@ -21,9 +23,7 @@ from apc_bench.results.memorisation import (
     UNSEEN,
     Memorisation,
     Scores,
-    memorisations,
 )
-from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.memorisation import NAME
 
 ANOMALOUS, PLAIN = "#D55E00", "#0072B2"
@@ -50,17 +50,18 @@ LINEAR = 3.0
 TICKS = [0.0, *(sign * 10**tens * step for sign in (-1, 1) for tens in range(6) for step in (1, 3))]
 
 
-def memorisation_task(folder: Path) -> FigureTask:
+def memorisation_task(memorised: Sequence[Memorisation], folder: Path) -> FigureTask:
     """`memorisation`: all fine-tuned methods."""
-    return FigureTask(memorisation_figure, folder, NAME, WITH_PNG)
+    draw = partial(of_results, memorisation_figure, memorised=memorised)
+    return FigureTask(draw, folder, NAME, WITH_PNG)
 
 
-def memorisation_figure(results: Results, run: RunReader) -> Figure | None:
+def memorisation_figure(results: Results, memorised: Sequence[Memorisation]) -> Figure | None:
     """A panel a fine-tuned method, and in it, for each number of shots, the image scores of the
     groups side by side, all trials joined: as boxes of quartiles with whiskers at 5 and 95 %, or as
     points where they are few. None where no drawn image was scored, or no trial can be scaled.
     """
-    found = [one for one in memorisations(results, run) if one.scaled]
+    found = [one for one in memorised if one.scaled]
     if not found:
         return None
     by_title: dict[str, list[Memorisation]] = {}

@@ -19,9 +19,11 @@ from markupsafe import Markup
 from apc_bench.datasets.unused import ROOT
 from apc_bench.errors import listed
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
-from apc_bench.report.drilldown import LEGEND, NO_BANK, SEEDS_MAX, shown_seeds
+from apc_bench.report.drilldown import LEGEND, NO_BANK
+from apc_bench.report.extent import Extent
 from apc_bench.report.figure_style import BLACK, Look, looks
 from apc_bench.report.gain_heatmap import BETTER, WORSE
+from apc_bench.report.image_scores import SEEDS_MAX
 from apc_bench.report.pictures import colour_bar
 from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
 from apc_bench.report.trial_links import TrialLinks
@@ -71,13 +73,15 @@ class Plot:
 class Illustrations:
     """All that the page shows besides tables. `categories`: what drilldown.drilldown gave, in the
     order of the categories. `files`: of each category, (what, path from the page) of the figures
-    made for papers. `damaged`: what should have been shown and cannot be read.
+    made for papers. `extent`: how much of the run is drawn. `damaged`: what should have been shown
+    and cannot be read.
     """
 
     plots: Sequence[Plot]
     categories: Sequence[Mapping[str, Any] | None]
     files: Mapping[str, Sequence[tuple[str, str]]]
     with_images: bool
+    extent: Extent
     damaged: Sequence[str] = ()
 
 
@@ -91,7 +95,8 @@ def render_page(
     templates = reports_folder() / "templates"
     script = (templates / "page.js").read_text(encoding="utf-8")
     by_name = {table.name: table for table in tables}
-    links = TrialLinks(results)
+    seeds = illustrations.extent.seeds
+    links = TrialLinks(results, seeds)
     return (
         _environment(templates)
         .get_template("page.html.j2")
@@ -107,8 +112,8 @@ def render_page(
             illustrations=illustrations,
             alone=[plot for plot in illustrations.plots if plot.under not in by_name],
             link_of=links.of_cell,
-            seeds=shown_seeds(results),
-            more_seeds=len(results.seeds) > SEEDS_MAX,
+            seeds=seeds,
+            scored_seeds=min(SEEDS_MAX, len(results.seeds)),
             page=_page_data(results),
             style=Markup((templates / "page.css").read_text(encoding="utf-8")),
             script=Markup(script),
@@ -234,7 +239,7 @@ def summary(results: Results) -> str:
 
 
 def _done(results: Results) -> str:
-    total = sum(len(system.seeds) for system in results.systems) * len(results.categories)
+    total = results.planned
     missing = sum(len(results.missing(system)) for system in results.systems)
     if not missing:
         return f"all {total} trials are done"

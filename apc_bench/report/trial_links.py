@@ -1,11 +1,10 @@
 """From a table's cell to the trial whose images lie behind it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from apc_bench.metrics.catalogue import CATALOGUE, METRICS
-from apc_bench.report.drilldown import shown_seeds
 from apc_bench.results.aggregate import Results, System
 from apc_bench.tables.table import Column, Row, Table
 
@@ -24,12 +23,13 @@ _OF_SHOTS = re.compile(r"shots_(\d+)_")
 class TrialLinks:
     """Finds a cell's trial by what its row and column say: `category`, `system`, `shots` and `seed`
     among the row's fields, or a column headed by a system or a number of shots. What is not said is
-    chosen: the system's worst category on that metric, the first seed.
+    chosen: the system's worst category on that metric, the first seed. `seeds`: those whose trials
+    have pictures.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, seeds: Collection[int]) -> None:
         self.results = results
-        self.seeds = frozenset(shown_seeds(results))
+        self.seeds = seeds
         self.systems = {(system.title, system.shots): system for system in results.systems}
         self.labels = {system.label: system for system in results.systems}
 

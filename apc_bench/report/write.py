@@ -13,6 +13,7 @@ from uuid import uuid4
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.report.curves import curves_tasks
 from apc_bench.report.drilldown import drilldown_tasks
+from apc_bench.report.extent import Extent, extent_of
 from apc_bench.report.gain_heatmap import heatmap_task
 from apc_bench.report.gallery import gallery_tasks
 from apc_bench.report.image_scores import score_tasks
@@ -24,6 +25,7 @@ from apc_bench.report.shots_plots import few_samples_tasks, shots_tasks
 from apc_bench.results.aggregate import Results
 from apc_bench.results.crossfit import CrossFitSummary, crossfit_summaries
 from apc_bench.results.like_normal import with_types_like_normal
+from apc_bench.results.memorisation import Memorisation, memorisations
 from apc_bench.results.reading import read_results
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.report_tables import report_tables, write_tables
@@ -39,14 +41,16 @@ def write_report(
     out: Path | None = None,
     results: Results | None = None,
     summaries: Sequence[CrossFitSummary] | None = None,
+    all_figures: bool = False,
 ) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
     `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders.
     `out`: by default RUN/report; an earlier report there is replaced, anything else is left alone
     with a UsageError. `results`, `summaries`: what `read_results` and `crossfit_summaries` gave,
-    where that is known already. The same run gives the same bytes. Raises StorageError when a write
-    fails.
+    where that is known already. `all_figures`: of a large run too, where else the figures of each
+    category are left out (extent.py). The same run gives the same bytes. Raises StorageError when a
+    write fails.
     """
     out = (out or run.path / "report").absolute()
     _check_place(out)
@@ -57,9 +61,11 @@ def write_report(
         beside.mkdir(parents=True)
         results = results or with_types_like_normal(read_results(run), run)
         summaries = crossfit_summaries(results, run) if summaries is None else summaries
-        tables = report_tables(results, run, summaries)
+        memorised = memorisations(results, run)
+        tables = report_tables(results, run, summaries, memorised)
         write_tables(tables, results, beside / "tables")
-        illustrations = _illustrate(results, run, beside, data=data)
+        extent = extent_of(results, all_figures=all_figures)
+        illustrations = _illustrate(results, run, memorised, beside, data=data, extent=extent)
         page = render_page(results, tables, illustrations, summaries)
         (beside / INDEX).write_text(page, encoding="utf-8")
         (beside / MARK).write_text(
@@ -116,7 +122,9 @@ class PaperFigure:
             yield f"{self.kind} ({ending.upper()})", f"{place}/{self.task.name}.{ending}"
 
 
-def page_figures(results: Results, folder: Path) -> list[PageFigure]:
+def page_figures(
+    results: Results, memorised: Sequence[Memorisation], folder: Path
+) -> list[PageFigure]:
     """The figures that the page shows besides the tables: by shots of the mean over categories, or
     of the only one.
     """
@@ -134,14 +142,16 @@ def page_figures(results: Results, folder: Path) -> list[PageFigure]:
         PageFigure(few, how_few, "shots") if few else None,
         PageFigure(heatmap_task(folder), gain, "gains"),
         PageFigure(rank_diagram_task(folder), average, "ranks"),
-        PageFigure(memorisation_task(folder), drawn, "memorisation"),
+        PageFigure(memorisation_task(memorised, folder), drawn, "memorisation"),
     ]
     return [figure for figure in figures if figure]
 
 
-def paper_figures(results: Results, folder: Path, *, data: Path | None) -> Iterator[PaperFigure]:
+def paper_figures(
+    results: Results, shown: Sequence[PageFigure], folder: Path, *, data: Path | None
+) -> Iterator[PaperFigure]:
     """The figures by category that the page links to, besides those that it shows."""
-    shown = {figure.task.path for figure in page_figures(results, folder / "plots")}
+    paths = {figure.task.path for figure in shown}
     kinds = {
         "shots": shots_tasks(results, folder / "plots"),
         "few": few_samples_tasks(results, folder / "plots"),
@@ -150,20 +160,26 @@ def paper_figures(results: Results, folder: Path, *, data: Path | None) -> Itera
     }
     for kind, tasks in kinds.items():
         for category, task in tasks.items():
-            if task.path not in shown:
+            if task.path not in paths:
                 yield PaperFigure(task, kind, category)
 
 
 def _illustrate(
-    results: Results, run: RunReader, folder: Path, *, data: Path | None
+    results: Results,
+    run: RunReader,
+    memorised: Sequence[Memorisation],
+    folder: Path,
+    *,
+    data: Path | None,
+    extent: Extent,
 ) -> Illustrations:
-    """Draws everything, side by side: what the page shows, what it links to for papers, and what
-    lies behind its figures.
+    """Draws side by side what the page shows, what lies behind its figures and, where the extent
+    has them, the figures for papers that it links to.
     """
-    shown = page_figures(results, folder / "plots")
-    papers = list(paper_figures(results, folder, data=data))
+    shown = page_figures(results, memorised, folder / "plots")
+    papers = list(paper_figures(results, shown, folder, data=data)) if extent.by_category else []
     tasks: list[Task] = [  # the longest first
-        *drilldown_tasks(results, data),
+        *drilldown_tasks(results, data, extent.seeds),
         *score_tasks(results, folder / "scores"),
         *(figure.task for figure in shown),
         *(figure.task for figure in papers),
@@ -185,7 +201,7 @@ def _illustrate(
             files.setdefault(figure.category, []).extend(figure.links(folder))
     categories, damaged = _readable(behind)
     unknown = damaged - set(results.damaged)
-    return Illustrations(plots, categories, files, data is not None, sorted(unknown))
+    return Illustrations(plots, categories, files, data is not None, extent, sorted(unknown))
 
 
 def _readable(

@@ -154,6 +154,11 @@ class Results:
         """The numbers of shots of the fine-tuned systems, ascending."""
         return tuple(sorted({system.shots for system in self.systems if not system.frozen}))
 
+    @property
+    def planned(self) -> int:
+        """How many trials a complete run has."""
+        return sum(len(system.seeds) for system in self.systems) * len(self.categories)
+
     def system(self, method: str, shots: int) -> System | None:
         """The system of a method with so many shots, if the run has it."""
         found = [one for one in self.systems if (one.method, one.shots) == (method, shots)]

@@ -2,7 +2,8 @@
 scores beside those of anomalies that it never saw (docs/method.md section 5).
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from apc_bench.errors import ApcError
 from apc_bench.metrics.exact import Ranking
 from apc_bench.results.aggregate import TEST, Results, System
 from apc_bench.results.run_reader import RunReader
@@ -98,32 +98,39 @@ class Memorisation:
 
 
 def memorisations(results: Results, run: RunReader) -> list[Memorisation]:
-    """Of each fine-tuned system with a trial whose drawn images were scored and can be read; a
-    method that was run elsewhere has no such trial.
+    """Of each fine-tuned system with a trial whose drawn images were scored and can be read, which
+    the page says of the others; a method that was run elsewhere has no such trial.
     """
-    tuned = [system for system in results.systems if not system.frozen]
-    found = [Memorisation(system, dict(_trials(results, run, system))) for system in tuned]
-    return [memorisation for memorisation in found if memorisation.trials]
+    places = [
+        (system, category, seed)
+        for system in results.systems
+        if not system.frozen
+        for category in results.categories
+        for seed in system.seeds
+    ]
+    keys = {place: results.trials[place].result_key for place in places}
+    scores = _by_group(run, [key for key in keys.values() if key])
+    found: dict[System, dict[tuple[str, int], TrialScores]] = defaultdict(dict)
+    for (system, category, seed), key in keys.items():
+        by_group = scores.get(key or "")
+        if by_group and len(by_group[DRAWN]) and len(by_group[UNSEEN]):
+            found[system][category, seed] = TrialScores(by_group)
+    return [Memorisation(system, trials) for system, trials in found.items()]
 
 
-def _trials(
-    results: Results, run: RunReader, system: System
-) -> Iterator[tuple[tuple[str, int], TrialScores]]:
-    for category in results.categories:
-        for seed in system.seeds:
-            key = results.trials[system, category, seed].result_key
-            by_group = _by_group(run, key) if key else None
-            if by_group and len(by_group[DRAWN]) and len(by_group[UNSEEN]):
-                yield (category, seed), TrialScores(by_group)
-
-
-def _by_group(run: RunReader, result_key: str) -> ByGroup | None:
-    """A trial's scores; None where they cannot be read, which the page says."""
-    try:
-        scores = run.scores(result_key)
-    except ApcError:
-        return None
-    return {
-        name: scores.filter(rows)["score"].to_numpy().astype(np.float64)
-        for name, rows in GROUPS.items()
-    }
+def _by_group(run: RunReader, result_keys: Sequence[str]) -> dict[str, ByGroup]:
+    """The scores of each trial that can be read. Groups are found in all trials at once: there may
+    be thousands.
+    """
+    tables = run.scores_of(result_keys, ("split", "label", "score"))
+    if not tables:
+        return {}
+    rows = pl.concat(tables.values())
+    ends = np.cumsum([len(table) for table in tables.values()])[:-1]
+    scores = np.split(rows["score"].to_numpy().astype(np.float64), ends)
+    found: dict[str, dict[str, Scores]] = {key: {} for key in tables}
+    for name, group in GROUPS.items():
+        chosen = np.split(rows.select(group).to_series().to_numpy(), ends)
+        for key, of_trial, ours in zip(tables, scores, chosen, strict=True):
+            found[key][name] = of_trial[ours]
+    return dict(found)

@@ -8,6 +8,7 @@ from typing import Any
 from apc_bench.errors import DamagedFile, RunError
 from apc_bench.plan import TRIAL
 from apc_bench.results.aggregate import TEST, Results, System, Trial
+from apc_bench.results.columns import Columns
 from apc_bench.results.run_reader import RunReader
 
 REASON_MAX = 300
@@ -60,7 +61,7 @@ def read_results(run: RunReader) -> Results:
 
 def _records(run: RunReader) -> _Records:
     measured: dict[str, dict[str, Row]] = defaultdict(dict)
-    for row in run.metrics().iter_rows(named=True):
+    for row in Columns(run.metrics()).rows():
         measured[row["result_key"]][row["subset"]] = row
     reasons = {failure.result_key: _one_line(failure.reason) for failure in run.failures()}
     return _Records(dict(measured), reasons)

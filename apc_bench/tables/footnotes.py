@@ -148,11 +148,10 @@ def completeness(results: Results) -> Iterator[Note]:
             places[reason].append(f"{system.label} on {category}, seed {seed}")
     if places:
         missing = sum(len(trials) for trials in places.values())
-        planned = sum(len(system.seeds) for system in results.systems) * len(results.categories)
         why = "; ".join(
             f"{reason} ({listed(trials, 4)})" for reason, trials in sorted(places.items())
         )
-        yield Note("Missing", f"{missing} of {counted(planned, 'trial')}: {why}")
+        yield Note("Missing", f"{missing} of {counted(results.planned, 'trial')}: {why}")
     if results.damaged:
         yield Note("Damaged files", f"{len(results.damaged)}: {listed(results.damaged, 4)}")
     if results.superseded:

@@ -1,10 +1,9 @@
 """Whether fine-tuned systems have memorised the images that they were trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from apc_bench.results.aggregate import Mean, Results, joint_means
-from apc_bench.results.memorisation import DRAWN, HELD_OUT, UNSEEN, Memorisation, memorisations
-from apc_bench.results.run_reader import RunReader
+from apc_bench.results.memorisation import DRAWN, HELD_OUT, UNSEEN, Memorisation
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.cells import (
     SYSTEM_COLUMNS,
@@ -41,13 +40,12 @@ _TOPICS = (
 )
 
 
-def memorisation(results: Results, run: RunReader) -> Table | None:
+def memorisation(results: Results, memorised: Sequence[Memorisation]) -> Table | None:
     """A row a fine-tuned system; None where there is none whose drawn images were scored."""
-    found = memorisations(results, run)
-    if not found:
+    if not memorised:
         return None
-    aurocs = joint_means({one.system: one.aurocs for one in found}).by_system
-    rows = [_row(results, one, aurocs[one.system]) for one in found]
+    aurocs = joint_means({one.system: one.aurocs for one in memorised}).by_system
+    rows = [_row(results, one, aurocs[one.system]) for one in memorised]
     title = "Memorisation of the drawn images"
     return Table(NAME, title, _COLUMNS, tuple(rows), tuple(_notes(results)))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from apc_bench.results.aggregate import Results
 from apc_bench.results.crossfit import CrossFitSummary
+from apc_bench.results.memorisation import Memorisation
 from apc_bench.results.published import read_published
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.ablation import ablation
@@ -25,10 +26,13 @@ from apc_bench.tables.threshold import threshold
 
 
 def report_tables(
-    results: Results, run: RunReader, summaries: Sequence[CrossFitSummary] = ()
+    results: Results,
+    run: RunReader,
+    summaries: Sequence[CrossFitSummary],
+    memorised: Sequence[Memorisation],
 ) -> list[Table]:
     """The tables in the order of the page, without those that the run gives no reason for.
-    `summaries`: of a cross-fitted run.
+    `summaries`: of a cross-fitted run; `memorised`: of its fine-tuned systems.
     """
     published = read_published()
     tables = [
@@ -40,7 +44,7 @@ def report_tables(
         ranks(results),
         per_category(results),
         threshold(results),
-        memorisation(results, run),
+        memorisation(results, memorised),
         all_metrics(results, published),
         ablation(results),
         costs(results, run),

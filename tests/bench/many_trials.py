@@ -143,7 +143,7 @@ class _MadeUp:
         return Outcome(True, 0.0)
 
     def _result(self, step: Step) -> TrialResult:
-        scores = _scores(self.splits[step.category, step.seed], self.generator)
+        scores = _scores(self.splits[step.category, step.seed], step.shots, self.generator)
         tested = scores.filter(pc.is_in(scores["split"], pa.array(["test", "drawn", "reserved"])))
         one = self.generator.random(GRID * GRID).astype(
             np.float16
@@ -164,8 +164,13 @@ class _MadeUp:
         )
 
 
-def _scores(split: Split, generator: np.random.Generator) -> pa.Table:
-    chosen = [(row, row.split) for row in split.rows if row.split != "train"]
+def _scores(split: Split, shots: int, generator: np.random.Generator) -> pa.Table:
+    drawn = set(split.drawn(shots))
+    chosen = [
+        (row, "drawn" if index in drawn else row.split)
+        for index, row in enumerate(split.rows)
+        if row.split != "train"
+    ]
     chosen += [(row, "calibration") for row in split.rows if row.split == "train" and row.held_out]
     count = len(chosen)
     columns = {

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from apc_bench.report.drilldown import SEEDS_MAX, drilldown
+from apc_bench.report.drilldown import drilldown
 from apc_bench.report.pictures import (
     LEVELS,
 )
@@ -25,7 +25,8 @@ def opened(address: str) -> Image.Image:
 
 
 def of_weave(run: Any, data: Path | None = None) -> dict[str, Any]:
-    found = drilldown("weave", data, read_results(run), run)
+    results = read_results(run)
+    found = drilldown("weave", data, results.seeds, results, run)
     assert found is not None
     loaded: dict[str, Any] = json.loads(json.dumps(found))
     return loaded
@@ -154,8 +155,3 @@ def test_without_images_there_are_words_in_their_place(make_run: Make, with_imag
     (data / "weave" / one["name"]).write_bytes(b"no image")
     found = of_weave(run, data)
     assert found["pictures"][one["image"]] == "image cannot be read"
-
-
-def test_of_many_seeds_the_first_have_pictures(make_run: Make) -> None:
-    run = make_run(categories=("weave",), shots=(1,), seeds=tuple(range(SEEDS_MAX + 2)), tests=2)
-    assert len(of_weave(run)["trials"]) == 2 * SEEDS_MAX

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
 
 from apc_bench.report.memorisation_plot import FEW, memorisation_figure
 from apc_bench.results.memorisation import GROUPS, memorisations
@@ -13,10 +14,15 @@ from apc_bench.results.reading import read_results
 Make = Callable[..., Any]
 
 
+def figure_of(run: Any) -> Figure | None:
+    results = read_results(run)
+    return memorisation_figure(results, memorisations(results, run))
+
+
 def test_a_group_of_many_is_a_box_and_one_of_few_its_points(make_run: Make) -> None:
     run = make_run(shots=(1, 2), seeds=(0, 1, 2))
     results = read_results(run)
-    figure = memorisation_figure(results, run)
+    figure = figure_of(run)
     assert figure is not None
     (axis,) = figure.axes
     medians = {float(np.mean(line.get_xdata())): line.get_ydata()[0] for line in axis.lines}
@@ -40,7 +46,7 @@ def test_each_method_has_a_panel(make_run: Make) -> None:
         "slow": {"detector": "apc", "backbone": "builtin", "title": "APC, small rate"},
     }
     run = make_run(methods=methods, shots=(2,))
-    figure = memorisation_figure(read_results(run), run)
+    figure = figure_of(run)
     assert figure is not None
     assert [axis.get_title() for axis in figure.axes] == ["APC", "APC, small rate"]
 
@@ -48,9 +54,9 @@ def test_each_method_has_a_panel(make_run: Make) -> None:
 def test_without_a_fine_tuned_system_or_a_scale_there_is_no_figure(make_run: Make) -> None:
     only = {"patchcore": {"detector": "patchcore", "backbone": "builtin"}}
     frozen = make_run(methods=only)
-    assert memorisation_figure(read_results(frozen), frozen) is None
+    assert figure_of(frozen) is None
     run = make_run(shots=(1,))
     for rows in run.score_rows.values():
         for row in rows:
             row["score"] = 1.0
-    assert memorisation_figure(read_results(run), run) is None
+    assert figure_of(run) is None

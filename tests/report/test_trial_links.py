@@ -24,7 +24,7 @@ def test_a_cell_leads_to_its_trial(make_run: Make) -> None:
         row["image_auroc"] = 0.5 if row["category"] == "granite" else 0.9
     run.drop("apc", "weave", 5, 0)
     results = read_results(run)
-    links = TrialLinks(results)
+    links = TrialLinks(results, results.seeds)
     overview, by_category = poster(results, ()), per_category(results)
     to_baseline, shots = differences(results), by_shots(results)
     assert to_baseline is not None
@@ -60,7 +60,7 @@ def test_published_rows_have_no_images(make_run: Make) -> None:
     rows = [index for index, row in enumerate(table.rows) if row.block == "published"]
     assert rows
     assert all(
-        TrialLinks(results).of_cell(table, table.rows[row], column) is None
+        TrialLinks(results, results.seeds).of_cell(table, table.rows[row], column) is None
         for row in rows
         for column in range(len(table.columns))
     )

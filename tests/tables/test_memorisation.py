@@ -8,12 +8,24 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from table_support import rows_of
 
+from apc_bench.results.memorisation import memorisations
 from apc_bench.results.reading import read_results
 from apc_bench.tables.memorisation import memorisation
 from apc_bench.tables.report_tables import report_tables
+from apc_bench.tables.table import Table
 
 Make = Callable[..., Any]
 SEEDS = (0, 1, 2)
+
+
+def table_of(run: Any) -> Table | None:
+    results = read_results(run)
+    return memorisation(results, memorisations(results, run))
+
+
+def names(run: Any) -> list[str]:
+    results = read_results(run)
+    return [table.name for table in report_tables(results, run, (), memorisations(results, run))]
 
 
 def auroc(rows: list[dict[str, Any]]) -> float:
@@ -26,7 +38,7 @@ def auroc(rows: list[dict[str, Any]]) -> float:
 
 def test_a_row_is_the_mean_over_categories_and_its_deviation_over_seeds(make_run: Make) -> None:
     run = make_run(shots=(1, 2))
-    table = memorisation(read_results(run), run)
+    table = table_of(run)
     assert table is not None
     rows = rows_of(table)
     assert [(row["system"], row["shots"]) for row in rows] == [("APC", 1), ("APC", 2)]
@@ -50,7 +62,7 @@ def test_images_that_stand_out_alone_are_memorised(make_run: Make) -> None:
     for rows in run.score_rows.values():
         for row in rows:
             row["score"] += 1000 * (row["split"] == "drawn")
-    table = memorisation(read_results(run), run)
+    table = table_of(run)
     assert table is not None
     (row,) = rows_of(table)
     assert row["drawn_auroc_percent"] == 100
@@ -60,7 +72,7 @@ def test_images_that_stand_out_alone_are_memorised(make_run: Make) -> None:
 def test_a_category_without_a_trial_is_left_out_of_the_mean_and_counted(make_run: Make) -> None:
     run = make_run(shots=(2,))
     run.drop("apc", "weave", 2, 1, "worker lost")
-    table = memorisation(read_results(run), run)
+    table = table_of(run)
     assert table is not None
     (row,) = rows_of(table)
     assert (row["drawn_auroc_of"], row["trials"]) == (1, 5)
@@ -69,16 +81,16 @@ def test_a_category_without_a_trial_is_left_out_of_the_mean_and_counted(make_run
 
 def test_the_report_has_it_where_something_was_fine_tuned_and_else_not(make_run: Make) -> None:
     run = make_run()
-    assert "memorisation" in [table.name for table in report_tables(read_results(run), run)]
+    assert "memorisation" in names(run)
     only = {"patchcore": {"detector": "patchcore", "backbone": "builtin"}}
     run = make_run(methods=only)
-    assert "memorisation" not in [table.name for table in report_tables(read_results(run), run)]
+    assert "memorisation" not in names(run)
 
 
 def test_an_unseen_type_is_told_for_then_the_types_differ_too(make_run: Make) -> None:
     run = make_run(shots=(2,))
     run.run_json["settings"]["unseen"] = "stain"
-    table = memorisation(read_results(run), run)
+    table = table_of(run)
     assert table is not None
     (note,) = [note.text for note in table.notes if note.label == "Other type"]
     assert "only 'stain' is tested" in note
