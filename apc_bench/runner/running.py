@@ -5,13 +5,14 @@ progress bar, or now and then one in a log.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from apc_bench.plan import Step
-from apc_bench.store.stages import read_stage
+from apc_bench.store.stages import read_stage, remove_stage
 from apc_bench.wording import duration
 
 LOOK_EVERY = 2.0
@@ -68,6 +69,9 @@ class Running:
     ) -> None:
         self._over.set()
         self._thread.join()
+        for key in self._steps:  # of an interrupted sweep: their workers are gone, or soon will be
+            with suppress(OSError):
+                remove_stage(self._folder, key)
         self._steps.clear()
 
     def _follow(self) -> None:

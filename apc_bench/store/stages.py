@@ -66,9 +66,11 @@ def write_stage(
 def read_stage(folder: Path, result_key: str) -> Stage | None:
     """Where the step is; None where it says nothing that can be read."""
     try:
-        return Stage(**json.loads(_path(folder, result_key).read_text(encoding="utf-8")))
+        stage = Stage(**json.loads(_path(folder, result_key).read_text(encoding="utf-8")))
+        str(stage)  # fails where a number is none
     except (OSError, ValueError, TypeError):
         return None
+    return stage
 
 
 def remove_stage(folder: Path, result_key: str) -> None:
