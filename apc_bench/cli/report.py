@@ -59,10 +59,15 @@ def report(
 
 
 def show(
-    run: Run, data: Path | None, out: Path | None = None, *, all_figures: bool = False
+    run: Run,
+    data: Path | None,
+    out: Path | None = None,
+    *,
+    all_figures: bool = False,
+    page: Path | None = None,
 ) -> Path:
     """Writes the report with the images in `data`, prints its table and sentences, and returns the
-    page. `all_figures`: as `write_report`.
+    page. `all_figures`: as `write_report`. `page`: one that is there already, which is kept.
     """
     from rich.console import Console
 
@@ -79,16 +84,19 @@ def show(
 
     results = with_types_like_normal(read_results(run), run)
     summaries = crossfit_summaries(results, run)
-    page = write_report(
-        run, data=data, out=out, results=results, summaries=summaries, all_figures=all_figures
-    )
+    rest = None
+    if page is None:
+        rest = extent_of(results, all_figures=all_figures).rest
+        page = write_report(
+            run, data=data, out=out, results=results, summaries=summaries, all_figures=all_figures
+        )
     Console().print(terminal_table(results))
     for remark in remarks(results):
         click.echo(remark)
     for summary in summaries:
         for line in sentences(summary):
             click.echo(line)
-    if rest := extent_of(results, all_figures=all_figures).rest:
+    if rest is not None:
         command = shlex.join(["apc-bench", "report", str(run.path), "--all-figures"])
         click.echo(f"not drawn, as the run is large: {rest}; `{command}` draws them")
     return page

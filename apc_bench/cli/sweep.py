@@ -237,7 +237,7 @@ def sweep(
     summary = run_sweep(prepared, path, cache, execution, console)
     for step, reason in summary.failed:
         say(f"failed: {step.name}: {reason}")
-    page = show(Run.open(path), prepared.dataset.root)
+    page = show(Run.open(path), prepared.dataset.root, page=_page_of(summary, path))
     click.echo(f"page: {page.resolve()}")
     say(_ending(summary, path))
     return summary.exit_code
@@ -273,6 +273,17 @@ def _check_lasting(path: Path) -> None:
             f"--run {path} would lie in the job's own copy of the folder and vanish with it; give"
             " an absolute path on shared storage"
         )
+
+
+def _page_of(summary: Summary, path: Path) -> Path | None:
+    """The page of a run in which nothing was left to do, where no step ended since it was made."""
+    from apc_bench.report import page_since
+    from apc_bench.store import attempts
+    from apc_bench.store.run import Run
+
+    if summary.done or summary.failed:
+        return None
+    return page_since(path, attempts.last_written(Run(path).attempts_folder))
 
 
 def _ending(summary: Summary, path: Path) -> str:

@@ -79,6 +79,18 @@ def write_report(
     return out / INDEX
 
 
+def page_since(run: Path, moment: int) -> Path | None:
+    """The page of a run's report, where that was made after a moment (nanoseconds since 1970); None
+    where it is older, or not there.
+    """
+    report = run / "report"
+    try:
+        made = (report / MARK).stat().st_mtime_ns
+    except OSError:
+        return None
+    return report / INDEX if made > moment and (report / INDEX).is_file() else None
+
+
 def _check_place(out: Path) -> None:
     """Raises UsageError where something stands that is no report."""
     is_report = out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))

@@ -26,6 +26,7 @@ from apc_bench.settings.detectors import plugin_of
 from apc_bench.settings.sweep import Sweep
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
+from apc_bench.store.folder import in_parallel
 from apc_bench.store.info import RunInfo, is_run
 from apc_bench.store.provenance import computing_environment, recorded_environment
 from apc_bench.store.run import Run
@@ -213,9 +214,8 @@ def _write_start(run: Run, prepared: Prepared) -> None:
     run.clean()
     run.planned.add(prepared.steps)
     run.write_info(replace(info, schema=run.schema))
-    for planned in prepared.planned:
-        for split in planned.splits.values():
-            run.splits.write(split)
+    splits = [split for planned in prepared.planned for split in planned.splits.values()]
+    in_parallel(run.splits.write, splits)
 
 
 def _info_before(run: Run) -> RunInfo | None:

@@ -93,6 +93,11 @@ def read_attempts(folder: Path) -> list[Attempt]:
     return sorted(_lines(folder), key=lambda attempt: attempt.time)
 
 
+def last_written(folder: Path) -> int:
+    """When the last line was written, in nanoseconds since 1970; 0 where none was."""
+    return max((path.stat().st_mtime_ns for path in folder.glob("*.jsonl")), default=0)
+
+
 def failures(folder: Path, plan: Iterable[Mapping[str, Any]]) -> list[Failure]:
     """The steps of a plan (rows of schemas.PLAN) whose last attempt failed or was lost."""
     last = {attempt.result_key: attempt for attempt in read_attempts(folder)}

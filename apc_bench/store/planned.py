@@ -35,7 +35,10 @@ class PlannedSteps:
         """Adds the steps; what an earlier sweep planned stays. A damaged plan is begun anew and
         remembered.
         """
-        rows = {row["result_key"]: row for row in [*self._before(), *map(row_of, steps)]}
+        before = self._before()
+        rows = {row["result_key"]: row for row in [*before, *map(row_of, steps)]}
+        if list(rows.values()) == before:
+            return
         table = pa.Table.from_pylist(list(rows.values()), PLAN)
         write_table(self.path, table, {"kind": "plan"}, self._folder.schema)
 

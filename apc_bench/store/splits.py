@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from apc_bench.datasets.samples import Sample
 from apc_bench.datasets.split import Assigned, Split
+from apc_bench.errors import DamagedFile
 from apc_bench.store.files import read_table, write_table
 from apc_bench.store.folder import RunFolder
 from apc_bench.store.places import folders_of, placed
@@ -21,12 +22,26 @@ class Splits:
         self._folder = folder
 
     def write(self, split: Split) -> None:
-        """Writes the split of one category and seed. Raises StorageError."""
+        """Writes the split of one category and seed, unless it is there: a sweep that goes on may
+        have thousands. Raises StorageError.
+        """
         place = _place(split.dataset, split.category, split.seed)
         schema = self._folder.schema
         table = pa.Table.from_pylist([_row_of(row) for row in split.rows], SPLIT)
         metadata = {"kind": "split", "reserve": str(split.reserve)}
-        write_table(self._path(place), placed(schema, SPLIT_PLACE, place, table), metadata, schema)
+        path = self._path(place)
+        if not self._holds(path, table, metadata):
+            write_table(path, placed(schema, SPLIT_PLACE, place, table), metadata, schema)
+
+    def _holds(self, path: Path, table: pa.Table, metadata: Mapping[str, str]) -> bool:
+        """Whether a file verifies and has these rows."""
+        if not path.is_file():
+            return False
+        try:
+            there, known = read_table(path, SPLIT, SPLIT_PLACE)
+        except DamagedFile:
+            return False
+        return metadata.items() <= known.items() and there.equals(table)
 
     def read(self, dataset: str, category: str, seed: int) -> Split:
         """The split as it was written, but for `training` of an anomalous sample, which is not

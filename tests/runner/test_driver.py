@@ -2,6 +2,7 @@
 disk, what a second run does.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,13 @@ def times_of_metrics(run: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (run / "metrics").rglob("*.parquet")}
 
 
+def times_of_files(run: Path) -> dict[Path, int]:
+    """Of all but run.json and the sweep's hold on the folder."""
+    of_the_sweep = (run / name for name in ("run.json", ".holder.json", ".lock"))
+    files = {path for path in run.rglob("*") if path.is_file()} - {*of_the_sweep}
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
 def test_every_planned_trial_is_there_and_the_frozen_baseline_ran_once_per_category_and_seed(tiny):
     metrics = Run.open(tiny).metrics().filter(pl.col("subset") == "test")
     counts = dict(metrics.group_by("method").len().iter_rows())
@@ -50,12 +58,33 @@ def test_the_same_sweep_in_two_folders_gives_the_same_bits(tiny, place):
 
 
 def test_running_the_same_command_again_does_nothing(tiny, place):
-    before = times_of_metrics(tiny)
+    before = times_of_files(tiny)
     started = len(attempts.read_attempts(tiny / "attempts"))
     result = sweep(tiny, place / "cache", "--features", "bank")
     assert "0 steps done, 28 were done before" in result.output
-    assert times_of_metrics(tiny) == before
+    assert "PatchCore " in result.output
+    assert f"page: {tiny / 'report' / 'index.html'}" in result.output.replace("\n", "")
+    assert times_of_files(tiny) == before
     assert len(attempts.read_attempts(tiny / "attempts")) == started
+
+
+def test_a_report_that_is_older_than_the_results_or_lost_is_made_by_the_next_sweep(tiny, place):
+    page, mark = tiny / "report" / "index.html", tiny / "report" / ".apc-bench-report"
+    page.unlink()
+    sweep(tiny, place / "cache", "--features", "bank")
+    assert page.read_text().startswith("<!doctype html>")
+    page.write_text("of an earlier state")
+    os.utime(mark, ns=(0, attempts.last_written(tiny / "attempts")))
+    sweep(tiny, place / "cache", "--features", "bank")
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_damaged_split_is_written_anew(tiny, place):
+    victim = sorted((tiny / "splits").rglob("*.parquet"))[0]
+    sound = victim.read_bytes()
+    victim.write_bytes(sound[: len(sound) // 2])
+    sweep(tiny, place / "cache", "--features", "bank")
+    assert victim.read_bytes() == sound
 
 
 def test_seeds_shots_and_methods_are_added_to_a_run(place):
