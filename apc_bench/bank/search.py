@@ -2,6 +2,7 @@
 be nearest, and these are compared in float64.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +12,7 @@ from apc_bench.bank.rankers import (
     FloatRanker,
     IntegerRanker,
     IntegerSpace,
+    QueryBlock,
     Ranker,
     fast_integers,
 )
@@ -38,9 +40,10 @@ PAIRS = {"cpu": 256, "cuda": 16384}
 the cache.
 """
 
-CANDIDATES = 320
-"""A query with more candidates than one in so many of the bank is ranked again, in float32: 51
-exact comparisons take as long as its row of a product with 16,384 vectors of 1,024 (one core).
+CANDIDATES = 40
+"""A query with more candidates than one in so many of the bank is ranked again, in float32: its row
+of a product with 16,384 vectors of 1,024 takes as long as 600 exact comparisons, for a few queries
+more than a thousand (one core).
 """
 
 
@@ -75,18 +78,35 @@ class Index:
         Ties go to the lowest index, so the result depends on nothing but the numbers. Raises
         ValueError for values that are not finite.
         """
+        found = [self._search(block) for block in self._blocks(queries, left_out, k)]
+        return torch.cat([distance for distance, _ in found]), torch.cat([at for _, at in found])
+
+    def near(self, queries: Tensor, left_out: Tensor, among: int) -> Tensor:
+        """Distances (q,) float64, exact, of queries as in `nearest` to a vector each, about the
+        nearest of the bank's first `among` (at most BANK_ROWS) that are not `left_out`; infinite
+        where none is found.
+        """
+        ranker, numbers = self.ways[0][0]
+        first = slice(int(torch.searchsorted(numbers, min(among, BANK_ROWS))))
+        if not first.stop:
+            return torch.full(
+                (len(queries),), torch.inf, dtype=torch.float64, device=numbers.device
+            )
+        found = []
+        for block in self._blocks(queries, left_out, 1):
+            values = _ranked(ranker, ranker.prepare(block.queries), first, numbers[first], block)
+            found.append(self._reached(ranker, values, block.queries, numbers[first], 1))
+        return torch.cat(found)
+
+    def _blocks(self, queries: Tensor, left_out: Tensor, k: int) -> Iterator[_Search]:
+        """Searches of so many queries that a product with BANK_ROWS vectors has PRODUCT_BYTES."""
         queries = queries.float()
         _check_finite(queries)
         width = min(len(self.vectors), BANK_ROWS)
         rows = max(1, min(len(queries), PRODUCT_BYTES[self.vectors.device.type] // (4 * width)))
         room = torch.empty(rows * width, device=self.vectors.device)
-        distances, indices = [], []
         for start in range(0, max(len(queries), 1), rows):
-            block = queries[start : start + rows]
-            distance, index = self._search(_Search(block, left_out, k, room))
-            distances.append(distance)
-            indices.append(index)
-        return torch.cat(distances), torch.cat(indices)
+            yield _Search(queries[start : start + rows], left_out, k, room)
 
     def _search(self, search: _Search) -> tuple[Tensor, Tensor]:
         """A block's search: in the first way, and where that leaves a query too many candidates, in
@@ -116,8 +136,7 @@ class Index:
             for start in range(0, len(ranker), BANK_ROWS):
                 part = slice(start, min(start + BANK_ROWS, len(ranker)))
                 own = numbers[part]
-                room = search.room[: count * len(own)].view(-1, len(own))
-                values = ranker.rank(block, part, search.left_out[own], room)
+                values = _ranked(ranker, block, part, own, search)
                 if len(own) >= k:
                     near = self._reached(ranker, values, queries, own, k)
                     reach = torch.minimum(reach, near)
@@ -141,6 +160,14 @@ class Index:
         vector = own[first.indices.flatten()]
         squared = _squared_distances(queries, query, self.vectors, vector).view(-1, k)
         return squared.sqrt().where(first.values < ranker.beyond, torch.inf).amax(1)
+
+
+def _ranked(ranker: Ranker, block: QueryBlock, part: slice, own: Tensor, search: _Search) -> Tensor:
+    """Values (q, p) of a search's prepared queries and the ranker's vectors of `part`, whose
+    numbers are `own` (p,).
+    """
+    room = search.room[: len(search.queries) * len(own)].view(-1, len(own))
+    return ranker.rank(block, part, search.left_out[own], room)
 
 
 def in_floats(vectors: Tensor) -> Way:

@@ -23,7 +23,7 @@ from apc_bench.detectors.apc_plus_scoring import (
 from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.normal_split import bank_images, finetuning_part
 from apc_bench.detectors.patch_examples import patch_examples
-from apc_bench.detectors.patchcore import FittedPatchCore
+from apc_bench.detectors.patchcore_scoring import FittedPatchCore
 from apc_bench.detectors.protocol import Images, Trained, Training
 from apc_bench.detectors.training_tensors import as_trained
 from apc_bench.detectors.views import stand_ins
@@ -82,10 +82,9 @@ class ApcPlus(Apc):
             self._interpolate(network.backbone.state_dict())
             remembered = None
         inner = self._fit(data, self.backbone, images, remembered=remembered)
-        reference, notes = inner.calibrate(), inner.notes
-        if not reference[0]:
-            views = stand_ins(data, self.settings)
-            reference, notes = (views, inner.score(views)), (*notes, ON_VIEWS)
+        normal, notes = inner.calibration_images(), inner.notes
+        if not normal:
+            normal, notes = stand_ins(data, self.settings), (*notes, ON_VIEWS)
         evidence = []
         classifier = _under(CLASSIFIER, state)
         if classifier:
@@ -95,12 +94,12 @@ class ApcPlus(Apc):
             evidence.append(self._classifier_evidence(classifier, source, data))
         if self.settings.frozen_bank:
             beside = self._fit(data, frozen, images, remembered=self.sha256)
-            evidence.append(self._frozen_bank_evidence(beside, reference[0]))
+            evidence.append(self._frozen_bank_evidence(beside, normal))
         if self.settings.segmentation:
             assert network is not None
             evidence.append(self._segmentation_evidence(network, inner.source, data))
         return FittedApcPlus.standardised(
-            inner, evidence, self.settings.fused_image, reference=reference, notes=notes
+            inner, evidence, self.settings.fused_image, normal=normal, notes=notes
         )
 
     def _train_classifier(self, data: Training) -> tuple[PatchClassifier, list[TrainingStep]]:

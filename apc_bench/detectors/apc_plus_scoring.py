@@ -2,9 +2,8 @@
 held-out normal images and added (detectors/fusion.py).
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.detectors.features import BATCH, FeatureSource
 from apc_bench.detectors.fusion import AnomalyMaps, Fusion, Part, ZScore, fuse
-from apc_bench.detectors.patchcore import FittedPatchCore
+from apc_bench.detectors.patchcore_scoring import FittedPatchCore
 from apc_bench.detectors.protocol import Images, Scored, Timings
 from apc_bench.networks.backbones import normalise
 from apc_bench.networks.patch_classifier import PatchClassifier
@@ -91,14 +90,15 @@ class FittedApcPlus:
     added.
 
     `worst` and `nearest` are the bank's: the patch farthest from what is normal, and the normal
-    patch that it was compared with.
+    patch that it was compared with. `on_normal`: the scores of those normal images.
     """
 
     inner: FittedPatchCore
     scale: float
     evidence: Sequence[Evidence]
     notes: tuple[str, ...]
-    fusion: Fusion = field(default_factory=Fusion)
+    fusion: Fusion
+    on_normal: Scored
     unit: str = "standard score"
 
     @classmethod
@@ -108,21 +108,20 @@ class FittedApcPlus:
         evidence: Sequence[Evidence],
         fused_image: float,
         *,
-        reference: tuple[Images, Scored],
+        normal: Images,
         notes: tuple[str, ...],
     ) -> "FittedApcPlus":
-        """With location and scale of each part and of the whole map, taken from `reference`: normal
-        images that took no part, with their scores by `inner`. `fused_image`: the whole map's
-        weight in the image score.
+        """With location and scale of each part and of the whole map, taken from `normal` images
+        that took no part. `fused_image`: the whole map's weight in the image score.
         """
-        images, by_distance = reference
-        plain = cls(inner, distance_scale(by_distance), evidence, notes)
-        bank, *others = plain._maps(images, by_distance)
+        by_distance = inner.score(normal)
+        scale = distance_scale(by_distance)
+        bank, *others = maps = _maps(normal, by_distance, scale, evidence)
         parts = [Part(ZScore.of(bank), 1.0, 1.0)]
-        for part, maps in zip(evidence, others, strict=True):
-            parts.append(Part(ZScore.of(maps), part.weight, part.image_weight, part.only_adds))
-        fusion = Fusion.of([bank, *others], parts, fused_image)
-        return dataclasses.replace(plain, fusion=fusion)
+        for part, own in zip(evidence, others, strict=True):
+            parts.append(Part(ZScore.of(own), part.weight, part.image_weight, part.only_adds))
+        fusion = Fusion.of(maps, parts, fused_image)
+        return cls(inner, scale, evidence, notes, fusion, _fused(by_distance, maps, fusion))
 
     @property
     def bank(self) -> MemoryBank:
@@ -142,14 +141,21 @@ class FittedApcPlus:
     def score(self, images: Images) -> Scored:
         """Scores by the fused maps; the image score adds each part's largest patch."""
         by_distance = self.inner.score(images)
-        maps, scores = fuse(self._maps(images, by_distance), self.fusion)
-        return dataclasses.replace(by_distance, maps=maps, scores=scores)
+        maps = _maps(images, by_distance, self.scale, self.evidence)
+        return _fused(by_distance, maps, self.fusion)
 
     def calibrate(self) -> tuple[Images, Scored]:
-        """The held-out normal images."""
-        images, scored = self.inner.calibrate()
-        return images, self.score(images) if images else scored
+        """The held-out normal images: those that it was standardised on, where there are any."""
+        images = self.inner.calibration_images()
+        return images, self.on_normal if images else Scored.join([])
 
-    def _maps(self, images: Images, by_distance: Scored) -> list[AnomalyMaps]:
-        others = [part.maps(images) for part in self.evidence]
-        return [log_distances(by_distance.maps, self.scale), *others]
+
+def _maps(
+    images: Images, by_distance: Scored, scale: float, evidence: Sequence[Evidence]
+) -> list[AnomalyMaps]:
+    return [log_distances(by_distance.maps, scale), *(part.maps(images) for part in evidence)]
+
+
+def _fused(by_distance: Scored, parts: Sequence[AnomalyMaps], fusion: Fusion) -> Scored:
+    maps, scores = fuse(parts, fusion)
+    return replace(by_distance, maps=maps, scores=scores)

@@ -3,7 +3,7 @@ it.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from apc_bench.bank.coreset import greedy_coreset
-from apc_bench.bank.memory_bank import MemoryBank, reweight
+from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.detectors.features import FeatureSource
-from apc_bench.detectors.protocol import Fitted, Images, Scored, Timings, Trained, Training
+from apc_bench.detectors.patchcore_scoring import FittedPatchCore
+from apc_bench.detectors.protocol import Fitted, Images, Timings, Trained, Training
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.loading import load_backbone
 from apc_bench.settings.detectors import PatchCoreSettings
@@ -174,106 +175,3 @@ def _some_of(total: int, most: int | None, *, seed: int) -> Tensor:
         return torch.arange(total)
     generator = torch.Generator().manual_seed(seed)
     return torch.randperm(total, generator=generator)[:most].sort().values
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FittedPatchCore:
-    """A memory bank and the extractor that fills it: scores images by their patches' distance to
-    the bank.
-
-    `held_out_bank`: that of the images that are not held out, for those that are. `groups`: the
-    numbers in the banks of the training images' groups.
-    """
-
-    source: FeatureSource
-    bank: MemoryBank
-    held_out_bank: MemoryBank | None
-    settings: PatchCoreSettings
-    data: Training
-    groups: Mapping[str, int]
-    timings: Timings
-    notes: tuple[str, ...]
-
-    @property
-    def unit(self) -> str:
-        """Of the distances, as the settings say."""
-        return "squared distance" if self.settings.distance == "squared" else "distance"
-
-    @property
-    def sigma(self) -> float:
-        """Of the settings."""
-        return self.settings.sigma
-
-    def score(self, images: Images) -> Scored:
-        """Scores by the distance of each patch to its nearest bank vector; the image score is the
-        largest, before any smoothing.
-
-        A training image is scored as a new one would be: a held-out one against the bank of those
-        that are not, any other against the bank less the rows of its own group.
-        """
-        return self._scored(images, "search")
-
-    def _scored(self, images: Images, stage: str) -> Scored:
-        parts = []
-        for part, features in self.source.over(images, stage):
-            groups = images.groups[part]
-            if self.groups.keys().isdisjoint(groups):
-                parts.append(self._score(features, self.bank))
-                continue
-            for done, (one, group) in enumerate(
-                zip(torch.split(features, 1), groups, strict=True), part.start + 1
-            ):
-                parts.append(self._score(one, *self._compared_with(group)))
-                self.data.progress(stage, done, len(images))
-        return Scored.join(parts)
-
-    def _compared_with(self, group: str) -> tuple[MemoryBank, int | None]:
-        """The bank for an image of this group, and the group whose rows are left out of it."""
-        calibration = self.data.calibration
-        if self.held_out_bank is not None and calibration and group in calibration.groups:
-            return self.held_out_bank, None
-        return self.bank, self.groups.get(group)
-
-    def calibrate(self) -> tuple[Images, Scored]:
-        """The held-out images; without them, all training images. Only those for whom the bank has
-        a row that is not of their own group.
-        """
-        images = self.data.normal if self.data.calibration is None else self.data.calibration
-        groups = {group for group in set(images.groups) if self._is_comparable(group)}
-        images = images.at([at for at, group in enumerate(images.groups) if group in groups])
-        return images, self._scored(images, "calibration")
-
-    def _is_comparable(self, group: str) -> bool:
-        bank, left_out = self._compared_with(group)
-        return left_out is None or bool((bank.group != left_out).any())
-
-    def _score(self, features: Tensor, bank: MemoryBank, exclude: int | None = None) -> Scored:
-        """features (n, patches, dimension) -> scores; `exclude`: the group whose bank rows are left
-        out.
-        """
-        count, patches, _ = features.shape
-        found = bank.nearest(features.flatten(0, 1), exclude_group=exclude)
-        squared = found.distance[:, 0].reshape(count, patches)
-        index = found.index[:, 0].reshape(count, patches)
-        values = squared if self.settings.distance == "squared" else squared.sqrt()
-        worst = values.argmax(dim=1)
-        each = torch.arange(count, device=values.device)
-        scores, nearest, distance = values[each, worst], index[each, worst], squared[each, worst]
-        if self.settings.reweight_neighbours:
-            scores = reweight(
-                scores,
-                features[each, worst],
-                nearest,
-                bank,
-                neighbours=self.settings.reweight_neighbours,
-                exclude_group=exclude,
-            )
-        rows, columns = self.source.grid
-        place = torch.stack([worst // columns, worst % columns], dim=1)
-        return Scored(
-            values.reshape(count, rows, columns).cpu().numpy(),
-            scores.cpu().numpy(),
-            place.cpu().numpy(),
-            bank.places(nearest).numpy(),
-            distance.cpu().numpy(),
-        )

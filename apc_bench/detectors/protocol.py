@@ -97,7 +97,8 @@ class Scored:
     """Of n images: anomaly maps (n, rows, columns) float32 on the detector's grid, image scores
     (n,) float32, the worst patch (n, 2) int64 row and column, and of the normal patch that it was
     compared with (n, 3) int64 position in `Training.normal`, row and column, with the squared
-    distance (n,) float32; None without a bank.
+    distance (n,) float32; None without a bank. Images that calibrate may have maps of no pixel, (n,
+    0, 0): only their scores count.
     """
 
     maps: NDArray[np.float32]

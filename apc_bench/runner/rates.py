@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from apc_bench.datasets.split import Split
 from apc_bench.plan import EXTRACTOR, Step
-from apc_bench.settings.detectors import ApcPlusSettings, DetectorSettings, PatchCoreSettings
+from apc_bench.settings.detectors import ApcPlusSettings, PatchCoreSettings
 
 PER_STEP = 0.5
 """Seconds of a step that are none of these rates: reading, writing, checking."""
@@ -18,6 +18,10 @@ GROWTH = 0.65
 """The power of points × picks that the coreset's time grows with: 0.62 for 10,000 to 38,000 patches
 of screws at 10 %, since few points are brought up to date at each pick.
 """
+
+
+CALIBRATED = 0.4
+"""Share of a search that an image takes which only calibrates (MemoryBank.farthest): screws'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class Counts:
     tested: int
     reserved: int
 
+    @property
+    def scored(self) -> int:
+        """Those that a trial scores."""
+        return self.calibration + self.tested + self.reserved
+
     @classmethod
     def of(cls, split: Split, *, fine_tuned: bool) -> "Counts":
         """Only a fine-tuned detector holds images out of its training; a frozen one calibrates with
@@ -88,7 +97,7 @@ def step_seconds(step: Step, split: Split, rates: Rates) -> float:
     # The full test set is evaluated beside the test set where nothing was learned from it.
     twice = 0 if settings.fine_tuned else counts.tested + counts.reserved
     seconds = PER_STEP + rates.fitting + counts.normal * rates.fitting_image
-    seconds += _scored(counts, settings) * rates.scoring_image
+    seconds += counts.scored * rates.scoring_image
     seconds += (counts.tested + twice) * rates.metrics_image
     if rates.bank is not None and isinstance(settings, PatchCoreSettings):
         seconds += _bank_seconds(counts, settings, rates.bank)
@@ -105,14 +114,10 @@ def bank_size(normal: int, patches: int, settings: PatchCoreSettings) -> tuple[i
 def _bank_seconds(counts: Counts, settings: PatchCoreSettings, bank: BankRates) -> float:
     """Of the coreset, of making it ready, and of the search in it."""
     points, kept = bank_size(counts.normal, bank.patches, settings)
-    queries = _scored(counts, settings) * bank.patches
+    queries: float = counts.scored * bank.patches
+    if not isinstance(settings, ApcPlusSettings):  # which needs their maps
+        queries -= (1 - CALIBRATED) * counts.calibration * bank.patches
     seconds = bank.picking * math.pow(points * kept / bank.pairs, GROWTH)
     seconds += kept * bank.vector + queries * kept * bank.pair
     beside = isinstance(settings, ApcPlusSettings) and settings.frozen_bank > 0
     return seconds * (2 if beside else 1)
-
-
-def _scored(counts: Counts, settings: DetectorSettings) -> int:
-    """Images that a trial scores. APC+ also standardises on those that it calibrates with."""
-    calibrated = 3 if isinstance(settings, ApcPlusSettings) else 1
-    return counts.tested + counts.reserved + calibrated * counts.calibration

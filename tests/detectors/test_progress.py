@@ -52,7 +52,6 @@ SYSTEMS = {
             "coreset",
             "coreset to calibrate with",
             "search",
-            "calibration",
             "patch classifier's maps",
             "segmentation maps",
         },

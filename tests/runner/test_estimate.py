@@ -16,7 +16,7 @@ from apc_bench.runner.estimate import estimate
 from apc_bench.runner.executors import ray_place
 from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.prepare import Prepared, prepare
-from apc_bench.runner.rates import PER_STEP, BankRates, Rates, step_seconds
+from apc_bench.runner.rates import CALIBRATED, PER_STEP, BankRates, Rates, step_seconds
 from apc_bench.settings.sweep import make_sweep
 from apc_bench.store.cache import Cache
 
@@ -133,7 +133,8 @@ def test_more_images_make_a_trial_longer_by_their_share(prepared):
     assert step_seconds(trial, split, rates) == pytest.approx(expected)
     bank = BankRates(patches=16, pairs=8 * 16 * 12, picking=7.0, vector=1.0, pair=0.5)
     more = step_seconds(trial, split, replace(rates, bank=bank)) - expected
-    assert more == pytest.approx(7.0 + 12 + images * 16 * 12 * 0.5)
+    searched = images - 8 + 8 * CALIBRATED
+    assert more == pytest.approx(7.0 + 12 + searched * 16 * 12 * 0.5)
 
 
 ALL = {
