@@ -74,7 +74,8 @@ def read_status(run: Run) -> Status:
     done = _done(run, plan)
     held = _held(run.path)
     log = attempts.read_attempts(run.attempts_folder)
-    failed = tuple(failure for failure in run.failures() if failure.result_key not in done)
+    failures = attempts.failures(log, plan.to_dicts())
+    failed = tuple(failure for failure in failures if failure.result_key not in done)
     rate = _rate(log)
     left = len(planned - done) - len(failed)
     ends = None
@@ -94,9 +95,9 @@ def read_status(run: Run) -> Status:
 
 
 def _done(run: Run, plan: pl.DataFrame) -> set[str]:
-    """The result keys that there are results of."""
+    """The result keys that there are results of; whether weights verify is the sweep's to say."""
     extractors = plan.filter(pl.col("kind") == EXTRACTOR)["result_key"]
-    return run.extractors.existing(extractors.to_list()) | set(run.metrics()["result_key"])
+    return run.extractors.there(extractors) | set(run.metrics()["result_key"])
 
 
 def _running(

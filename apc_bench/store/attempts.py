@@ -98,9 +98,11 @@ def last_written(folder: Path) -> int:
     return max((path.stat().st_mtime_ns for path in folder.glob("*.jsonl")), default=0)
 
 
-def failures(folder: Path, plan: Iterable[Mapping[str, Any]]) -> list[Failure]:
-    """The steps of a plan (rows of schemas.PLAN) whose last attempt failed or was lost."""
-    last = {attempt.result_key: attempt for attempt in read_attempts(folder)}
+def failures(log: Iterable[Attempt], plan: Iterable[Mapping[str, Any]]) -> list[Failure]:
+    """The steps of a plan (rows of schemas.PLAN) whose last attempt, of all by time, failed or was
+    lost.
+    """
+    last = {attempt.result_key: attempt for attempt in log}
     failed = []
     for row in plan:
         end = last.get(row["result_key"])

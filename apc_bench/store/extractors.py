@@ -1,6 +1,7 @@
 """extractors/: fine-tuned weights, and the training curves that make them exist."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,14 @@ class Extractors:
         """Those of the keys whose extractor exists and verifies; damaged ones are remembered."""
         found = zip(keys, in_parallel(self.verify, keys), strict=True)
         return {key for key, exists in self._folder.sound(found) if exists}
+
+    def there(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys whose files are there, unread: weights of thousands are hundreds of
+        gigabytes.
+        """
+        folder = self._folder.path / "extractors"
+        names = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+        return {key for key in keys if {f"{key}.parquet", f"{key}.safetensors"} <= names}
 
     def read(self, key: str) -> Extractor:
         """A fine-tuned extractor that verifies. Raises DamagedFile."""

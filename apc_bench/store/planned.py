@@ -37,7 +37,7 @@ class PlannedSteps:
         """
         before = self._before()
         rows = {row["result_key"]: row for row in [*before, *map(row_of, steps)]}
-        if list(rows.values()) == before:
+        if before and list(rows.values()) == before:
             return
         table = pa.Table.from_pylist(list(rows.values()), PLAN)
         write_table(self.path, table, {"kind": "plan"}, self._folder.schema)

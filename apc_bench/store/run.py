@@ -129,7 +129,8 @@ class Run(RunFolder):
 
     def failures(self) -> list[attempts.Failure]:
         """Steps of the plan whose last attempt failed or was lost."""
-        return attempts.failures(self.attempts_folder, self.plan().to_dicts())
+        log = attempts.read_attempts(self.attempts_folder)
+        return attempts.failures(log, self.plan().to_dicts())
 
     def split(self, category: str, seed: int) -> Split:
         """The split of a category under one seed. Raises DamagedFile, and remembers it."""

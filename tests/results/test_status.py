@@ -101,3 +101,17 @@ def test_a_sweep_at_work_shows_what_runs_how_fast_and_when_it_ends(run):
 
 def test_watch_ends_when_no_sweep_holds_the_folder(run):
     assert "no sweep is at work here" in apc_bench("status", run, "--watch").output
+
+
+def test_an_extractor_is_done_where_its_files_are_and_the_sweep_says_whether_they_verify(
+    run, place
+):
+    (weights,) = (run / "extractors").glob("*.safetensors")
+    sound = weights.read_bytes()
+    weights.write_bytes(bytes([sound[0] ^ 1]) + sound[1:])
+    assert (state(run)["done"], state(run)["damaged"]) == (2, [])
+    weights.unlink()
+    assert state(run)["done"] == 1
+    weights.write_bytes(bytes([sound[0] ^ 1]) + sound[1:])
+    told = apc_bench("sweep", *CHOSEN, "--run", run, "--cache", place / "cache").output
+    assert f"damaged: {weights}" in told.replace("\n", "")
