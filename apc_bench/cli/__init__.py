@@ -12,6 +12,7 @@ import click
 
 from apc_bench import __version__
 from apc_bench.cli.check import check
+from apc_bench.cli.compact import compact
 from apc_bench.cli.compare import compare
 from apc_bench.cli.data import data
 from apc_bench.cli.evaluate import evaluate
@@ -36,7 +37,19 @@ def cli() -> None:
     """
 
 
-for command in (sweep, status, report, export, compare, evaluate, gate, history, submit, data):
+for command in (
+    sweep,
+    status,
+    report,
+    export,
+    compare,
+    evaluate,
+    gate,
+    history,
+    compact,
+    submit,
+    data,
+):
     cli.add_command(command)
 data.add_command(check)
 

@@ -89,6 +89,7 @@ def evaluate(
                 step, result = external_trial(evaluation.method, mapped, evaluation.scores)
                 run.planned.add([step])
                 run.splits.write(split)
+                run.compaction.take_out([step])
                 run.trials.write(step, result)
                 yield step.name
 

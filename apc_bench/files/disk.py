@@ -1,5 +1,9 @@
-"""What the kernel is asked for: bytes on the disk now, and memory back that only mirrors a file."""
+"""What the kernel is asked for: bytes on the disk now, two folders in each other's places, and
+memory back that only mirrors a file.
+"""
 
+import ctypes
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -7,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a download needs no numpy
     from numpy.typing import NDArray
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 RELEASED_ABOVE = 1 << 28
 """Bytes of a memory-mapped array above which its pages are let go after use."""
@@ -21,6 +27,20 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Has two files or folders of one file system change places in a single step: whoever looks, in
+    the middle or after a crash, finds one or the other in each place. Raises OSError, with ENOSYS
+    or EINVAL where the system or the file system cannot (Linux can, on local file systems).
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(first))
+    paths = (_HERE, os.fsencode(first), _HERE, os.fsencode(second))
+    if rename(*paths, _EXCHANGE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(first))
 
 
 def release(array: "NDArray[Any]", *, above: int = RELEASED_ABOVE) -> None:

@@ -28,9 +28,15 @@ from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
 from apc_bench.store.folder import in_parallel
 from apc_bench.store.info import RunInfo, is_run
+from apc_bench.store.places import HIVE
 from apc_bench.store.provenance import computing_environment, recorded_environment
 from apc_bench.store.run import Run
 from apc_bench.store.stages import remove_stage
+
+COMPACTED_FROM = 1_000
+"""Trials with files of their own from which on a sweep compacts its run at its end: below, readers
+gain less than a second.
+"""
 
 NEEDED = ("settings", "computing", "fingerprints", "weights", "left_out", "emptied", "created")
 """What run.json must record for a sweep to go on in its folder."""
@@ -77,6 +83,7 @@ def run_sweep(
         context = _context(prepared, path, cache, execution, holding)
         done = run.done(prepared.steps)
         left = [step for step in prepared.steps if step.result_key not in done]
+        run.compaction.take_out(left)
         before = len(prepared.steps) - len(left)
         with Display(left, run.attempts_folder, console=console) as display:
             for line in run.damaged:
@@ -91,6 +98,8 @@ def run_sweep(
                     _record_for_worker(run, step, outcome)
                 if outcome.fatal:
                     raise StorageError(outcome.reason)
+            if run.schema != HIVE and run.compaction.small() >= COMPACTED_FROM:
+                display.say(run.compact().line())
         return Summary(before, len(left) - len(failed), tuple(failed))
 
 
@@ -214,6 +223,8 @@ def _write_start(run: Run, prepared: Prepared) -> None:
     run.clean()
     run.planned.add(prepared.steps)
     run.write_info(replace(info, schema=run.schema))
+    if run.compaction.staging.exists():
+        run.compact()
     splits = [split for planned in prepared.planned for split in planned.splits.values()]
     in_parallel(run.splits.write, splits)
 

@@ -14,6 +14,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        raise StorageError(_storage_message(path, error)) from None
+        raise storage_error(path, error) from None
     finally:
         # Where even the folder is missing or refused, the error above says so.
         with suppress(OSError):
@@ -59,13 +60,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> str:
     return sha256
 
 
-def _storage_message(path: Path, error: OSError) -> str:
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What is to be raised where `path` cannot be written."""
     free = ""
     if error.errno in _FULL:
         with suppress(OSError):
             free = f"; {shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free"
     why = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
-    return (
+    return StorageError(
         f"cannot write {path}: {why}{free}; make room or mend the permission, then run the same"
         " command again"
     )
@@ -90,10 +92,14 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(
-    path: Path, table: pa.Table, metadata: Mapping[str, str], schema: int = SCHEMA_VERSION
+    path: Path,
+    table: pa.Table,
+    metadata: Mapping[str, str],
+    schema: int = SCHEMA_VERSION,
+    groups: Sequence[int] = (),
 ) -> str:
     """Writes a Parquet file: zstd (a few rows: plain), page checksums, `metadata`, the schema
-    version and the seal in the schema.
+    version and the seal in the schema. `groups`: rows of each row group; one of all by default.
 
     Returns its sha256. Raises StorageError.
     """
@@ -105,12 +111,17 @@ def write_table(
         # Each column of a table of metrics is a handful of numbers: dictionaries and compression
         # make it larger, and twice as slow to read.
         encoding = {"compression": "none", "use_dictionary": False}
-    return write_atomically(
-        path,
-        lambda temporary: pq.write_table(
-            sealed, _local(temporary), write_page_checksum=True, **encoding
-        ),
-    )
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(
+            _local(temporary), sealed.schema, write_page_checksum=True, **encoding
+        ) as writer:
+            start = 0
+            for rows in groups or (sealed.num_rows,):
+                writer.write_table(sealed.slice(start, rows), row_group_size=max(1, rows))
+                start += rows
+
+    return write_atomically(path, write)
 
 
 def _local(path: Path) -> Path:
@@ -141,14 +152,44 @@ def read_table(
 
 
 def count_rows(path: Path) -> tuple[int, dict[str, str]]:
-    """The number of rows of a Parquet file and its metadata, from the sealed footer alone: the
-    pages are neither read nor verified.
+    """The number of rows of a Parquet file and its metadata, as `read_footer`."""
+    footer = read_footer(path)
+    return sum(footer.groups), footer.metadata
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footer:
+    """What a Parquet file says of itself: its columns, the rows of each row group, its metadata."""
+
+    columns: pa.Schema
+    groups: tuple[int, ...]
+    metadata: dict[str, str]
+
+
+def read_footer(path: Path) -> Footer:
+    """The sealed footer of a Parquet file: the pages are neither read nor verified.
 
     Raises DamagedFile and RunError as `read_table`.
     """
     with _readable(path), pq.ParquetFile(_local(path)) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-    return rows, _verified(path, schema, rows)
+        schema, parquet = file.schema_arrow, file.metadata
+        groups = tuple(parquet.row_group(index).num_rows for index in range(parquet.num_row_groups))
+    metadata = _verified(path, schema, parquet.num_rows)
+    if sum(groups) != parquet.num_rows:
+        raise DamagedFile(f"{path}: altered (its row groups do not fit)")
+    return Footer(pa.schema([*schema]), groups, metadata)
+
+
+def read_groups(
+    path: Path, groups: Sequence[int], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Some row groups of a Parquet file, verified, one after the other; `columns`: only these.
+
+    Raises DamagedFile where one of them does not verify.
+    """
+    with _readable(path), pq.ParquetFile(_local(path), page_checksum_verification=True) as file:
+        table = file.read_row_groups([*groups], columns=columns, use_threads=False)
+    return table.replace_schema_metadata(None)
 
 
 @contextmanager

@@ -32,8 +32,11 @@ def in_parallel(
         except DamagedFile as error:
             return error
 
+    rows = list(zip(*columns, strict=True))
+    if len(rows) < 2:
+        return [outcome(*row) for row in rows]
     with ThreadPoolExecutor(usable_cores().amount) as pool:
-        return list(pool.map(outcome, *columns))
+        return list(pool.map(lambda row: outcome(*row), rows))
 
 
 class RunFolder:

@@ -7,6 +7,7 @@ names; so does an extractor by its training curves.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from apc_bench.datasets.split import Split
 from apc_bench.errors import DamagedFile, RunError
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store import attempts
+from apc_bench.store.compaction import Compaction, Folded
 from apc_bench.store.extractors import Extractors
 from apc_bench.store.files import TEMPORARY, read_json, too_new, write_json
 from apc_bench.store.folder import RunFolder, in_parallel
 from apc_bench.store.info import INFO, RunInfo, is_run
 from apc_bench.store.lock import held
+from apc_bench.store.places import HIVE
 from apc_bench.store.planned import PlannedSteps
 from apc_bench.store.schemas import SCHEMA_VERSION
 from apc_bench.store.splits import Splits
@@ -39,6 +42,7 @@ class Run(RunFolder):
         self.splits = Splits(self)
         self.extractors = Extractors(self)
         self.trials = Trials(self, self.planned)
+        self.compaction = Compaction(self, self.planned, self.trials.tables)
 
     @classmethod
     def open(cls, path: Path) -> "Run":
@@ -67,14 +71,31 @@ class Run(RunFolder):
         """Removes half-written files that a crash left behind; only the holder of the lock may.
         Returns how many.
         """
-        left = self.leftovers()
+        left = [path for path in self.leftovers() if path != self.compaction.staging]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
 
+    def compact(self) -> Folded:
+        """Folds the small files of finished trials into a few (store/compaction.py), and finishes
+        a compaction that was cut off; only the holder of the lock may.
+
+        Raises RunError for a run of schema 1, DamagedFile where run.json is damaged, StorageError.
+        """
+        if self.schema == HIVE:
+            raise RunError(
+                f"{self.path}: begun in schema 1, whose folders say whose a file is; it stays as it"
+                " is (`apc-bench sweep --like` makes it anew)"
+            )
+        if self.info.schema < SCHEMA_VERSION:  # of which earlier versions would miss trials
+            self.write_info(replace(self.info, schema=SCHEMA_VERSION))
+        self.clean()
+        return self.compaction.fold()
+
     def leftovers(self) -> list[Path]:
         """Half-written files: of a crash, or of the sweep that is at work."""
-        return sorted(path for path in self.path.rglob(f"{TEMPORARY}*") if path.is_file())
+        half = sorted(path for path in self.path.rglob(f"{TEMPORARY}*") if path.is_file())
+        return half + [path for path in [self.compaction.staging] if path.is_dir()]
 
     def is_done(self, step: Step) -> bool:
         """Whether the step's result exists and every file of it verifies; a damaged one is

@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, STAGE_COSTS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_SCHEMA = 1
-"""Files of a version from this one on are read (store/places.py says how they differ)."""
+"""Files of a version from this one on are read (1: store/places.py; from 3 on there may
+be compacted files, store/compacted.py)."""
 
 
 class Column(NamedTuple):
