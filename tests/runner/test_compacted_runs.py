@@ -51,7 +51,7 @@ def test_every_command_says_of_a_compacted_run_what_it_said(tiny, compacted, pla
 def test_a_sweep_goes_on_in_a_compacted_run_and_compacts_large_ones(
     tiny, compacted, place, monkeypatch
 ):
-    monkeypatch.setattr(sys.modules["apc_bench.cli.sweep"], "show", lambda *_: Path("report"))
+    monkeypatch.setattr(sys.modules["apc_bench.cli.sweep"], "show", lambda *_, **__: Path("report"))
     command = (*TINY, "--run", compacted, "--cache", place / "cache")
     wanted = scores_of(tiny)
     shutil.rmtree(compacted / "maps" / "synthetic" / "weave" / "patchcore")
