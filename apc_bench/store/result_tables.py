@@ -36,6 +36,7 @@ class ResultTables:
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._opened: dict[Path, CompactedFile | DamagedFile] = {}
+        self._known: dict[Path, list[CompactedFile]] = {}  # by folder: listed once, unless in vain
         self._sound: dict[Path, bool] = {}
 
     def path(self, kind: str, row: Row) -> Path:
@@ -58,13 +59,18 @@ class ResultTables:
                 found.append(file)
             elif path.exists():
                 self._folder.remember(file)
+        self._known[folder] = found
         return found
 
     def part(self, kind: str, row: Row) -> tuple[CompactedFile, Part] | None:
         """Where the trial's rows lie in a compacted file; None where they do not."""
-        for file in self.compacted(self.category(kind, row)):
-            if part := file.parts.get(row["result_key"]):
-                return file, part
+        folder, key = self.category(kind, row), row["result_key"]
+        for file in self._known.get(folder, ()):
+            if key in file.parts and file.path.exists():
+                return file, file.parts[key]
+        for file in self.compacted(folder):
+            if key in file.parts:
+                return file, file.parts[key]
         return None
 
     def verified_part(self, kind: str, row: Row) -> Part | None:

@@ -171,14 +171,15 @@ class Trials:
 
     def _image_count(self, row: Row) -> int:
         path = self.tables.path("scores", row)
+        if not path.is_file() and (found := self.tables.part("scores", row)):
+            return found[1].rows
         try:
             count, metadata = count_rows(path)
             check_owner(path, row["result_key"], metadata)
         except DamagedFile:
-            found = None if path.is_file() else self.tables.part("scores", row)
-            if found is None:
+            if path.is_file() or (found := self.tables.part("scores", row)) is None:
                 raise
-            return found[1].rows
+            return found[1].rows  # folded since it was looked for
         return count
 
     def maps(self, result_key: str) -> tuple[list[str], NDArray[np.float32]]:
