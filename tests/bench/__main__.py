@@ -17,17 +17,22 @@ from datetime import date
 from pathlib import Path
 
 from bench.figure import Figure, markdown
+from bench.inputs import SHARED, real_ones
+from bench.other_work import other_work
 
 from apc_bench.store.provenance import git_revision, gpu_names, recorded_environment
 
 ON_GPU = ("gpu_finetuning", "gpu_category", "gpu_bank")
+ON_REAL_IMAGES = ("search_real", "end_to_end_real")
 MEASUREMENTS = (
     "coreset",
     "search",
+    "search_real",
     "features",
     "metrics",
     "finetuning",
     "end_to_end",
+    "end_to_end_real",
     "overhead",
     "reports",
     "large_category",
@@ -53,9 +58,15 @@ def main(names: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    if not names and not gpu_names():
-        print(f"no GPU here: {', '.join(ON_GPU)} are left out")
-        names = [name for name in MEASUREMENTS if name not in ON_GPU]
+    if not names:
+        left_out = set()
+        if not gpu_names():
+            print(f"no GPU here: {', '.join(ON_GPU)} are left out")
+            left_out |= set(ON_GPU)
+        if not real_ones():
+            print(f"no real images in {SHARED}: {', '.join(ON_REAL_IMAGES)} are left out")
+            left_out |= set(ON_REAL_IMAGES)
+        names = [name for name in MEASUREMENTS if name not in left_out]
     broken = []
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -67,18 +78,20 @@ def main(names: list[str]) -> int:
         environment.pop(
             "PYTHONDONTWRITEBYTECODE", None
         )  # no tool is to compile its modules again in every process
-        for name in names or MEASUREMENTS:
+        for name in names:
             print(f"\n## {name}\n", flush=True)
             out = Path(folder) / f"{name}.json"
-            code = subprocess.run(
-                [sys.executable, "-m", "bench", "--one", name, str(out)],
-                env=environment,
-                check=False,
-            ).returncode
+            with other_work() as others:
+                code = subprocess.run(
+                    [sys.executable, "-m", "bench", "--one", name, str(out)],
+                    env=environment,
+                    check=False,
+                ).returncode
             if code:
                 broken.append(name)
                 continue
-            _keep(name, json.loads(out.read_text()))
+            _keep(name, json.loads(out.read_text()), str(others))
+            print(others)
             print(markdown([Figure(**entry) for entry in json.loads(out.read_text())]), flush=True)
     if broken:
         print(f"could not be measured: {', '.join(broken)}", file=sys.stderr)
@@ -93,7 +106,7 @@ def one(name: str, out: Path) -> int:
     return 0
 
 
-def _keep(name: str, entries: list[dict[str, object]]) -> None:
+def _keep(name: str, entries: list[dict[str, object]], others: str) -> None:
     """Puts a measurement's figures, with day, revision and machine, in the place of its earlier
     ones.
     """
@@ -108,6 +121,7 @@ def _keep(name: str, entries: list[dict[str, object]]) -> None:
         "date": date.today().isoformat(),
         "git": git_revision(),
         "machine": where,
+        "others": others,
         "figures": entries,
     }
     kept = {known: kept[known] for known in MEASUREMENTS if known in kept}
@@ -128,9 +142,10 @@ def _when(found: dict[str, object]) -> str:
         else "installed package"
     )
     gpus = "".join(f", {name}" for name in machine["gpus"])
+    others = f"; {found['others']}" if "others" in found else ""
     return (
         f"{found['date']}, {revision}, {machine['processor']}, {machine['cores']} cores{gpus},"
-        f" Python {machine['python']}."
+        f" Python {machine['python']}{others}."
     )
 
 

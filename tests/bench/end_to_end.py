@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from bench import inputs
 from bench.figure import Figure, exponent, peak_memory_gib
+from PIL import Image
 
 RATIO = 0.1
 MALLOC = {
@@ -39,34 +40,32 @@ def figures() -> list[Figure]:
     """
     inputs.category(), inputs.weights()
     ours, reference = (
-        min((_run(tool) for _ in range(2)), key=lambda found: found["seconds"])
+        min((run(tool) for _ in range(2)), key=lambda found: found["seconds"])
         for tool in ("ours", "reference")
     )
-    shipped, tuned, paged = _run("anomalib"), _run("anomalib", MALLOC), _run("anomalib", HUGE_PAGES)
+    shipped, tuned, paged = run("anomalib"), run("anomalib", MALLOC), run("anomalib", HUGE_PAGES)
     version = importlib.metadata.version("anomalib")
     size = f"PatchCore, {inputs.TRAIN} training images of {inputs.SIZE} px, ResNet-18, 10 %"
-    by_images = [_run("ours", training=count)["seconds"] for count in TRAINING]
-    by_size = [_run("ours", size=pixels)["seconds"] for pixels in SIZES]
+    by_images = [run("ours", training=count)["seconds"] for count in TRAINING]
+    by_size = [run("ours", size=pixels)["seconds"] for pixels in SIZES]
     difference = max(abs(ours[name] - reference[name]) for name in ("image_auroc", "pixel_auroc"))
     return [
-        _times(f"{size}: times anomalib {version} as shipped", ours, shipped, 20),
-        _times(
-            f"{size}: times anomalib {version} with its malloc threshold set", ours, tuned, None
-        ),
-        _times(
+        times(f"{size}: times anomalib {version} as shipped", ours, shipped, 20),
+        times(f"{size}: times anomalib {version} with its malloc threshold set", ours, tuned, None),
+        times(
             f"{size}: times anomalib {version} with torch's huge pages switched on, as apc-bench"
             " does",
             ours,
             paged,
             None,
         ),
-        _times(f"{size}: times the plain reference", ours, reference, 5),
+        times(f"{size}: times the plain reference", ours, reference, 5),
         Figure(
             what="the same: AUROC off the reference's by at most",
             value=difference,
             unit="",
             at_most=5e-4,
-            how=_aurocs(ours, reference),
+            how=aurocs(ours, reference),
         ),
         Figure(
             what="PatchCore: exponent in the number of training images",
@@ -83,9 +82,10 @@ def figures() -> list[Figure]:
     ]
 
 
-def _times(
+def times(
     what: str, ours: dict[str, float], theirs: dict[str, float], at_least: float | None
 ) -> Figure:
+    """How many times our seconds theirs are."""
     memory = f"{ours['memory']:.1f} against {theirs['memory']:.1f} GiB"
     how = f"{ours['seconds']:.1f} s against {theirs['seconds']:.1f} s; {memory}"
     return Figure(
@@ -93,7 +93,8 @@ def _times(
     )
 
 
-def _aurocs(ours: dict[str, float], theirs: dict[str, float]) -> str:
+def aurocs(ours: dict[str, float], theirs: dict[str, float]) -> str:
+    """Both tools' AUROCs."""
     return "; ".join(
         f"{name} {ours[name]:.4f} against {theirs[name]:.4f}"
         for name in ("image_auroc", "pixel_auroc")
@@ -104,15 +105,16 @@ def _steps(sizes: tuple[int, ...], seconds: list[float]) -> str:
     return ", ".join(f"{size}: {spent:.1f} s" for size, spent in zip(sizes, seconds, strict=True))
 
 
-def _run(
+def run(
     tool: str,
     environment: dict[str, str] | None = None,
     *,
     training: int = inputs.TRAIN,
     size: int = inputs.SIZE,
 ) -> dict[str, float]:
+    """A tool's seconds, AUROCs and peak memory in GiB, in a fresh process."""
     command = [sys.executable, "-m", "bench.end_to_end", tool, str(training), str(size)]
-    chosen = environment or (HUGE_PAGES if tool == "ours" else {})
+    chosen = (HUGE_PAGES if tool == "ours" else {}) | (environment or {})
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **chosen}, check=False
     )
@@ -137,7 +139,7 @@ def ours(training: int, size: int) -> dict[str, float]:
 
     method = {
         "detector": "patchcore",
-        "backbone": "resnet18",
+        "backbone": inputs.backbone_name(),
         "weights": str(inputs.weights()),
         "settings": {"coreset_ratio": RATIO},
     }
@@ -147,6 +149,7 @@ def ours(training: int, size: int) -> dict[str, float]:
         "shots": [1],
         "reserve": 1,
         "image_size": size,
+        **inputs.geometry(),
     }
     sweep = make_sweep({**values, "device": "cpu", "threads": inputs.THREADS}, source="bench")
     with tempfile.TemporaryDirectory() as folder:
@@ -194,7 +197,6 @@ def reference(training: int, size: int) -> dict[str, float]:
     """
     import faiss
     from bench import reference as plain
-    from PIL import Image
     from scipy.ndimage import gaussian_filter
     from sklearn.metrics import roc_auc_score
 
@@ -203,7 +205,7 @@ def reference(training: int, size: int) -> dict[str, float]:
 
     faiss.omp_set_num_threads(inputs.THREADS)
     category, network = inputs.category(), inputs.backbone()
-    seed = seed_of(_Named("synthetic" if False else "data", category.name, 0))  # type: ignore[arg-type]
+    seed = seed_of(_Named("data", category.name, 0))  # type: ignore[arg-type]
     started = time.perf_counter()
     rows = {True: inputs.rows(training=True)[:training], False: inputs.rows(training=False)}
     loaded = {
@@ -250,19 +252,24 @@ class _Named:
 
 
 def _pixels(path: Path, size: int) -> np.ndarray:
-    from PIL import Image
-
-    return np.asarray(
-        Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    ).transpose(2, 0, 1)
+    image = Image.open(path).convert("RGB")
+    if inputs.ON:  # their shorter side has 256 pixels already
+        return np.asarray(_centre(image, size)).transpose(2, 0, 1)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
 
 def _mask(path: Path | None, size: int) -> np.ndarray:
-    from PIL import Image
-
     if path is None:
         return np.zeros((size, size), np.bool_)
-    return np.asarray(Image.open(path).resize((size, size), Image.Resampling.NEAREST)) >= 128
+    image = Image.open(path)
+    if inputs.ON:
+        return np.asarray(_centre(image, size)) >= 128
+    return np.asarray(image.resize((size, size), Image.Resampling.NEAREST)) >= 128
+
+
+def _centre(image: Image.Image, size: int) -> Image.Image:
+    left, top = (round((side - size) / 2) for side in image.size)
+    return image.crop((left, top, left + size, top + size))
 
 
 def anomalib(training: int, size: int) -> dict[str, float]:
@@ -291,12 +298,13 @@ def anomalib(training: int, size: int) -> dict[str, float]:
             eval_batch_size=16,
         )
         model = Patchcore(
-            backbone="resnet18",
+            backbone=inputs.backbone_name(),
             layers=list(inputs.LAYERS),
             pre_trained=False,
             coreset_sampling_ratio=RATIO,
         )
-        model.pre_processor = Patchcore.configure_pre_processor(image_size=(size, size))
+        resized, crop = ((256, 256), (size, size)) if inputs.ON else ((size, size), None)
+        model.pre_processor = Patchcore.configure_pre_processor(resized, center_crop_size=crop)
         model.model.feature_extractor.feature_extractor.load_state_dict(
             torch.load(inputs.weights()), strict=False
         )

@@ -1,8 +1,9 @@
 """What the measurements run on: one synthetic category of PEERS' size, one set of ResNet-18
-weights, its patch features. Made on the spot.
+weights, its patch features, made on the spot; or a category of MVTec AD and ImageNet weights, where
+they lie beside the repository.
 
-All tools get the same files. The weights are drawn with a fixed seed, so that nothing needs the
-network; speed does not depend on them.
+All tools get the same files. The synthetic category's weights are drawn with a fixed seed, so that
+nothing needs the network.
 """
 
 import os
@@ -29,6 +30,23 @@ TRAIN, GOOD, SIZE = 60, 20, 256
 LAYERS = ("layer2", "layer3")
 THREADS = os.cpu_count() or 1
 
+ON = os.environ.get("APC_BENCH_ON", "")
+"""`CATEGORY/BACKBONE` of the real ones; nothing: the synthetic category."""
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+REAL_SIZE = 224
+REAL_WEIGHTS = {
+    "resnet18": SHARED / "weights" / "resnet18_layers123_folded.pth",
+    "resnet50": SHARED / "weights" / "resnet50_imagenet_trunk_fp16.pth",
+}
+REAL_CATEGORIES = ("pill", "screw")
+
+
+def real_ones() -> bool:
+    """Whether real images and weights are there."""
+    folders = [SHARED / "data" / "mvtec_ad" / name for name in REAL_CATEGORIES]
+    return all(path.exists() for path in (*folders, *REAL_WEIGHTS.values()))
+
 
 @cache
 def folder() -> Path:
@@ -39,8 +57,11 @@ def folder() -> Path:
 @cache
 def category() -> Category:
     """60 normal training images, 20 normal and 30 anomalous test images of 256 px in MVTec layout,
-    as in docs/speed.md, "The peers".
+    as in docs/speed.md, "The peers"; or the real one.
     """
+    if ON:
+        root, name = SHARED / "data" / "mvtec_ad", ON.split("/")[0]
+        return read_dataset(root, categories=[name]).categories[0]
     root = folder() / "data"
     if not root.is_dir():
         make_dataset(root, categories=(CATEGORY,), size=SIZE, train=TRAIN, good=GOOD, per_type=10)
@@ -55,7 +76,9 @@ def images() -> Decoded:
 
 @cache
 def weights() -> Path:
-    """A torchvision state dict of ResNet-18, drawn with seed 0."""
+    """A torchvision state dict of ResNet-18, drawn with seed 0; or of the real backbone."""
+    if ON:
+        return REAL_WEIGHTS[backbone_name()]
     path = folder() / "resnet18.pth"
     if not path.is_file():
         torch.manual_seed(0)
@@ -63,9 +86,19 @@ def weights() -> Path:
     return path
 
 
+def backbone_name() -> str:
+    """Of the backbone that these weights are for."""
+    return ON.split("/")[1] if ON else "resnet18"
+
+
 def backbone() -> Backbone:
-    """A fresh ResNet-18 with these weights."""
-    return load_backbone("resnet18", weights())[0]
+    """A fresh one with these weights."""
+    return load_backbone(backbone_name(), weights())[0].eval()
+
+
+def geometry() -> dict[str, str]:
+    """The sweep's settings of how images become inputs: the reference code's, of real ones."""
+    return {"resize": "crop", "interpolation": "bilinear"} if ON else {"resize": "square"}
 
 
 def rows(*, training: bool) -> list[int]:
