@@ -3,6 +3,9 @@ real one, only what its steps compute is not.
 """
 
 import io
+import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -10,6 +13,7 @@ from unittest import mock
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
 from PIL import Image
 from rich.console import Console
 
@@ -98,12 +102,41 @@ def with_photos(root: Path) -> None:
             path.hardlink_to(root / "photo")
 
 
-def planned(data: Path, cache: Path, seeds: int, **flags: Any) -> Prepared:
-    """The paper's job on `data` with some number of seeds, without PRNet."""
+def write_job(path: Path) -> Path:
+    """The paper's job without PRNet, with the backbone that is here: its weights are known, so that
+    the command line finds the same steps.
+    """
+    job = yaml.safe_load((Path(__file__).resolve().parents[2] / "jobs" / "paper.yaml").read_text())
+    job["methods"] = {name: job["methods"][name] for name in SYSTEMS}
+    for number, method in enumerate(job["methods"].values()):
+        method |= {
+            "backbone": "builtin",
+            "settings": {"pretrain_dim": 64, "target_dim": 64 - number},
+        }
+    path.write_text(yaml.safe_dump(job, sort_keys=False))
+    return path
+
+
+def planned(
+    data: Path, cache: Path, seeds: int, *, job: Path | None = None, **flags: Any
+) -> Prepared:
+    """The paper's job on `data` with some number of seeds, without PRNet: with its weights not
+    looked at, or a `job` of `write_job` with all that a sweep looks at.
+    """
     sweep, _ = sweep_from(
-        "paper", {"seeds": tuple(range(seeds)), "device": "cpu", "only": SYSTEMS, **flags}
+        str(job or "paper"),
+        {"seeds": tuple(range(seeds)), "device": "cpu", "only": SYSTEMS, **flags},
     )
-    return prepare(sweep, data, Cache(cache), say=lambda line: None, dry=True)
+    return prepare(sweep, data, Cache(cache), say=lambda line: None, dry=job is None)
+
+
+def copy_run(run: Path, path: Path, created: str) -> Path:
+    """The same run once more, begun at another time (UTC in ISO 8601): hard links to its files."""
+    shutil.copytree(run, path, copy_function=os.link, ignore=shutil.ignore_patterns("report"))
+    info = json.loads((run / "run.json").read_text())
+    (path / "run.json").unlink()
+    (path / "run.json").write_text(json.dumps({**info, "created": created}))
+    return path
 
 
 def write_run(path: Path, prepared: Prepared, cache: Path) -> None:
