@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from apc_bench.errors import ApcError
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
-from apc_bench.report.curves import PANELS, curve_line, read_curves
+from apc_bench.report.curves import PANELS, curve_line
 from apc_bench.report.pictures import CELLS, Patch, PicturePool, photos_of
 from apc_bench.report.scaled_maps import ScaledMaps, read_scaled_maps
 from apc_bench.report.selection import Pick, hardest
@@ -80,28 +79,37 @@ class _Category:
             for system in self.results.systems
             if seed in system.seeds
         }
+        keys = [trial.result_key for trial in trials.values() if trial.result_key]
+        scores, curves = self.run.scores_of(keys), self.run.curves_of(keys)
         # Maps stand side by side, so each system keeps those of the others' images too.
         wanted: set[str] = set()
         for trial in trials.values():
-            wanted |= _hardest_images(self.run, trial)
+            wanted |= _hardest_images(scores.get(trial.result_key or ""), trial)
         shown: dict[System, ScaledMaps] = {}
         for system, trial in trials.items():
-            scaled = read_scaled_maps(system, trial, self.run, wanted)
+            table = scores.get(trial.result_key or "")
+            scaled = read_scaled_maps(system, trial, self.run, wanted, table)
             if scaled is not None:
                 shown[system] = scaled
         for system, own in shown.items():
             beside = [shown[other] for other in _beside(self.results, system) if other in shown]
-            yield system, self._trial(trials[system], seed, own, beside)
+            points = curves.get(trials[system].result_key or "")
+            yield system, self._trial(trials[system], seed, own, beside, points)
 
     def _trial(
-        self, trial: Trial, seed: int, own: ScaledMaps, beside: Sequence[ScaledMaps]
+        self,
+        trial: Trial,
+        seed: int,
+        own: ScaledMaps,
+        beside: Sequence[ScaledMaps],
+        points: pl.DataFrame | None,
     ) -> Json:
         row = trial.rows[TEST]
         picks = hardest(own.table, threshold=own.threshold)
         return {
             "figures": [(CATALOGUE[metric].heading, _percent(row[metric])) for metric in FIGURES],
             "histogram": _histogram(own),
-            "curves": _curves(self.run, trial.result_key),
+            "curves": _curves(points),
             "one": own.one,
             "images": [self._image(pick, seed, own, beside) for pick in picks],
         }
@@ -148,13 +156,9 @@ class _Category:
         }
 
 
-def _hardest_images(run: RunReader, trial: Trial) -> set[str]:
+def _hardest_images(scores: pl.DataFrame | None, trial: Trial) -> set[str]:
     """The images that a trial shows; none where its scores cannot be read."""
-    if trial.result_key is None:
-        return set()
-    try:
-        scores = run.scores(trial.result_key)
-    except ApcError:
+    if scores is None:
         return set()
     return {pick.image for pick in hardest(scores, threshold=trial.rows[TEST]["threshold"])}
 
@@ -209,9 +213,10 @@ def _histogram_range(scores: np.ndarray, threshold: float | None) -> tuple[float
     return low, high if high > low else low + 1.0
 
 
-def _curves(run: RunReader, result_key: str | None) -> dict[str, list[tuple[float, float]]]:
-    """`image roc` and so on -> its points; without those that are undefined or cannot be read."""
-    points = read_curves(run, result_key)
+def _curves(points: pl.DataFrame | None) -> dict[str, list[tuple[float, float]]]:
+    """`image roc` and so on -> its points, of a trial's curves; without those that are undefined or
+    cannot be read.
+    """
     curves: dict[str, list[tuple[float, float]]] = {}
     if points is None:
         return curves

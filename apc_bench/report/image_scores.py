@@ -8,7 +8,6 @@ from pathlib import Path
 
 import polars as pl
 
-from apc_bench.errors import ApcError
 from apc_bench.report.figure_style import file_name
 from apc_bench.report.parallel import Task
 from apc_bench.results.aggregate import TEST, Results
@@ -40,17 +39,18 @@ def write_scores(category: str, folder: Path, results: Results, run: RunReader) 
 
 
 def _tables(category: str, results: Results, run: RunReader) -> Iterator[pl.DataFrame]:
+    trials = {}
     for system in results.systems:
         for seed in results.seeds[:SEEDS_MAX]:
             trial = results.trials.get((system, category, seed))
-            if trial is None or trial.result_key is None:
-                continue
-            try:
-                scores = run.scores(trial.result_key)
-            except ApcError:
-                continue
-            scores = scores.drop(_LEFT_OUT, strict=False).sort("split", "image")
-            yield scores.select(
+            if trial is not None and trial.result_key is not None:
+                trials[trial.result_key] = (system, seed, trial)
+    for key, scores in run.scores_of(list(trials)).items():
+        system, seed, trial = trials[key]
+        yield (
+            scores.drop(_LEFT_OUT, strict=False)
+            .sort("split", "image")
+            .select(
                 pl.lit(category).alias("category"),
                 pl.lit(system.title).alias("system"),
                 pl.lit(system.shots).alias("shots"),
@@ -58,3 +58,4 @@ def _tables(category: str, results: Results, run: RunReader) -> Iterator[pl.Data
                 pl.all(),
                 pl.lit(trial.rows[TEST]["threshold"], pl.Float64).alias("threshold"),
             )
+        )

@@ -42,16 +42,20 @@ class ScaledMaps:
 
 
 def read_scaled_maps(
-    system: System, trial: Trial | None, run: RunReader, only: Collection[str] | None = None
+    system: System,
+    trial: Trial | None,
+    run: RunReader,
+    only: Collection[str] | None = None,
+    table: pl.DataFrame | None = None,
 ) -> ScaledMaps | None:
     """A trial's scores and maps, scaled; None where there is no such trial, or one whose files
     cannot be read. `only`: keep the maps of these images, so that many trials side by side stay
-    small.
+    small. `table`: the scores, where they have been read.
     """
     if trial is None or trial.result_key is None:
         return None
     try:
-        table = run.scores(trial.result_key)
+        table = run.scores(trial.result_key) if table is None else table
         names, maps = run.maps(trial.result_key)
     except ApcError:
         return None

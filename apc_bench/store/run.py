@@ -5,6 +5,7 @@ A trial exists when its metrics file exists and verifies, and with it every file
 names; so does an extractor by its training curves.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -94,7 +95,12 @@ class Run(RunFolder):
 
     def leftovers(self) -> list[Path]:
         """Half-written files: of a crash, or of the sweep that is at work."""
-        half = sorted(path for path in self.path.rglob(f"{TEMPORARY}*") if path.is_file())
+        half = sorted(
+            Path(folder, name)
+            for folder, _, names in os.walk(self.path)  # of tens of thousands of folders
+            for name in names
+            if name.startswith(TEMPORARY)
+        )
         return half + [path for path in [self.compaction.staging] if path.is_dir()]
 
     def is_done(self, step: Step) -> bool:
