@@ -237,7 +237,8 @@ def sweep(
     summary = run_sweep(prepared, path, cache, execution, console)
     for step, reason in summary.failed:
         say(f"failed: {step.name}: {reason}")
-    page = show(Run.open(path), prepared.dataset.root, page=_page_of(summary, path))
+    data = prepared.dataset.root
+    page = show(Run.open(path), data, page=_page_of(summary, path, data))
     click.echo(f"page: {page.resolve()}")
     say(_ending(summary, path))
     return summary.exit_code
@@ -275,15 +276,17 @@ def _check_lasting(path: Path) -> None:
         )
 
 
-def _page_of(summary: Summary, path: Path) -> Path | None:
-    """The page of a run in which nothing was left to do, where no step ended since it was made."""
+def _page_of(summary: Summary, path: Path, data: Path) -> Path | None:
+    """The page of a run in which nothing was left to do, where it is as a new one would be."""
     from apc_bench.report import page_since
     from apc_bench.store import attempts
     from apc_bench.store.run import Run
 
     if summary.done or summary.failed:
         return None
-    return page_since(path, attempts.last_written(Run(path).attempts_folder))
+    run = Run(path)
+    moment = max(attempts.last_written(run.attempts_folder), run.planned.last_written())
+    return page_since(path, data, moment)
 
 
 def _ending(summary: Summary, path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from apc_bench import __version__
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.report.curves import curves_tasks
 from apc_bench.report.drilldown import drilldown_tasks
@@ -28,6 +29,7 @@ from apc_bench.results.like_normal import with_types_like_normal
 from apc_bench.results.memorisation import Memorisation, memorisations
 from apc_bench.results.reading import read_results
 from apc_bench.results.run_reader import RunReader
+from apc_bench.store.provenance import git_revision
 from apc_bench.tables.report_tables import report_tables, write_tables
 
 MARK = ".apc-bench-report"
@@ -68,9 +70,7 @@ def write_report(
         illustrations = _illustrate(results, run, memorised, beside, data=data, extent=extent)
         page = render_page(results, tables, illustrations, summaries)
         (beside / INDEX).write_text(page, encoding="utf-8")
-        (beside / MARK).write_text(
-            "made by apc-bench; replaced as a whole by the next report\n", encoding="utf-8"
-        )
+        (beside / MARK).write_text(_mark(data), encoding="utf-8")
         _swap(beside, out)
     except OSError as error:
         raise StorageError(f"cannot write the report {out}: {error.strerror or error}") from None
@@ -79,16 +79,26 @@ def write_report(
     return out / INDEX
 
 
-def page_since(run: Path, moment: int) -> Path | None:
-    """The page of a run's report, where that was made after a moment (nanoseconds since 1970); None
-    where it is older, or not there.
+def page_since(run: Path, data: Path | None, moment: int) -> Path | None:
+    """The page of a run's report, where this version made it with the images of `data`, after a
+    moment (nanoseconds since 1970); None where it did not, or there is none.
     """
-    report = run / "report"
+    mark, page = run / "report" / MARK, run / "report" / INDEX
     try:
-        made = (report / MARK).stat().st_mtime_ns
-    except OSError:
+        same = mark.read_text(encoding="utf-8") == _mark(data)
+        return page if same and mark.stat().st_mtime_ns > moment and page.is_file() else None
+    except (OSError, UnicodeDecodeError):
         return None
-    return report / INDEX if made > moment and (report / INDEX).is_file() else None
+
+
+def _mark(data: Path | None) -> str:
+    """What tells a report's folder, and what else than its run the report was made of."""
+    images = "without images" if data is None else f"with the images of {data.absolute()}"
+    revision = (git_revision() or {}).get("commit", "")
+    return (
+        f"made by apc-bench {__version__} {revision} {images};"
+        " replaced as a whole by the next report\n"
+    )
 
 
 def _check_place(out: Path) -> None:

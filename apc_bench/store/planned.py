@@ -42,6 +42,10 @@ class PlannedSteps:
         table = pa.Table.from_pylist(list(rows.values()), PLAN)
         write_table(self.path, table, {"kind": "plan"}, self._folder.schema)
 
+    def last_written(self) -> int:
+        """When a sweep last planned anything new, in nanoseconds since 1970; 0 for never."""
+        return self.path.stat().st_mtime_ns if self.exist() else 0
+
     def read(self) -> pl.DataFrame:
         """One row per step (schemas.PLAN). Raises DamagedFile."""
         state = _state(self.path)

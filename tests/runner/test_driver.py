@@ -68,13 +68,19 @@ def test_running_the_same_command_again_does_nothing(tiny, place):
     assert len(attempts.read_attempts(tiny / "attempts")) == started
 
 
-def test_a_report_that_is_older_than_the_results_or_lost_is_made_by_the_next_sweep(tiny, place):
+def test_a_report_that_is_lost_or_older_than_results_or_version_is_made_by_the_next_sweep(
+    tiny, place
+):
     page, mark = tiny / "report" / "index.html", tiny / "report" / ".apc-bench-report"
     page.unlink()
     sweep(tiny, place / "cache", "--features", "bank")
     assert page.read_text().startswith("<!doctype html>")
     page.write_text("of an earlier state")
     os.utime(mark, ns=(0, attempts.last_written(tiny / "attempts")))
+    sweep(tiny, place / "cache", "--features", "bank")
+    assert page.read_text().startswith("<!doctype html>")
+    page.write_text("by an earlier version")
+    mark.write_text("made by apc-bench 0.0.1\n")
     sweep(tiny, place / "cache", "--features", "bank")
     assert page.read_text().startswith("<!doctype html>")
 
