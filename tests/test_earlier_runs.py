@@ -42,6 +42,7 @@ REWORDED = {
     "seconds of a trial": "time of a trial, s",
     "seconds of a fine-tuning": "time of fine-tuning, s",
     "+0.00": "0.00",  # the gate's differences of exactly zero
+    '"running": [], ': '"running": [], "stages": [], ',
 }
 """What commands say otherwise since, on purpose."""
 
