@@ -85,7 +85,7 @@ def _sources() -> list[Source]:
     for dataset in ("mvtec_ad", "mtd"):
         for category in read_dataset(inputs.SHARED / "data" / dataset).categories:
             geometry = Geometry(inputs.REAL_SIZE, "crop", "bilinear")
-            images = decoded(cache, category, "bench", geometry).images
+            images = decoded(cache, category, category.name, geometry).images
             sources += [Source(category, name, images) for name in inputs.REAL_WEIGHTS]
     return sources
 
