@@ -2,7 +2,6 @@
 it grows, `status`, a `sweep` that has nothing left to do, `compare`, `gate`, `history`.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -129,12 +128,23 @@ def _with_photos(folder: Path, data: Path) -> Iterator[Figure]:
     yield Figure(what="the same: its page, pictures included", value=size, unit="MB", at_most=60)
 
 
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+"""A small process starts the command: a child counts its parent's memory, until it becomes another
+program, as its own.
+"""
+
+
 def timed(command: list[str]) -> tuple[float, float]:
     """Wall seconds and peak memory in GiB of a command, which must succeed."""
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
-    return time.perf_counter() - started, usage.ru_maxrss / 2**20
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *command], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {done.returncode}")
+    return time.perf_counter() - started, int(done.stdout) / 2**20
