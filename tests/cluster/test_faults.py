@@ -13,7 +13,7 @@ from processes import account, busy, done, finish, log_of, scores_of, start, swe
 from apc_bench.store import attempts
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-APART = 3
+APART = 6
 """Steps that are done between two kills: killed faster than it can work, a sweep ends with what it
 has tried three times.
 """
