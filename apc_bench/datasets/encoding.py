@@ -34,10 +34,10 @@ class Encoding:
     """How a category's files are to be understood.
 
     `bits`: of the values of images that have 16 bits a pixel. `masks`: what masks mean; None: each
-    by itself, as it was before encodings. `stored`:
-    images whose mask was drawn on the photo as it is stored, not as its EXIF data turns it.
-    `usual`: whether earlier versions read these files as this one does. `notes`: what a person
-    should know, a sentence each. `refused`: images and masks that have no clear meaning, and why.
+    by itself, as it was before encodings. `stored`: images whose mask was drawn on the photo as it
+    is stored, not as its EXIF data turns it. `usual`: whether earlier versions read these files as
+    this one does. `notes`: what a person should know, a sentence each. `refused`: images and masks
+    that have no clear meaning, and why.
     """
 
     bits: int = 16

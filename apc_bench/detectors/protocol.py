@@ -64,8 +64,8 @@ class Training:
     none where all are of one group; None for a frozen detector, which calibrates on all of `normal`
     so. `learnable`: the others, for a training. `masks` (k, s, s) bool and `masked` (k,) bool,
     whether a mask is known, belong to `anomalous`. `device`: torch's name of it. `mixed_precision`:
-    whether a training may run in bfloat16. `progress`: is
-    told how far the detector is, where it tells.
+    whether a training may run in bfloat16. `progress`: is told how far the detector is, where it
+    tells.
     """
 
     normal: Images

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, RenderableType
@@ -50,13 +49,8 @@ class Display:
         self.bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.running.__exit__(kind, error, trace)
+    def __exit__(self, *raised: object) -> None:
+        self.running.__exit__(*raised)
         self.bar.stop()
 
     def ended_with(self, step: Step, outcome: Outcome) -> None:

@@ -16,8 +16,9 @@ from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, STAGE_
 
 SCHEMA_VERSION = 3
 OLDEST_SCHEMA = 1
-"""Files of a version from this one on are read (1: store/places.py; from 3 on there may
-be compacted files, store/compacted.py)."""
+"""Files of a version from this one on are read (1: store/places.py; from 3 on there may be
+compacted files, store/compacted.py).
+"""
 
 
 class Column(NamedTuple):

@@ -1,6 +1,7 @@
 """The farthest patch is the one that brute force finds, with fewer comparisons."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,16 @@ def test_all_are_searched_for_where_the_bank_s_first_vectors_are_left_out():
     nearest = (queries[:, None] - vectors[None, 20:]).square().sum(2).min(1)
     assert torch.equal(found.distance[:, 0], nearest.values)
     assert torch.equal(found.index[:, 0], nearest.indices + 20)
+
+
+def test_what_nearest_refuses_is_refused():
+    bank = bank_of(patches(0, 20, 50), torch.zeros(20))
+    with pytest.raises(ValueError, match="vectors of width 3"):
+        bank.farthest(torch.zeros(4, 2))
+    with pytest.raises(ValueError, match="the 1 nearest of 0"):
+        bank.farthest(torch.zeros(4, 3), exclude_group=0)
+    with pytest.raises(ValueError, match="no queries"):
+        bank.farthest(torch.zeros(0, 3))
 
 
 def test_few_patches_are_searched_for_in_the_whole_bank():

@@ -116,12 +116,17 @@ def training_patches() -> torch.Tensor:
     return found
 
 
-@torch.inference_mode()
 def _patches() -> torch.Tensor:
-    network, parts = backbone(), []
-    chosen = np.asarray(images().images[rows(training=True)])
+    return patches_of(backbone(), images().images, np.array(rows(training=True))).flatten(0, 1)
+
+
+@torch.inference_mode()
+def patches_of(network: Backbone, array: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
+    """Patch features (n, patches, 1024) float32 of some rows of decoded images."""
+    parts = []
     for start in range(0, len(chosen), 16):
-        stages = network(normalise(torch.from_numpy(chosen[start : start + 16])), last="layer3")
+        batch = torch.from_numpy(np.ascontiguousarray(array[chosen[start : start + 16]]))
+        stages = network(normalise(batch), last="layer3")
         parts.append(
             patch_features(
                 [stages[layer] for layer in LAYERS],
@@ -130,4 +135,4 @@ def _patches() -> torch.Tensor:
                 target_dim=1024,
             )
         )
-    return torch.cat(parts).flatten(0, 1)
+    return torch.cat(parts)

@@ -17,13 +17,13 @@ def figures() -> list[Figure]:
     torch.set_num_threads(inputs.THREADS)
     patches = inputs.training_patches()
     queries, vectors = patches[:QUERIES], patches[-BANK:]
-    bank = _bank(vectors)
+    bank = bank_of(vectors)
     rate = matrix_rate()
     seconds, found = fastest(lambda: bank.nearest(queries))
     share = 100 * 2 * QUERIES * BANK * patches.shape[1] / seconds / rate
     faiss, index = _faiss(queries, vectors)
     growth = [
-        fastest(lambda size=size: _bank(patches[-size:]).nearest(queries[:2048]))[0]
+        fastest(lambda size=size: bank_of(patches[-size:]).nearest(queries[:2048]))[0]
         for size in GROWTH
     ]
     size = f"exact search of {QUERIES:,} patches in a bank of {BANK:,} × {patches.shape[1]}"
@@ -48,9 +48,11 @@ def figures() -> list[Figure]:
     ]
 
 
-def _bank(vectors: torch.Tensor) -> MemoryBank:
+def bank_of(vectors: torch.Tensor, group: torch.Tensor | None = None) -> MemoryBank:
+    """A memory bank of vectors (m, d), of the groups (m,) or a single one."""
     zeros = torch.zeros(len(vectors), dtype=torch.int32)
-    return MemoryBank(vectors, zeros, zeros.short(), zeros.short(), zeros)
+    groups = zeros if group is None else group.int()
+    return MemoryBank(vectors.contiguous(), zeros, zeros.short(), zeros.short(), groups)
 
 
 def matrix_rate(size: int = 2048) -> float:

@@ -11,17 +11,15 @@ import numpy as np
 import torch
 from bench import inputs
 from bench.figure import Figure, fastest
-from bench.search import matrix_rate
+from bench.search import bank_of, matrix_rate
 
 from apc_bench.bank import search
 from apc_bench.bank.coreset import greedy_coreset
-from apc_bench.bank.memory_bank import MemoryBank
-from apc_bench.bank.patches import patch_features
 from apc_bench.bank.rankers import fast_integers
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category
-from apc_bench.networks.backbones import Backbone, normalise
+from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.loading import load_backbone
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import decoded
@@ -48,16 +46,9 @@ class Source:
         """As in the tables."""
         return f"{self.category.name}, {self.backbone}"
 
-    @torch.inference_mode()
     def patches(self, rows: np.ndarray, network: Backbone) -> torch.Tensor:
         """Of some images: (n, patches, 1024) float32."""
-        parts = []
-        for start in range(0, len(rows), 16):
-            batch = torch.from_numpy(np.ascontiguousarray(self.images[rows[start : start + 16]]))
-            stages = network(normalise(batch), last="layer3")
-            maps = [stages[layer] for layer in inputs.LAYERS]
-            parts.append(patch_features(maps, neighbourhood=3, pretrain_dim=1024, target_dim=1024))
-        return torch.cat(parts)
+        return inputs.patches_of(network, self.images, rows)
 
     def rows(self, *, training: bool) -> np.ndarray:
         """Rows of the training or the test images, in a random order."""
@@ -95,10 +86,10 @@ def _search(source: Source, network: Backbone, rate: float) -> list[Figure]:
     chosen = np.random.default_rng(0).permutation(len(patches))[:BANK]
     vectors = patches[torch.from_numpy(chosen)]
     queries = source.patches(source.rows(training=False)[:TESTED], network).flatten(0, 1)
-    bank = _bank(vectors, torch.zeros(len(vectors)))
+    bank = bank_of(vectors)
     seconds, nearest = fastest(lambda: bank.nearest(queries))
     with mock.patch.object(search, "fast_integers", return_value=False):
-        floats = _bank(vectors, torch.zeros(len(vectors)))
+        floats = bank_of(vectors)
     floats_seconds, same = fastest(lambda: floats.nearest(queries), 2)
     assert torch.equal(nearest.index, same.index)
     assert torch.equal(nearest.distance, same.distance)
@@ -128,7 +119,7 @@ def _calibration(source: Source, network: Backbone) -> Figure:
     count, each, dimension = patches.shape
     flat = patches.view(-1, dimension)
     picks = greedy_coreset(flat, len(flat) // 10, seed=0)
-    bank = _bank(flat[picks], picks // each)
+    bank = bank_of(flat[picks], picks // each)
     chosen = np.random.default_rng(1).permutation(count)[:CALIBRATED]
 
     def farthest(of: int) -> float:
@@ -147,8 +138,3 @@ def _calibration(source: Source, network: Backbone) -> Figure:
         at_most=0.5,
         how=f"{CALIBRATED} images, {ours:.2f} s against {whole:.2f} s; the same scores",
     )
-
-
-def _bank(vectors: torch.Tensor, group: torch.Tensor) -> MemoryBank:
-    zeros = torch.zeros(len(vectors), dtype=torch.int32)
-    return MemoryBank(vectors.contiguous(), zeros, zeros.short(), zeros.short(), group.int())
