@@ -32,10 +32,34 @@ def tell(prepared: Prepared, path: Path, execution: Execution) -> None:
     for step in prepared.steps:
         say(f"{'done ' if step.result_key in done else 'would'} {step.name}")
     left = [step for step in prepared.steps if step.result_key not in done]
+    for line in threshold_lines(prepared):
+        say(line)
     say(f"run folder: {path}")
     say(f"{counted_steps(prepared.steps)}; {len(left)} left")
     if left:
         _tell_hours(prepared, left, execution)
+
+
+def threshold_lines(prepared: Prepared) -> list[str]:
+    """For which systems the normal photos suffice to calibrate a threshold, and what the others
+    need.
+    """
+    from apc_bench.datasets.calibration import FINE_TUNED, FROZEN, calibrations, in_a_sweep
+
+    sweep = prepared.sweep
+    titles: dict[bool, list[str]] = {FROZEN: [], FINE_TUNED: []}
+    for name, method in sweep.chosen.items():
+        titles[method.settings.fine_tuned].append(method.title or name)
+    found = []
+    for planned in prepared.planned:
+        found += calibrations(
+            planned.category,
+            titles,
+            dataset=prepared.dataset.name,
+            seeds=sweep.seeds,
+            false_alarms=sweep.false_alarms,
+        )
+    return list(in_a_sweep(found))
 
 
 def _tell_hours(prepared: Prepared, left: Sequence[Step], execution: Execution) -> None:

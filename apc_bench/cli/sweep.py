@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apc_bench.cli.dry_run import tell
+from apc_bench.cli.dry_run import tell, threshold_lines
 from apc_bench.cli.options import BITS, CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.cli.report import show
 from apc_bench.errors import UsageError
@@ -240,7 +240,7 @@ def sweep(
     data = prepared.dataset.root
     page = show(Run.open(path), data, page=_page_of(summary, path, data))
     click.echo(f"page: {page.resolve()}")
-    say(_ending(summary, path))
+    say("\n".join([*threshold_lines(prepared), _ending(summary, path)]))
     return summary.exit_code
 
 

@@ -32,6 +32,11 @@ def is_plain(folder: Path) -> bool:
     return any(map(is_normal, photos)) and any(map(is_defective, photos))
 
 
+def is_plain_category(folder: Path) -> bool:
+    """Whether a category's folder is read as a plain one: it may hold `train/` and `good/` both."""
+    return is_plain(folder) and not (folder / TRAIN).is_dir()
+
+
 def is_category(folder: Path) -> bool:
     """Whether the folder is of one of our layouts, complete or not."""
     return _is_mvtec(folder) or is_plain(folder)

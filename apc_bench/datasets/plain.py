@@ -51,9 +51,13 @@ def with_test_set(files: CategoryFiles, samples: Sequence[Sample]) -> list[Sampl
             f"{files.folder}: all photos in {GOOD} are of one group, so none could be tested; see"
             " groups.csv"
         )
-    count = max(1, round(PLAIN_TEST_SHARE * len(groups)))
-    tested = set(random_order(groups, "plain")[:count])
+    tested = set(random_order(groups, "plain")[: tested_of(len(groups))])
     return [
         replace(sample, training=sample.training and sample.group not in tested)
         for sample in samples
     ]
+
+
+def tested_of(groups: int) -> int:
+    """Of so many groups of normal photos, those to test."""
+    return max(1, round(PLAIN_TEST_SHARE * groups))

@@ -21,7 +21,7 @@ from apc_bench.datasets.places import (
     MvtecPlaces,
     Place,
     PlainPlaces,
-    is_plain,
+    is_plain_category,
 )
 from apc_bench.datasets.samples import BAD, GOOD, Sample
 from apc_bench.datasets.tree import composed, files_below, is_hidden, is_image, is_text, shown
@@ -87,7 +87,7 @@ class CategoryFiles:
 
 def category_files(folder: Path) -> CategoryFiles:
     """Every file of a category and its role. Raises OSError."""
-    plain = is_plain(folder) and not (folder / TRAIN).is_dir()
+    plain = is_plain_category(folder)
     files = CategoryFiles(folder.name, folder, plain)
     names = [name for name in files_below(folder) if _may_be_image(files, name)]
     if not (folder / GROUPS).is_file():

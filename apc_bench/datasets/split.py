@@ -6,17 +6,15 @@ protocol (settings/protocols.py) has its way of drawing in DRAWS.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from apc_bench.datasets.hold_out import hold_out, teaches_normality
 from apc_bench.datasets.order import random_order
 from apc_bench.datasets.samples import Category, Sample
 from apc_bench.errors import DataError, listed, unknown
 from apc_bench.settings.protocols import CrossFit, EvaluationProtocol, Holdout
-
-HELD_OUT_MIN = 20
-HELD_OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +83,15 @@ def make_split(
     normal test image would be left, or when no normal training image is there (all of them
     unreadable, say).
     """
-    if not any(_teaches_normality(sample) for sample in category.samples):
+    if not any(teaches_normality(sample) for sample in category.samples):
         raise DataError(f"category '{category.name}': no normal training image is left")
     draws = DRAWS[protocol.name](protocol, category, dataset, seed)
     position = {sample.image: index for index, sample in enumerate(draws)}
     drawn_groups = {sample.group for sample in draws}
-    held_out = _hold_out(category, dataset, seed)
+    held_out = hold_out(category, dataset, seed)
 
     def part_of(sample: Sample) -> str:
-        if _teaches_normality(sample):
+        if teaches_normality(sample):
             return "train"
         if sample.group in drawn_groups:
             return "reserved"
@@ -138,21 +136,6 @@ def check_leaks(split: Split) -> None:
                     f" ({row.split}) and {twin.sample.image} (test) are {kind}; remove one of them,"
                     " or name them as one group of the same split in groups.csv"
                 )
-
-
-def nothing_to_hold_out(samples: Iterable[Sample]) -> str | None:
-    """Why no normal training image of a category can be scored as one that took no part, by which a
-    threshold is calibrated; None where some can.
-    """
-    groups = [sample.group for sample in samples if _teaches_normality(sample)]
-    if len(set(groups)) != 1:
-        return None
-    if len(groups) == 1:
-        return "a single normal training image leaves none to hold out: no threshold is calibrated"
-    return (
-        f"the {len(groups)} normal training images are all of one group, which leaves none to hold"
-        " out: no threshold is calibrated"
-    )
 
 
 def draw_reserve(protocol: Holdout, category: Category, dataset: str, seed: int) -> list[Sample]:
@@ -253,10 +236,6 @@ def _dealt(category: Category, key: tuple[str, ...], folds: int) -> list[set[str
     return [set(deck[fold::folds]) for fold in range(folds)]
 
 
-def _teaches_normality(sample: Sample) -> bool:
-    return sample.training and not sample.anomalous
-
-
 def pool_of(category: Category) -> list[Sample]:
     """The anomalous images that draws are made from: the dataset's own training ones, or else the
     test set's.
@@ -280,19 +259,3 @@ def _without(category: Category, unseen: str) -> Category:
         category,
         samples=tuple(sample for sample in category.samples if sample.defect_type != unseen),
     )
-
-
-def _hold_out(category: Category, dataset: str, seed: int) -> set[str]:
-    """Normal training images that fine-tuned detectors keep for calibration: whole groups,
-    HELD_OUT_MIN images or HELD_OUT_SHARE of them, but at most half.
-    """
-    groups: dict[str, list[str]] = defaultdict(list)
-    for sample in filter(_teaches_normality, category.samples):
-        groups[sample.group].append(sample.image)
-    total = sum(len(images) for images in groups.values())
-    wanted = min(max(HELD_OUT_MIN, round(HELD_OUT_SHARE * total)), total // 2)
-    held: set[str] = set()
-    for group in random_order(groups, *_key(category, dataset, seed), "hold-out"):
-        if len(held) < wanted and len(held) + len(groups[group]) <= total // 2:
-            held.update(groups[group])
-    return held

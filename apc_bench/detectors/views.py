@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from apc_bench.datasets.split import HELD_OUT_MIN
+from apc_bench.datasets.hold_out import HELD_OUT_MIN
 from apc_bench.detectors.protocol import Images, Training
 from apc_bench.networks.augment import augment, draw
 from apc_bench.settings.base import BatchSettings

@@ -211,6 +211,11 @@ def _regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
     return 1.0 / sizes[labels[mask]], count
 
 
+def calibration_needed(alpha: float) -> int:
+    """The fewest calibration scores that `calibrated_threshold` sets a threshold by."""
+    return math.ceil(1 / alpha - 1e-9) - 1
+
+
 def calibrated_threshold(scores: Scores, *, alpha: float) -> Measure:
     """The threshold that a normal image exceeds with a probability of at most `alpha`: the ceil((n
     + 1)(1 - alpha))-th smallest of n calibration scores (split conformal). Undefined where alpha <
@@ -221,7 +226,7 @@ def calibrated_threshold(scores: Scores, *, alpha: float) -> Measure:
         return Measure(
             None,
             f"{count} calibration images cannot promise {100 * alpha:g} % false alarms: at least"
-            f" {math.ceil(1 / alpha) - 1} are needed",
+            f" {calibration_needed(alpha)} are needed",
         )
     rank = math.ceil((count + 1) * (1 - alpha) - 1e-9)
     return Measure(float(np.sort(scores)[min(rank, count) - 1]))

@@ -11,9 +11,10 @@ from filelock import FileLock
 
 from apc_bench.datasets.catalog import MVTEC_AD, is_mvtec_ad
 from apc_bench.datasets.encoding import Encoding
+from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category, Dataset, of_part
-from apc_bench.datasets.split import Split, make_split, nothing_to_hold_out
+from apc_bench.datasets.split import Split, make_split
 from apc_bench.datasets.unused import reading_lines
 from apc_bench.errors import UsageError
 from apc_bench.files.hashing import digest, file_sha256

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.samples import Category
-from apc_bench.datasets.split import check_leaks, nothing_to_hold_out
+from apc_bench.datasets.split import check_leaks
 from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, StorageError, TakenOver, WeightsError

@@ -9,6 +9,11 @@ from support import apc_bench, make_category, small_job
 
 from apc_bench import plugins
 
+FEW = (
+    "part: no threshold for apc: you have 8 normal training photos, it needs 38 (4 of them"
+    " calibrate, 5 % false alarms take 19)"
+)
+
 
 @pytest.fixture
 def places(tmp_path):
@@ -23,6 +28,7 @@ def test_it_measures_says_so_and_prints_a_row_for_each_system(places, tmp_path):
     told = apc_bench("sweep", "--job", small_job(tmp_path), *places, "--device", "cpu").output
     lines = told.splitlines()
     assert "1 fine-tuning, 2 trials; 3 left" in lines
+    assert FEW in lines
     assert "measuring one step of each kind on this machine's processor …" in lines
     assert any(line.startswith("to use here: ") and " GiB" in line for line in lines)
     rows = [line.split() for line in lines[lines.index(next(filter(is_title, lines))) :]]
@@ -63,6 +69,8 @@ def test_a_detector_of_another_package_is_estimated_by_arithmetic_and_that_is_sa
 
 def test_a_finished_run_takes_no_time_and_is_not_measured(places, tmp_path):
     options = ("sweep", "--job", small_job(tmp_path), *places[:-1])
-    apc_bench(*options)
+    told = apc_bench(*options).output.splitlines()
+    assert FEW in told
+    assert told[-1] == "3 steps done"
     lines = apc_bench(*options, "--dry-run").output.splitlines()
     assert lines[-1] == "1 fine-tuning, 2 trials; 0 left"

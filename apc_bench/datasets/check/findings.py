@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
+THRESHOLD = "threshold"
+"""The kind of findings on whether a threshold can be calibrated."""
 
 
 @dataclass(frozen=True, slots=True)

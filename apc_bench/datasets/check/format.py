@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from apc_bench.datasets.check.findings import ERROR, WARNING, Finding, Health
+from apc_bench.datasets.check.findings import ERROR, THRESHOLD, WARNING, Finding, Health
 from apc_bench.errors import listed
 from apc_bench.wording import counted
 
@@ -36,8 +36,19 @@ def failed(categories: Sequence[Health], whole: Sequence[Finding]) -> bool:
 def verdict(categories: Sequence[Health], whole: Sequence[Finding]) -> str:
     """One line: how many errors and warnings, and what that means."""
     levels = _levels(categories, whole)
-    fit = "not fit for a sweep as it is" if levels[ERROR] else "fit for a sweep"
+    fit = "fit for a sweep"
+    if levels[ERROR]:
+        fit = "not fit for a sweep as it is"
+    elif any(_lacks_threshold(health) for health in categories):
+        fit = (
+            "fit for a sweep; where there is no threshold it ranks: AUROC with its interval, and"
+            " the difference to PatchCore"
+        )
     return f"{counted(levels[ERROR], 'error')}, {counted(levels[WARNING], 'warning')}: {fit}"
+
+
+def _lacks_threshold(health: Health) -> bool:
+    return any((one.level, one.kind) == (WARNING, THRESHOLD) for one in health.findings)
 
 
 def as_object(categories: Sequence[Health], whole: Sequence[Finding]) -> dict[str, Any]:

@@ -4,8 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from apc_bench.datasets.calibration import FINE_TUNED, FROZEN, calibrations
 from apc_bench.datasets.check.files import CategoryFiles, files_of, walk
-from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, Health, about
+from apc_bench.datasets.check.findings import (
+    ERROR,
+    NOTE,
+    THRESHOLD,
+    WARNING,
+    Finding,
+    Health,
+    about,
+)
 from apc_bench.datasets.check.inspect import Inspected, Photo, inspect
 from apc_bench.datasets.check.masks import large_masks, mask_findings, partner_findings
 from apc_bench.datasets.check.photos import (
@@ -20,12 +29,14 @@ from apc_bench.datasets.check.photos import (
 )
 from apc_bench.datasets.check.similar import alike
 from apc_bench.datasets.geometry import Geometry
+from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.recognise import recognise
-from apc_bench.datasets.samples import Dataset
-from apc_bench.datasets.split import nothing_to_hold_out
+from apc_bench.datasets.samples import Category, Dataset
 from apc_bench.errors import DataError
 from apc_bench.files.machine import usable_cores
+from apc_bench.settings.detectors import DETECTORS
+from apc_bench.settings.sweep import Sweep
 
 Looks = Iterator[tuple[str, Inspected]]
 Watch = Callable[[Looks, int, str], Looks]
@@ -51,10 +62,11 @@ def examine(
         raise DataError(f"no such folder: {root}")
     try:
         categories, beside = walk(root)
-        whole, uncalibrated = [], {}
+        whole: list[Finding] = []
+        thresholds: dict[str, list[Finding]] = {}
         try:
             dataset = read_dataset(root)
-            uncalibrated = _uncalibrated(dataset)
+            thresholds = {one.name: list(_threshold(one, dataset)) for one in dataset.categories}
             if not categories:  # of no layout of ours: a reader of another package knows it
                 categories, beside = [files_of(category) for category in dataset.categories], {}
         except DataError as error:
@@ -64,15 +76,29 @@ def examine(
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
     for health in healths:
-        if reason := uncalibrated.get(health.name):
-            health.findings.append(Finding(WARNING, "no hold-out", reason))
+        health.findings.extend(thresholds.get(health.name, ()))
     return healths, [*about(NOTE, "passed over", "not read by any sweep", beside), *whole]
 
 
-def _uncalibrated(dataset: Dataset) -> dict[str, str]:
-    """Category -> why it can calibrate no threshold; of those that cannot."""
-    reasons = {one.name: nothing_to_hold_out(one.samples) for one in dataset.categories}
-    return {name: reason for name, reason in reasons.items() if reason}
+def _threshold(category: Category, dataset: Dataset) -> Iterator[Finding]:
+    """Whether the category's normal images suffice to calibrate a threshold, for systems of each
+    kind, or why none can.
+    """
+    if reason := nothing_to_hold_out(category.samples):
+        yield Finding(WARNING, THRESHOLD, reason)
+    kinds = {name: settings.fine_tuned for name, settings in DETECTORS.items()}
+    systems = {
+        kind: [name for name in kinds if kinds[name] == kind] for kind in (FROZEN, FINE_TUNED)
+    }
+    usual = Sweep.model_fields
+    for found in calibrations(
+        category,
+        systems,
+        dataset=dataset.name,
+        seeds=usual["seeds"].default,
+        false_alarms=usual["false_alarms"].default,
+    ):
+        yield Finding(NOTE if found.enough else WARNING, THRESHOLD, found.sentence())
 
 
 def _examine(

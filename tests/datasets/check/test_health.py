@@ -46,11 +46,32 @@ def data(tmp_path) -> Path:
     return make_category(tmp_path / "data", train=24, good=4, defects=6)
 
 
-def test_a_sound_dataset_is_fit_and_its_counts_are_told(data):
-    output = apc_bench("data", "check", data, "--reserve", "3").output
-    assert "part: train good 24; test dent 6, good 4" in output
-    assert "sizes: 32 × 32 (34); modes: RGB (34)" in output
+@pytest.fixture
+def enough(tmp_path) -> Path:
+    """With as many normal photos as a threshold takes for every system."""
+    return make_category(tmp_path / "enough", train=38, good=4, defects=6)
+
+
+def test_a_sound_dataset_is_fit_and_its_counts_are_told(enough):
+    output = apc_bench("data", "check", enough, "--reserve", "3").output
+    assert "part: train good 38; test dent 6, good 4" in output
+    assert "sizes: 32 × 32 (48); modes: RGB (48)" in output
+    assert "note: threshold: patchcore calibrates a threshold on 38 normal images" in output
+    assert "note: threshold: apc, apc+ and prnet calibrate a threshold on 19 normal" in output
     assert output.endswith("0 errors, 0 warnings: fit for a sweep\n")
+
+
+def test_too_few_normal_photos_for_a_threshold_are_told_with_what_each_system_needs(data):
+    output = apc_bench("data", "check", data, "--reserve", "3").output
+    assert "note: threshold: patchcore calibrates a threshold on 24 normal images" in output
+    assert (
+        "warning: threshold: no threshold for apc, apc+ and prnet: you have 24 normal training"
+        " photos, they need 38 (12 of them calibrate, 5 % false alarms take 19)" in output
+    )
+    assert output.splitlines()[-1] == (
+        "0 errors, 1 warning: fit for a sweep; where there is no threshold it ranks: AUROC with its"
+        " interval, and the difference to PatchCore"
+    )
 
 
 def test_every_fault_is_named_at_once(data):
