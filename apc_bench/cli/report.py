@@ -72,29 +72,29 @@ def show(
     from rich.console import Console
 
     from apc_bench.report import (
-        crossfit_summaries,
+        answer_in_words,
+        answers,
         extent_of,
         read_results,
         remarks,
-        sentences,
         terminal_table,
         with_types_like_normal,
         write_report,
     )
 
     results = with_types_like_normal(read_results(run), run)
-    summaries = crossfit_summaries(results, run)
+    answered = answers(results, run)
     rest = None
     if page is None:
         rest = extent_of(results, all_figures=all_figures).rest
         page = write_report(
-            run, data=data, out=out, results=results, summaries=summaries, all_figures=all_figures
+            run, data=data, out=out, results=results, answered=answered, all_figures=all_figures
         )
     Console().print(terminal_table(results))
     for remark in remarks(results):
         click.echo(remark)
-    for summary in summaries:
-        for line in sentences(summary):
+    for paragraph in answer_in_words(results, answered):
+        for line in paragraph:
             click.echo(line)
     if rest is not None:
         command = shlex.join(["apc-bench", "report", str(run.path), "--all-figures"])

@@ -4,21 +4,21 @@ of the images, where they are at hand).
 
 from apc_bench.report.extent import extent_of
 from apc_bench.report.write import page_since, write_report
-from apc_bench.results.crossfit import crossfit_summaries
+from apc_bench.results.answer import answers
 from apc_bench.results.folders import reports_folder
 from apc_bench.results.like_normal import with_types_like_normal
 from apc_bench.results.reading import read_results
-from apc_bench.tables.crossfit_summary import sentences
+from apc_bench.tables.answer_in_words import answer_in_words
 from apc_bench.tables.terminal import remarks, terminal_table
 
 __all__ = [
-    "crossfit_summaries",
+    "answer_in_words",
+    "answers",
     "extent_of",
     "page_since",
     "read_results",
     "remarks",
     "reports_folder",
-    "sentences",
     "terminal_table",
     "with_types_like_normal",
     "write_report",

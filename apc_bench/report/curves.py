@@ -1,5 +1,6 @@
 """ROC and precision-recall curves of a category, at image and pixel level."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,32 +34,36 @@ def curves_tasks(results: Results, folder: Path) -> dict[str, FigureTask]:
 
 
 def curves_figure(results: Results, run: RunReader, category: str) -> Figure | None:
-    """Four panels at the largest number of shots: one line for each of the first SEEDS_MAX seeds,
-    the first in full strength.
+    """A panel a level and curve at the largest number of shots: one line for each of the first
+    SEEDS_MAX seeds, the first in full strength.
 
     None where no trial of the category has curves that can be read.
     """
     with style():
-        figure = Figure(figsize=(COLUMN, 3.5), layout="constrained")
-        axes = list(figure.subplots(2, 2).flat)
-        for axis, (level, curve) in zip(axes, PANELS, strict=True):
+        panels = [panel for panel in PANELS if results.shown([f"{panel[0]}_auroc"])]
+        height = 0.5 + 1.5 * len(panels) / 2
+        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        axes = dict(zip(panels, figure.subplots(len(panels) // 2, 2).flat, strict=True))
+        for (level, curve), axis in axes.items():
             across, up = AXES[curve]
             axis.set(xlabel=across, ylabel=up, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             axis.set_title(f"{level.capitalize()} {TITLES[curve]}")
         if not _draw_trials(axes, results, run, category):
             return None
-        for axis in axes:
+        for axis in axes.values():
             if not axis.lines:
                 axis.text(0.5, 0.5, "undefined", ha="center", va="center")
         title = f"{results.dataset}: {category}"
         if len(results.seeds) > SEEDS_MAX:
-            title += f" (the first {SEEDS_MAX} of {len(results.seeds)} seeds)"
+            title += f" (the first {SEEDS_MAX} of {len(results.seeds)} {results.seed_words[1]})"
         figure.suptitle(title_of(title))
-        legend_below(figure, axes)
+        legend_below(figure, list(axes.values()))
     return figure
 
 
-def _draw_trials(axes: list[Axes], results: Results, run: RunReader, category: str) -> bool:
+def _draw_trials(
+    axes: Mapping[tuple[str, str], Axes], results: Results, run: RunReader, category: str
+) -> bool:
     """Draws every trial's lines; False where no trial has curves that can be read."""
     drawn = looks(results)
     readable = False
@@ -69,7 +74,7 @@ def _draw_trials(axes: list[Axes], results: Results, run: RunReader, category: s
                 continue
             readable = True
             label = system.label if seed == system.seeds[0] else None
-            for axis, (level, curve) in zip(axes, PANELS, strict=True):
+            for (level, curve), axis in axes.items():
                 line = curve_line(points, level, curve)
                 _draw_line(axis, line, drawn[system.method], label, steps=curve == "pr")
     return readable

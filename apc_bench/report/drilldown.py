@@ -104,10 +104,10 @@ class _Category:
         beside: Sequence[ScaledMaps],
         points: pl.DataFrame | None,
     ) -> Json:
-        row = trial.rows[TEST]
+        row, shown = trial.rows[TEST], self.results.shown(FIGURES)
         picks = hardest(own.table, threshold=own.threshold)
         return {
-            "figures": [(CATALOGUE[metric].heading, _percent(row[metric])) for metric in FIGURES],
+            "figures": [(CATALOGUE[metric].heading, _percent(row[metric])) for metric in shown],
             "histogram": _histogram(own),
             "curves": _curves(points),
             "one": own.one,

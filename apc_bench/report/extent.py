@@ -16,12 +16,14 @@ SEEDS_MAX = 5
 @dataclass(frozen=True, slots=True)
 class Extent:
     """`by_category`: whether the figures of each category that a page only links to are drawn.
-    `seeds`: whose trials have pictures; `left`: how many more seeds would have them.
+    `seeds`: whose trials have pictures; `left`: how many more seeds would have them; `words`: what
+    a seed is to a reader, one and many.
     """
 
     by_category: bool
     seeds: tuple[int, ...]
     left: int
+    words: tuple[str, str]
 
     @property
     def rest(self) -> str | None:
@@ -31,7 +33,8 @@ class Extent:
         figures = "the figures of each category for papers"
         if not self.left:
             return figures
-        seeds = "the next seed" if self.left == 1 else f"the next {self.left} seeds"
+        one, many = self.words
+        seeds = f"the next {one}" if self.left == 1 else f"the next {self.left} {many}"
         return f"{figures} and the pictures of {seeds}"
 
 
@@ -39,5 +42,5 @@ def extent_of(results: Results, *, all_figures: bool) -> Extent:
     """Of a run's report. `all_figures`: whatever the run's size."""
     most = results.seeds[:SEEDS_MAX]
     if all_figures or results.planned <= TRIALS_MAX:
-        return Extent(True, most, 0)
-    return Extent(False, most[:1], len(most) - 1)
+        return Extent(True, most, 0, results.seed_words)
+    return Extent(False, most[:1], len(most) - 1, results.seed_words)

@@ -10,13 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
 from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
 from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results, System
-from apc_bench.tables.gains import gain, largest_gain
+from apc_bench.tables.gains import Gain, gain, largest_gain
 from apc_bench.tables.number_format import signed
 
 WORSE, EVEN, BETTER = "#E69F00", "#FFFFFF", "#56B4E9"
@@ -43,44 +42,40 @@ def heatmap_figure(results: Results) -> Figure | None:
     height = 1.0 + 0.17 * len(rows) + 0.055 * longest
     with style():
         figure = Figure(figsize=(COLUMN, height), layout="constrained")
-        axes = list(figure.subplots(1, 2, sharey=True))
-        for axis, metric in zip(axes, AUROCS, strict=True):
+        metrics = results.shown(AUROCS)
+        axes = list(figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0])
+        for axis, metric in zip(axes, metrics, strict=True):
             largest = largest_gain(results, metric)
             axis.set_title(f"{CATALOGUE[metric].heading}, points")
-            _draw_cells(axis, _points(results, systems, metric), largest)
+            _draw_cells(axis, _gains(results, systems, metric), largest)
             _draw_scale(figure, axis, largest)
             axis.set_xticks(range(len(systems)), columns, rotation=90)
         axes[0].set_yticks(range(len(rows)), rows)
     return figure
 
 
-def _points(results: Results, systems: Sequence[System], metric: str) -> NDArray[np.float64]:
-    """Gains (categories, systems) in percentage points, NaN where no seed has both."""
-    points = np.full((len(results.categories), len(systems)), np.nan)
-    for row, category in enumerate(results.categories):
-        for column, system in enumerate(systems):
-            over_baseline = gain(results, system, category, metric)
-            if over_baseline is not None:
-                points[row, column] = over_baseline.points
-    return points
+def _gains(results: Results, systems: Sequence[System], metric: str) -> list[list[Gain | None]]:
+    """Categories × systems; None where no seed has both."""
+    return [
+        [gain(results, system, category, metric) for system in systems]
+        for category in results.categories
+    ]
 
 
-def _draw_cells(axis: Axes, points: NDArray[np.float64], largest: float) -> None:
-    """A colour a cell, in full at ± `largest`, and its number where there is room."""
-    axis.imshow(
-        points, cmap=SCALE, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest"
-    )
+def _draw_cells(axis: Axes, gains: Sequence[Sequence[Gain | None]], largest: float) -> None:
+    """A colour a cell, in full at ± `largest` and pale within the spread, and its number where
+    there is room.
+    """
+    heat = [[np.nan if one is None else one.heat(largest) for one in row] for row in gains]
+    axis.imshow(heat, cmap=SCALE, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
-    for (row, column), value in np.ndenumerate(points):
-        if np.isnan(value):
-            text = "–"
-        elif points.shape[1] <= NUMBERS_MAX:
-            text = signed(value, 1)
-        else:
-            continue
-        axis.text(column, row, text, ha="center", va="center", fontsize=6)
+    for row, line in enumerate(gains):
+        for column, one in enumerate(line):
+            if one is None or len(line) <= NUMBERS_MAX:
+                text = "–" if one is None else signed(one.points, 1)
+                axis.text(column, row, text, ha="center", va="center", fontsize=6)
 
 
 def _draw_scale(figure: Figure, axis: Axes, largest: float) -> None:

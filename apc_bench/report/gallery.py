@@ -59,7 +59,9 @@ def gallery_figure(
     picks = pick(shown[-1].table, threshold=shown[-1].threshold)
     photos = photos_of(results, run, category, data)
     with style():
-        return _grid(f"{results.dataset}: {category}, seed {seed}", picks, shown, photos)
+        return _grid(
+            f"{results.dataset}: {category}, {results.seed_words[0]} {seed}", picks, shown, photos
+        )
 
 
 def gallery_systems(results: Results) -> list[System]:

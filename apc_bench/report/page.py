@@ -28,9 +28,9 @@ from apc_bench.report.pictures import colour_bar
 from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
 from apc_bench.report.trial_links import TrialLinks
 from apc_bench.results.aggregate import Results
-from apc_bench.results.crossfit import CrossFitSummary
+from apc_bench.results.answer import Answer
 from apc_bench.results.folders import reports_folder
-from apc_bench.tables.crossfit_summary import sentences
+from apc_bench.tables.answer_in_words import answer_in_words
 from apc_bench.tables.gains import gain_summaries
 from apc_bench.tables.number_format import signed
 from apc_bench.tables.table import Row, Table
@@ -46,12 +46,16 @@ SHORT = {
     "ranks": "Ranks",
     "per_category": "By category",
     "threshold": "Threshold",
+    "types": "By defect type",
     "memorisation": "Memorisation",
     "ablation": "Settings",
     "cost": "Cost",
 }
 """What the list of sections calls a table, where its title is too long for that."""
 
+
+OPENING = "opening"
+"""Under which a figure stands that belongs to the answer at the head of the page."""
 
 FILES_SHOWN = 20
 """Files of a reason that the exclusions name; run.json has them all."""
@@ -89,7 +93,7 @@ def render_page(
     results: Results,
     tables: Sequence[Table],
     illustrations: Illustrations,
-    summaries: Sequence[CrossFitSummary] = (),
+    answered: Sequence[Answer] = (),
 ) -> str:
     """The whole page; everything that a run may name is escaped."""
     templates = reports_folder() / "templates"
@@ -103,14 +107,15 @@ def render_page(
         .render(
             results=results,
             summary=summary(results),
-            answers=[sentences(crossfit) for crossfit in summaries],
+            answers=answer_in_words(results, answered),
+            opening=[plot for plot in illustrations.plots if plot.under == OPENING],
             tables=[table for table in tables if table.name != "missing"],
             missing=by_name.get("missing"),
             short=SHORT,
             findings=list(_findings(results, links)),
             exclusions=list(exclusions(results, illustrations.damaged)),
             illustrations=illustrations,
-            alone=[plot for plot in illustrations.plots if plot.under not in by_name],
+            alone=[plot for plot in illustrations.plots if plot.under not in {*by_name, OPENING}],
             link_of=links.of_cell,
             seeds=seeds,
             scored_seeds=min(SEEDS_MAX, len(results.seeds)),
@@ -173,7 +178,8 @@ def _page_data(results: Results) -> dict[str, Any]:
         "categories": results.categories,
         "systems": [system.label for system in results.systems],
         "methods": [_method(results, method, look) for method, look in looks(results).items()],
-        "metrics": [CATALOGUE[metric].heading for metric in POSTER],
+        "metrics": [CATALOGUE[metric].heading for metric in results.shown(POSTER)],
+        "seed": results.seed_words[0],
         "scale": f"{SCALE}. {LEGEND}.",
         "bar": colour_bar(),
         "ends": [str(number).replace("-", "−") for number in range(LOW, HIGH + 1)],
@@ -231,7 +237,7 @@ def summary(results: Results) -> str:
     if results.shots:
         numbers = enumerated([str(number) for number in results.shots])
         shots = f", with {numbers} anomalous training images"
-    seeds = counted(len(results.seeds), *results.protocol.seed_words)
+    seeds = counted(len(results.seeds), *results.seed_words)
     return (
         f"{enumerated(list(methods))} on {categories} of {results.dataset} at {size}{shots},"
         f" {seeds}: {_done(results)}."

@@ -20,6 +20,7 @@ from apc_bench.report.parallel import (
 )
 from apc_bench.results.aggregate import Mean, Results, System
 from apc_bench.statistics.differences import mean, t_interval
+from apc_bench.wording import counted
 
 FEW_SAMPLES = (*AUROCS, "missed_rate", "false_alarm_rate")
 """The two rates stand side by side: a threshold that was calibrated on few normal images may let
@@ -51,24 +52,26 @@ def shots_figure(results: Results, category: str | None) -> Figure:
 
     Frozen systems are horizontal lines; bands are ± one standard deviation over seeds.
     """
-    seeds = len(results.seeds)
+    seeds = counted(len(results.seeds), *results.seed_words)
+    metrics = results.shown(POSTER)
     with style():
-        figure = Figure(figsize=(COLUMN, 3.2), layout="constrained")
-        axes = _four_panels(figure)
-        for axis, metric in zip(axes, POSTER, strict=True):
+        figure = Figure(figsize=(COLUMN, 0.6 + 1.3 * len(metrics) / 2), layout="constrained")
+        axes = _panels(figure, len(metrics))
+        for axis, metric in zip(axes, metrics, strict=True):
             _draw_metric(axis, results, metric, category)
-        spread = f" (± sd, {seeds} seeds)" if seeds > 1 else ""
+        spread = f" (± sd, {seeds})" if len(results.seeds) > 1 else ""
         figure.suptitle(_title(results, category, spread))
         legend_below(figure, axes)
     return figure
 
 
-def _four_panels(figure: Figure) -> list[Axes]:
-    """Two by two, with what both figures say along the axes."""
-    axes = list(figure.subplots(2, 2).flat)
-    for axis in axes[2:]:
+def _panels(figure: Figure, number: int) -> list[Axes]:
+    """Two in a row, or all where they are odd, with what both figures say along the axes."""
+    columns = 2 if number % 2 == 0 else number
+    axes = list(figure.subplots(number // columns, columns, squeeze=False).flat)
+    for axis in axes[-columns:]:
         axis.set_xlabel("Anomalous samples")
-    for axis in axes[::2]:
+    for axis in axes[::columns]:
         axis.set_ylabel("Percent")
     return axes
 
@@ -149,12 +152,14 @@ def few_samples_figure(results: Results, category: str | None) -> Figure | None:
     """
     numbers = (0, *results.shots)
     allowed = 100 * float(results.settings.get("false_alarms", 0.05))
-    seeds = len(results.seeds)
+    seeds = counted(len(results.seeds), *results.seed_words)
+    metrics = results.shown(FEW_SAMPLES)
     defined = []
     with style():
-        figure = Figure(figsize=(COLUMN, 3.9), layout="constrained")
-        axes = _four_panels(figure)
-        for axis, metric in zip(axes, FEW_SAMPLES, strict=True):
+        height = 3.9 if len(metrics) % 2 == 0 else 2.3
+        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        axes = _panels(figure, len(metrics))
+        for axis, metric in zip(axes, metrics, strict=True):
             at = f"\nat the threshold for {allowed:g} %" if metric.endswith("_rate") else ""
             axis.set_title(CATALOGUE[metric].title + at)
             axis.set_xticks(range(len(numbers)), [str(number) for number in numbers])
@@ -164,7 +169,7 @@ def few_samples_figure(results: Results, category: str | None) -> Figure | None:
                 _say_undefined(axis)
             elif metric == "false_alarm_rate":
                 axis.axhline(allowed, color="0.5", linewidth=0.8, linestyle=":")
-        band = f" (95 % interval over {seeds} seeds)" if seeds > 1 else ""
+        band = f" (95 % interval over {seeds})" if len(results.seeds) > 1 else ""
         figure.suptitle(_title(results, category, band))
         legend_below(figure, axes)
     return figure if any(defined) else None

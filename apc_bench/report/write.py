@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from apc_bench import __version__
 from apc_bench.errors import StorageError, UsageError
+from apc_bench.report.answer_plot import answer_task
 from apc_bench.report.curves import curves_tasks
 from apc_bench.report.drilldown import drilldown_tasks
 from apc_bench.report.extent import Extent, extent_of
@@ -19,12 +20,12 @@ from apc_bench.report.gain_heatmap import heatmap_task
 from apc_bench.report.gallery import gallery_tasks
 from apc_bench.report.image_scores import score_tasks
 from apc_bench.report.memorisation_plot import memorisation_task
-from apc_bench.report.page import Illustrations, Plot, render_page
+from apc_bench.report.page import OPENING, Illustrations, Plot, render_page
 from apc_bench.report.parallel import FigureTask, Task, perform
 from apc_bench.report.rank_diagram import rank_diagram_task
 from apc_bench.report.shots_plots import few_samples_tasks, shots_tasks
 from apc_bench.results.aggregate import Results
-from apc_bench.results.crossfit import CrossFitSummary, crossfit_summaries
+from apc_bench.results.answer import Answer, answers
 from apc_bench.results.like_normal import with_types_like_normal
 from apc_bench.results.memorisation import Memorisation, memorisations
 from apc_bench.results.reading import read_results
@@ -42,15 +43,15 @@ def write_report(
     data: Path | None,
     out: Path | None = None,
     results: Results | None = None,
-    summaries: Sequence[CrossFitSummary] | None = None,
+    answered: Sequence[Answer] | None = None,
     all_figures: bool = False,
 ) -> Path:
     """Writes tables, plots, gallery and page of a run; returns the path of the page.
 
     `data`: the dataset's folder; None, or a folder that is gone: the gallery shows placeholders.
     `out`: by default RUN/report; an earlier report there is replaced, anything else is left alone
-    with a UsageError. `results`, `summaries`: what `read_results` and `crossfit_summaries` gave,
-    where that is known already. `all_figures`: of a large run too, where else the figures of each
+    with a UsageError. `results`, `answered`: what `read_results` and `answers` gave, where
+    that is known already. `all_figures`: of a large run too, where else the figures of each
     category are left out (extent.py). The same run gives the same bytes. Raises StorageError when a
     write fails.
     """
@@ -62,13 +63,14 @@ def write_report(
     try:
         beside.mkdir(parents=True)
         results = results or with_types_like_normal(read_results(run), run)
-        summaries = crossfit_summaries(results, run) if summaries is None else summaries
+        answered = answers(results, run) if answered is None else answered
         memorised = memorisations(results, run)
-        tables = report_tables(results, run, summaries, memorised)
+        tables = report_tables(results, run, answered, memorised)
         write_tables(tables, results, beside / "tables")
         extent = extent_of(results, all_figures=all_figures)
-        illustrations = _illustrate(results, run, memorised, beside, data=data, extent=extent)
-        page = render_page(results, tables, illustrations, summaries)
+        known = Known(memorised, answered)
+        illustrations = _illustrate(results, run, known, beside, data=data, extent=extent)
+        page = render_page(results, tables, illustrations, answered)
         (beside / INDEX).write_text(page, encoding="utf-8")
         (beside / MARK).write_text(_mark(data), encoding="utf-8")
         _swap(beside, out)
@@ -144,27 +146,36 @@ class PaperFigure:
             yield f"{self.kind} ({ending.upper()})", f"{place}/{self.task.name}.{ending}"
 
 
-def page_figures(
-    results: Results, memorised: Sequence[Memorisation], folder: Path
-) -> list[PageFigure]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What figures show besides the results themselves."""
+
+    memorised: Sequence[Memorisation]
+    answered: Sequence[Answer]
+
+
+def page_figures(results: Results, known: Known, folder: Path) -> list[PageFigure]:
     """The figures that the page shows besides the tables: by shots of the mean over categories, or
     of the only one.
     """
     shots = next(iter(shots_tasks(results, folder).values()))
+    _, many = results.seed_words
     metrics = (
-        "Metrics by number of anomalous training images; bands: ± standard deviation over seeds"
+        f"Metrics by number of anomalous training images; bands: ± standard deviation over {many}"
     )
     few = next(iter(few_samples_tasks(results, folder).values()), None)
-    how_few = "How few samples: the baseline at 0; bands: 95 % interval over seeds"
+    how_few = f"How few samples: the baseline at 0; bands: 95 % interval over {many}"
     gain = "Gain over the baseline by category"
     average = "Average ranks; a bar joins systems that cannot be told apart"
+    found = "What each system finds of the defects; lines: 95 % intervals"
     drawn = "Scores of drawn images, unseen anomalies, test normals and held-out normals"
     figures = [
+        PageFigure(answer_task(known.answered, folder), found, OPENING),
         PageFigure(shots, metrics, "shots"),
         PageFigure(few, how_few, "shots") if few else None,
         PageFigure(heatmap_task(folder), gain, "gains"),
         PageFigure(rank_diagram_task(folder), average, "ranks"),
-        PageFigure(memorisation_task(memorised, folder), drawn, "memorisation"),
+        PageFigure(memorisation_task(known.memorised, folder), drawn, "memorisation"),
     ]
     return [figure for figure in figures if figure]
 
@@ -189,7 +200,7 @@ def paper_figures(
 def _illustrate(
     results: Results,
     run: RunReader,
-    memorised: Sequence[Memorisation],
+    known: Known,
     folder: Path,
     *,
     data: Path | None,
@@ -198,7 +209,7 @@ def _illustrate(
     """Draws side by side what the page shows, what lies behind its figures and, where the extent
     has them, the figures for papers that it links to.
     """
-    shown = page_figures(results, memorised, folder / "plots")
+    shown = page_figures(results, known, folder / "plots")
     papers = list(paper_figures(results, shown, folder, data=data)) if extent.by_category else []
     tasks: list[Task] = [  # the longest first
         *drilldown_tasks(results, data, extent.seeds),

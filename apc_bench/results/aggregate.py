@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from apc_bench.metrics.catalogue import CATALOGUE, METRICS, PIXEL
 from apc_bench.settings.protocols import CrossFit, EvaluationProtocol, protocol_of
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.store.info import RunInfo
@@ -130,6 +131,22 @@ class Results:
         return isinstance(self.protocol, CrossFit)
 
     @property
+    def seed_words(self) -> tuple[str, str]:
+        """What a seed is to a reader, one and many."""
+        return self.protocol.seed_words
+
+    def shown(self, metrics: Iterable[str]) -> tuple[str, ...]:
+        """Those of the metrics that tables and figures show: without those over pixels where trials
+        are done and none has any, since there are no masks.
+        """
+        pixels = [metric for metric in METRICS if CATALOGUE[metric].level == PIXEL]
+        places = [(system, name) for system in self.systems for name in self.categories]
+        measured = any(self.by_seed(*place, metric) for metric in pixels for place in places)
+        if measured or not any(self.rows(system) for system in self.systems):
+            return tuple(metrics)
+        return tuple(metric for metric in metrics if metric not in pixels)
+
+    @property
     def baseline(self) -> System | None:
         """The frozen system that others are compared with: the method `patchcore`, or else the
         first frozen one of the job.
@@ -232,6 +249,16 @@ class Results:
                 for system in systems
             }
         )
+
+
+def why_undefined(row: Mapping[str, Any]) -> Mapping[str, str]:
+    """Column of a metrics row -> why it is null. The row holds a Parquet map, which polars gives as
+    a dict, before version 2 as a list of {key, value}.
+    """
+    column = row["undefined"]
+    if isinstance(column, Mapping):
+        return column
+    return {pair["key"]: pair["value"] for pair in column or ()}
 
 
 ByCategory = Mapping[str, Mapping[int, float]]

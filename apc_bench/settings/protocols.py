@@ -204,10 +204,13 @@ class CrossFit(EvaluationProtocol):
         times = f", dealt anew {again} times" if again > 1 else ""
         yield (
             "Cross-fitting",
-            f"a seed is a fold here: of {self.folds} folds of the groups of anomalous"
-            f" images{times}, each is tested with the normal test images, on models that saw the"
-            " others; ± is the spread over folds",
+            f"of {self.folds} folds of the groups of anomalous images{times}, each is tested with"
+            " the normal test images, on models that saw the others; ± is the spread over folds;"
+            " files and commands call a fold a seed",
         )
+        if full:
+            whose = "for frozen extractors only, which saw none of them"
+            yield "Test set", f"common: the photos of the fold; full: all defect photos, {whose}"
 
 
 PROTOCOLS: dict[str, type[EvaluationProtocol]] = {

@@ -17,12 +17,7 @@ from apc_bench.tables.cells import (
 from apc_bench.tables.number_format import NONE
 from apc_bench.tables.table import Note, Row, Table
 
-_COLUMNS = (
-    text_column("Detector"),
-    *SYSTEM_COLUMNS,
-    text_column("Settings"),
-    *(mean_column(CATALOGUE[metric].heading, metric) for metric in POSTER),
-)
+_COLUMNS = (text_column("Detector"), *SYSTEM_COLUMNS, text_column("Settings"))
 
 
 def ablation(results: Results) -> Table | None:
@@ -38,7 +33,9 @@ def ablation(results: Results) -> Table | None:
         " Provenance"
     )
     notes = (Note("Settings", settings), *about.notes(results, about.OF_VARIANTS))
-    return Table("ablation", "Methods by their settings", _COLUMNS, tuple(rows), notes)
+    figures = [mean_column(CATALOGUE[metric].heading, metric) for metric in results.shown(POSTER)]
+    columns = (*_COLUMNS, *figures)
+    return Table("ablation", "Methods by their settings", columns, tuple(rows), notes)
 
 
 def _by_detector(results: Results) -> list[list[System]]:
@@ -50,7 +47,7 @@ def _by_detector(results: Results) -> list[list[System]]:
 
 def _rows(results: Results, group: Sequence[System]) -> list[Row]:
     differing = _differing(results, group)
-    means = [results.means(group, metric).by_system for metric in POSTER]
+    means = [results.means(group, metric).by_system for metric in results.shown(POSTER)]
     rows = []
     for system in group:
         title, shots = system_cells(system)

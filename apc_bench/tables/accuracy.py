@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from apc_bench.metrics.catalogue import CATALOGUE, METRICS, POSTER
+from apc_bench.metrics.catalogue import CATALOGUE, METRICS, PIXEL, POSTER
 from apc_bench.results.aggregate import FULL, TEST, Results, System, SystemMeans
 from apc_bench.results.published import PublishedResult, PublishedTable, comparable, why_none
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.cells import (
-    COUNT_COLUMNS,
     SYSTEM_COLUMNS,
     best_of,
     count_cells,
+    count_columns,
     empty_cell,
     label_cell,
     mean_column,
@@ -25,15 +25,22 @@ COMMON = "common"
 """The block of systems on the test set that all of them share."""
 
 
+def levels(metrics: Sequence[str]) -> str:
+    """`Image and pixel`, or `Image` where no metric is over pixels: how a title begins."""
+    pixels = any(CATALOGUE[metric].level == PIXEL for metric in metrics)
+    return "Image and pixel" if pixels else "Image"
+
+
 def poster(results: Results, published: Sequence[PublishedTable]) -> Table:
     """The table of the APC poster: image and pixel AUROC and F1-max of every system, in percent."""
-    title = "Image and pixel AUROC and F1"
-    return _overview("poster", title, POSTER, results, published)
+    metrics = results.shown(POSTER)
+    title = f"{levels(metrics)} AUROC and F1"
+    return _overview("poster", title, metrics, results, published)
 
 
 def all_metrics(results: Results, published: Sequence[PublishedTable]) -> Table:
     """The poster's table with AP and AU-PRO."""
-    return _overview("all_metrics", "All metrics", METRICS, results, published)
+    return _overview("all_metrics", "All metrics", results.shown(METRICS), results, published)
 
 
 def _overview(
@@ -50,7 +57,7 @@ def _overview(
         *SYSTEM_COLUMNS,
         text_column("Test set", "test_set"),
         *(mean_column(CATALOGUE[metric].heading, metric) for metric in metrics),
-        *COUNT_COLUMNS,
+        *count_columns(results),
     )
     rows = _block(results, results.systems, metrics, TEST)
     with_reserve = [system for system in results.systems if results.rows(system, FULL)]

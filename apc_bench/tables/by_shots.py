@@ -18,7 +18,7 @@ def by_shots(results: Results) -> Table | None:
     columns = [text_column("Metric"), text_column("System")]
     columns.append(mean_column(_baseline_heading(results), "shots_0"))
     columns += [mean_column(counted(shots, "shot"), f"shots_{shots}") for shots in results.shots]
-    rows = [_row(results, method, metric) for metric in POSTER for method in tuned]
+    rows = [_row(results, method, metric) for metric in results.shown(POSTER) for method in tuned]
     zero = "the baseline, which sees none" if results.baseline else "no baseline in this run"
     notes = about.notes(results, about.OF_VARIANTS)
     return Table(

@@ -85,11 +85,12 @@ def best_of(means: Sequence[Mean | None]) -> set[int]:
     return {index for index, text in shown.items() if text == largest}
 
 
-COUNT_COLUMNS = (
-    Column("Categories × seeds", ("categories", "seeds")),
-    Column("Missing", ("missing_trials", "trials")),
-)
-"""The columns of `count_cells`."""
+def count_columns(results: Results) -> tuple[Column, Column]:
+    """The columns of `count_cells`."""
+    return (
+        Column(f"Categories × {results.seed_words[1]}", ("categories", "seeds")),
+        Column("Missing", ("missing_trials", "trials")),
+    )
 
 
 def count_cells(results: Results, system: System) -> tuple[Cell, Cell]:

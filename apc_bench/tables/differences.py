@@ -31,12 +31,20 @@ _COLUMNS = (
     text_column("Metric"),
     *SYSTEM_COLUMNS,
     Column("Difference", ("difference_points",)),
+)
+_OF_SEVERAL = (
     Column("95 % interval", ("low_points", "high_points")),
+    Column("Wins/ties/losses", ("wins", "ties", "losses")),
+)
+"""What only a mean over several categories has."""
+
+_OF_A_TEST = (
     Column("Resampled", ("resampled_low_points", "resampled_high_points")),
     Column("p", ("p", "reason")),
     Column("p (Holm)", ("p_holm",)),
-    Column("Wins/ties/losses", ("wins", "ties", "losses")),
 )
+"""What needs as many categories as a test."""
+
 _TOPICS = (
     about.data,
     about.test_set,
@@ -82,12 +90,22 @@ def differences(results: Results) -> Table | None:
     others = [system for system in results.systems if system != baseline]
     if baseline is None or not others:
         return None
+    columns = _columns(len(results.categories))
     rows = []
-    for metric in METRICS:
+    for metric in results.shown(METRICS):
         pairs = [_pair(results, metric, system, baseline) for system in others]
-        rows += _rows(metric, pairs)
+        rows += _rows(metric, pairs, len(columns))
     title = f"Differences to {baseline.label}"
-    return Table("differences", title, _COLUMNS, tuple(rows), _notes(results, baseline))
+    return Table("differences", title, columns, tuple(rows), _notes(results, baseline))
+
+
+def _columns(categories: int) -> tuple[Column, ...]:
+    """Those that so many categories can fill."""
+    if categories < 2:
+        return _COLUMNS
+    if categories < CATEGORIES_FOR_A_TEST:
+        return (*_COLUMNS, *_OF_SEVERAL)
+    return (*_COLUMNS, *_OF_SEVERAL, *_OF_A_TEST)
 
 
 def _pair(results: Results, metric: str, system: System, baseline: System) -> _Paired:
@@ -103,8 +121,8 @@ def _pair(results: Results, metric: str, system: System, baseline: System) -> _P
     return pair
 
 
-def _rows(metric: str, pairs: Sequence[_Paired]) -> list[Row]:
-    """One metric's rows: a family of tests."""
+def _rows(metric: str, pairs: Sequence[_Paired], columns: int) -> list[Row]:
+    """One metric's rows, a family of tests, as far as the first `columns`."""
     found = [pair.difference() for pair in pairs]
     corrected = holm([difference.p if difference else None for difference in found])
     rows = []
@@ -113,7 +131,7 @@ def _rows(metric: str, pairs: Sequence[_Paired]) -> list[Row]:
         cells = _no_cells()
         if difference is not None:
             cells = _cells(difference, pair.resampled(), p_holm)
-        rows.append(Row((*head, *cells), metric))
+        rows.append(Row((*head, *cells)[:columns], metric))
     return rows
 
 
@@ -124,50 +142,44 @@ def _cells(
     return (
         points_cell(difference.mean),
         interval_cell(difference.low, difference.high),
+        Cell("/".join(str(count) for count in counts), counts),
         interval_cell(*(resampled or (None, None))),
         p_cell(difference.p, difference.reason),
         Cell(p_value(p_holm), (p_holm,)),
-        Cell("/".join(str(count) for count in counts), counts),
     )
 
 
 def _no_cells() -> tuple[Cell, ...]:
     reason = p_cell(None, "no category complete for both")
-    return (empty_cell(), empty_cell(2), empty_cell(2), reason, empty_cell(), Cell(NONE, (0, 0, 0)))
+    return (empty_cell(), empty_cell(2), Cell(NONE, (0, 0, 0)), empty_cell(2), reason, empty_cell())
 
 
 def _notes(results: Results, baseline: System) -> tuple[Note, ...]:
+    _, many = results.seed_words
     difference = (
-        f"system minus {baseline.label}, in percentage points; per category the mean over seeds"
-        " first, then over categories, which are the unit"
+        f"system minus {baseline.label}, in percentage points; per category the mean over {many}"
+        " first, then over categories, which are the unit; –: no category is complete for both"
     )
     resampled = (
-        f"95 % interval by hierarchical resampling: categories, then seeds, {RESAMPLES} times; its"
+        f"95 % interval by hierarchical resampling: categories, then {many}, {RESAMPLES} times; its"
         f" percentiles are widened for few categories; from {CATEGORIES_FOR_A_TEST} categories on"
     )
     test = (
         f"Wilcoxon signed-rank, two-sided, from {CATEGORIES_FOR_A_TEST} categories on; Holm:"
         " corrected for the systems compared on one metric"
     )
-    return (
-        Note("Difference", difference),
-        Note("95 % interval", "t interval over categories, from two on"),
-        Note("Resampled", resampled),
-        Note("p", test),
-        *_too_few(len(results.categories)),
-        *about.notes(results, _TOPICS),
-    )
-
-
-def _too_few(categories: int) -> list[Note]:
-    """What a table of too few categories for a test cannot say."""
-    if categories >= CATEGORIES_FOR_A_TEST:
-        return []
-    if categories > 1:
+    interval = Note("95 % interval", "t interval over categories")
+    tests = (Note("Resampled", resampled), Note("p", test))
+    number = len(results.categories)
+    if number == 1:
+        text = f"its spread over {many} stands in the tables above; no claim about other categories"
+        more: tuple[Note, ...] = (Note("One category", text),)
+    elif number < CATEGORIES_FOR_A_TEST:
         text = (
-            f"{categories} categories: intervals are wide, and no test is made below"
+            f"{number} categories: intervals are wide, and no test is made below"
             f" {CATEGORIES_FOR_A_TEST}"
         )
-        return [Note("Too little for a claim", text)]
-    text = "its spread over seeds stands in the tables above; it supports no claim about other"
-    return [Note("One category", f"{text} categories")]
+        more = (interval, Note("Too little for a claim", text))
+    else:
+        more = (interval, *tests)
+    return (Note("Difference", difference), *more, *about.notes(results, _TOPICS))

@@ -7,14 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from apc_bench.errors import listed
-from apc_bench.metrics.catalogue import CATALOGUE, POSTER
-from apc_bench.results.aggregate import FULL, Results
+from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, PIXEL, POSTER
+from apc_bench.results.aggregate import FULL, Results, why_undefined
 from apc_bench.store.info import RunInfo
 from apc_bench.tables.table import Note
 from apc_bench.wording import counted
 
 Topic = Callable[[Results], Iterable[Note]]
 """What is said of one thing, in no note, one or several."""
+
+_PIXELS = tuple(metric for metric in METRICS if CATALOGUE[metric].level == PIXEL)
 
 RESIZES = {
     "square": "both sides resized to the input size",
@@ -30,12 +32,13 @@ def notes(results: Results, topics: Sequence[Topic]) -> tuple[Note, ...]:
 
 def values(results: Results) -> Iterator[Note]:
     """How means and spreads were made."""
+    one, many = results.seed_words
     several = len(results.categories) > 1
-    mean = "mean over categories of the mean over seeds" if several else "mean over seeds"
+    mean = f"mean over categories of the mean over {many}" if several else f"mean over {many}"
     if len(results.seeds) == 1:
-        spread = f"one seed ({results.seeds[0]}), so no spread"
+        spread = f"one {one} ({results.seeds[0]}), so no spread"
     else:
-        spread = f"± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}"
+        spread = f"± standard deviation (ddof 1) over the {many} {_numbers(results.seeds)}"
         if several:
             spread += " of the mean over categories"
     yield Note("Values", f"percent; {mean}; {spread}")
@@ -47,21 +50,22 @@ def values(results: Results) -> Iterator[Note]:
         yield Note("(2/3)", f"2 of 3: {rule}")
     if any(len(system.seeds) < len(results.seeds) for system in results.systems):
         seeds = [f"{system.label}: {_numbers(system.seeds)}" for system in results.systems]
-        yield Note("Seeds", "; ".join(seeds))
+        yield Note(many.capitalize(), "; ".join(seeds))
 
 
 def values_of_a_category(results: Results) -> Iterator[Note]:
     """The same of a table by category."""
-    spread = f"mean ± standard deviation (ddof 1) over the seeds {_numbers(results.seeds)}"
-    yield Note("Values", f"percent; {spread}; (2/3): two of three seeds")
+    _, many = results.seed_words
+    spread = f"mean ± standard deviation (ddof 1) over the {many} {_numbers(results.seeds)}"
+    yield Note("Values", f"percent; {spread}; (2/3): two of three {many}")
 
 
 def bold(results: Results) -> Iterator[Note]:
     """What bold type says, and what not."""
     yield Note(
         "Bold",
-        "best of the systems that rest on the same test set, categories and seeds; no statement"
-        " about significance",
+        "best of the systems that rest on the same test set, categories and"
+        f" {results.seed_words[1]}; no statement about significance",
     )
 
 
@@ -109,7 +113,9 @@ def image_input(results: Results) -> Iterator[Note]:
 
 
 def masks(results: Results) -> Iterator[Note]:
-    """How masks were read, and those that the resize emptied."""
+    """How masks were read, and those that the resize emptied; nothing where there are none."""
+    if not results.shown(_PIXELS):
+        return
     yield Note(
         "Masks",
         "binary first (128 or more of 255; in masks of label ids any id above 0), then resized with"
@@ -127,8 +133,8 @@ def definitions(metrics: Sequence[str]) -> Topic:
     """The definitions of those metrics that need one under a table (metrics/catalogue.py)."""
 
     def topic(results: Results) -> Iterator[Note]:
-        described = [CATALOGUE[metric] for metric in metrics if CATALOGUE[metric].footnote]
-        by_label = {metric.footnote: metric.definition for metric in described}
+        described = [CATALOGUE[metric] for metric in results.shown(metrics)]
+        by_label = {metric.footnote: metric.definition for metric in described if metric.footnote}
         for label, definition in by_label.items():
             yield Note(label, definition)
 
@@ -136,8 +142,9 @@ def definitions(metrics: Sequence[str]) -> Topic:
 
 
 def pixel_level(results: Results) -> Iterator[Note]:
-    """What a pixel-level metric is over."""
-    yield Note("Pixel level", "over all pixels of all test images of a category together")
+    """What a pixel-level metric is over, where there is one."""
+    if results.shown(_PIXELS):
+        yield Note("Pixel level", "over all pixels of all test images of a category together")
 
 
 def completeness(results: Results) -> Iterator[Note]:
@@ -145,7 +152,7 @@ def completeness(results: Results) -> Iterator[Note]:
     places: dict[str, list[str]] = defaultdict(list)
     for system in results.systems:
         for category, seed, reason in results.missing(system):
-            places[reason].append(f"{system.label} on {category}, seed {seed}")
+            places[reason].append(f"{system.label} on {category}, {results.seed_words[0]} {seed}")
     if places:
         missing = sum(len(trials) for trials in places.values())
         why = "; ".join(
@@ -182,21 +189,26 @@ def remarks(results: Results) -> Iterator[Note]:
             place = (row["category"], system.title)
             for text in row["notes"] or ():
                 noted[text].add(place)
-            for metric, reason in _pairs(row["undefined"]):
+            for metric, reason in why_undefined(row).items():
                 undefined[reason].add(place)
                 metrics[reason].add(metric)
     for text, places in sorted(noted.items()):
         yield Note("Note", f"{text} ({_where(results, places)})")
     for reason, places in sorted(undefined.items()):
-        names = ", ".join(sorted(metrics[reason]))
-        yield Note("Undefined", f"{names}: {reason} ({_where(results, places)})")
+        yield Note("Undefined", f"{_named(metrics[reason])}: {reason} ({_where(results, places)})")
 
 
-def _pairs(column: Any) -> Iterable[tuple[str, str]]:
-    """A Parquet map, which polars gives as a dict, before version 2 as a list of {key, value}."""
-    if isinstance(column, Mapping):
-        return column.items()
-    return [(pair["key"], pair["value"]) for pair in column or ()]
+def _named(columns: Collection[str]) -> str:
+    """Columns of the metrics table as the headings of tables have them; what hangs on the
+    calibrated threshold together.
+    """
+    names = [metric.heading for metric in CATALOGUE.values() if metric.name in columns]
+    at_threshold = {"threshold", *AT_THRESHOLD}
+    if at_threshold & set(columns):
+        others = [CATALOGUE[name].heading for name in AT_THRESHOLD]
+        names = [name for name in names if name not in others]
+        names.append("all figures at the calibrated threshold")
+    return ", ".join(names)
 
 
 def _where(results: Results, places: set[tuple[str, str]]) -> str:

@@ -12,6 +12,9 @@ from apc_bench.tables.cells import empty_cell, label_cell, text_column
 from apc_bench.tables.number_format import signed
 from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
+PALE = 0.2
+"""What is left of a colour where a gain lies within its spread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gain:
@@ -29,6 +32,12 @@ class Gain:
         significance.
         """
         return abs(self.points) > (self.sd or 0.0)
+
+    def heat(self, largest: float) -> float:
+        """The colour, from −1 to 1, where a gain of `largest` has it in full: pale within the
+        spread over seeds.
+        """
+        return max(-1.0, min(1.0, self.points / largest)) * (1.0 if self.clear else PALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +100,22 @@ def gains(results: Results) -> Table | None:
     for system in results.others:
         fields = (f"{system.label}_gain_points", f"{system.label}_gain_sd")
         columns.append(Column(system.label, fields))
-    rows = [row for metric in AUROCS for row in _rows(results, metric)]
+    rows = [row for metric in results.shown(AUROCS) for row in _rows(results, metric)]
     notes = _notes(results, results.baseline)
     title = f"Gain over {results.baseline.label} by category"
     return Table("gains", title, tuple(columns), tuple(rows), notes)
 
 
 def largest_gain(results: Results, metric: str) -> float:
-    """The gain or loss that is drawn in full colour: the largest of any system and category, at
-    least one point.
+    """The gain or loss that is drawn in full colour: the largest of any system and category beyond
+    its spread, at least one point.
     """
     found = [
         gain(results, system, category, metric)
         for system in results.others
         for category in results.categories
     ]
-    return max([1.0, *(abs(one.points) for one in found if one)])
+    return max([1.0, *(abs(one.points) for one in found if one and one.clear)])
 
 
 def _rows(results: Results, metric: str) -> list[Row]:
@@ -125,18 +134,21 @@ def _cell(found: Gain | None, largest: float) -> Cell:
     text = signed(found.points)
     if found.sd is not None:
         text += f" ± {found.sd:.2f}"
-    return Cell(text, (found.points, found.sd), heat=found.points / largest)
+    return Cell(text, (found.points, found.sd), heat=found.heat(largest))
 
 
 def _notes(results: Results, baseline: System) -> tuple[Note, ...]:
+    one, many = results.seed_words
     rule = (
-        f"minus {baseline.label}, in percentage points, paired by seed; mean ± standard deviation"
-        " (ddof 1) over seeds"
+        f"minus {baseline.label}, in percentage points, paired by {one}; mean ± standard deviation"
+        f" (ddof 1) over {many}"
     )
     limits = ", ".join(
         f"{CATALOGUE[metric].heading} ± {largest_gain(results, metric):.1f} points"
-        for metric in AUROCS
+        for metric in results.shown(AUROCS)
     )
     colour = f"blue: better than {baseline.title}, orange: worse; in full at {limits}"
+    if len(results.seeds) > 1:
+        colour += f"; pale where the gain lies within its spread over {many}"
     topics = (about.data, about.test_set, about.image_input, about.completeness, about.computed)
     return (Note("Gain", rule), Note("Colour", colour), *about.notes(results, topics))

@@ -83,7 +83,7 @@ def _notes(results: Results) -> Iterator[Note]:
     )
     yield Note(
         "Trials",
-        "a category and seed each; with few shots the AUROC of a trial, of as many drawn images, is"
-        " coarse",
+        f"a category and {results.seed_words[0]} each; with few shots the AUROC of a trial, of as"
+        " many drawn images, is coarse",
     )
     yield from about.notes(results, _TOPICS)

@@ -6,12 +6,6 @@ from apc_bench.tables.cells import SYSTEM_COLUMNS, label_cell, system_cells, tex
 from apc_bench.tables.table import Cell, Column, Row, Table
 
 NAME = "missing"
-_COLUMNS = (
-    *SYSTEM_COLUMNS,
-    text_column("Category"),
-    Column("Seed", ("seed",)),
-    text_column("Reason"),
-)
 
 
 def missing(results: Results) -> Table | None:
@@ -23,5 +17,11 @@ def missing(results: Results) -> Table | None:
             rows.append(Row((*system_cells(system), *place, label_cell(reason))))
     if not rows:
         return None
+    columns = (
+        *SYSTEM_COLUMNS,
+        text_column("Category"),
+        Column(results.seed_words[0].capitalize(), ("seed",)),
+        text_column("Reason"),
+    )
     notes = about.notes(results, (about.data,))
-    return Table(NAME, "Missing trials", _COLUMNS, tuple(rows), notes)
+    return Table(NAME, "Missing trials", columns, tuple(rows), notes)

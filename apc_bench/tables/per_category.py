@@ -6,7 +6,7 @@ from apc_bench.metrics.catalogue import AT_THRESHOLD, AUROCS, CATALOGUE, METRICS
 from apc_bench.results.aggregate import Results, System
 from apc_bench.statistics.differences import deviation, mean
 from apc_bench.tables import footnotes as about
-from apc_bench.tables.accuracy import best_systems
+from apc_bench.tables.accuracy import best_systems, levels
 from apc_bench.tables.cells import best_of, label_cell, mean_column, percent_cell, text_column
 from apc_bench.tables.table import Cell, Column, Row, Table, Value
 
@@ -28,13 +28,14 @@ def per_category(results: Results) -> Table:
     """
     by_system = [mean_column(system.label, system.label) for system in results.systems]
     rows = []
-    for metric in AUROCS:
+    metrics = results.shown(AUROCS)
+    for metric in metrics:
         rows += [_category_row(results, metric, category) for category in results.categories]
         if len(results.categories) > 1:
             rows.append(_mean_row(results, metric))
     return Table(
         "per_category",
-        "Image and pixel AUROC by category",
+        f"{levels(metrics)} AUROC by category",
         (text_column("Category"), text_column("Metric"), *by_system),
         tuple(rows),
         about.notes(results, _TOPICS),

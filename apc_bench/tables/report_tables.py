@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apc_bench.results.aggregate import Results
-from apc_bench.results.crossfit import CrossFitSummary
+from apc_bench.results.answer import Answer
 from apc_bench.results.memorisation import Memorisation
 from apc_bench.results.published import read_published
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.ablation import ablation
 from apc_bench.tables.accuracy import all_metrics, poster
+from apc_bench.tables.answer import answer_table, types_table
 from apc_bench.tables.by_shots import by_shots
 from apc_bench.tables.costs import costs
-from apc_bench.tables.crossfit_summary import crossfit_table
 from apc_bench.tables.differences import differences
 from apc_bench.tables.gains import gains
 from apc_bench.tables.latex import document, table_environment
@@ -24,21 +24,29 @@ from apc_bench.tables.render import comma_separated, markdown, parquet
 from apc_bench.tables.table import Table
 from apc_bench.tables.threshold import threshold
 
+ANSWERS_FIRST = 3
+"""Categories up to which their answers stand before all other tables."""
+
 
 def report_tables(
     results: Results,
     run: RunReader,
-    summaries: Sequence[CrossFitSummary],
+    answers: Sequence[Answer],
     memorised: Sequence[Memorisation],
 ) -> list[Table]:
     """The tables in the order of the page, without those that the run gives no reason for.
-    `summaries`: of a cross-fitted run; `memorised`: of its fine-tuned systems.
+    `answers`: of its categories; `memorised`: of its fine-tuned systems. The answers come first
+    where there are few, since the poster's table is what a run of many categories is for.
     """
     published = read_published()
+    answer = answer_table(results, answers)
+    few = len(answers) <= ANSWERS_FIRST
     tables = [
-        crossfit_table(results, summaries),
+        answer if few else None,
         poster(results, published),
         gains(results),
+        None if few else answer,
+        types_table(results, answers),
         by_shots(results),
         differences(results),
         ranks(results),

@@ -12,19 +12,17 @@ from apc_bench.tables import footnotes as about
 from apc_bench.tables.accuracy import COMMON, poster
 from apc_bench.tables.table import Table
 
-COLUMNS = ("System", "Shots", *(CATALOGUE[metric].heading for metric in POSTER))
-"""What of the poster's table there is room for, by title."""
-
 
 def terminal_table(results: Results) -> TerminalTable:
     """The systems on the common test set."""
     table = poster(results, ())
+    figures = [CATALOGUE[metric].heading for metric in results.shown(POSTER)]
     caption = f"Percent, {_spread(results)}; F1: the largest over all thresholds, an oracle"
     if any("/" in cell.text for row in table.rows for cell in row.cells):
         caption += "\n(2/3): over 2 of 3 categories, those complete for every system"
     if missing := sum(len(results.missing(system)) for system in results.systems):
         caption += f"\nMissing trials: {missing}"
-    return terminal(table, columns=COLUMNS, block=COMMON, caption=caption)
+    return terminal(table, columns=("System", "Shots", *figures), block=COMMON, caption=caption)
 
 
 def remarks(results: Results) -> list[str]:
@@ -35,8 +33,8 @@ def remarks(results: Results) -> list[str]:
 def _spread(results: Results) -> str:
     means = "mean over categories" if len(results.categories) > 1 else "mean"
     if len(results.seeds) == 1:
-        return f"{means}, one seed"
-    return f"{means} ± sd over {len(results.seeds)} {results.protocol.seed_words[1]}"
+        return f"{means}, one {results.seed_words[0]}"
+    return f"{means} ± sd over {len(results.seeds)} {results.seed_words[1]}"
 
 
 def terminal(table: Table, *, columns: Sequence[str], block: str, caption: str) -> TerminalTable:

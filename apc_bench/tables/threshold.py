@@ -8,9 +8,9 @@ from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.results.aggregate import Mean, Results, System
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.cells import (
-    COUNT_COLUMNS,
     SYSTEM_COLUMNS,
     count_cells,
+    count_columns,
     empty_cell,
     mean_column,
     number_cell,
@@ -32,7 +32,7 @@ def threshold(results: Results) -> Table:
         *(mean_column(CATALOGUE[metric].heading, field) for metric, field in RATES.items()),
         Column("95 % interval", ("false_alarms_low_percent", "false_alarms_high_percent")),
         Column("Allowed", ("false_alarms_allowed_percent",)),
-        *COUNT_COLUMNS,
+        *count_columns(results),
     )
     means = {
         metric: results.means(results.systems, metric).by_system for metric in (*RATES, *BOUNDS)

@@ -212,7 +212,7 @@ function showTrial(category, system, seed) {
   const target = document.getElementById("trial");
   const data = categoryData(category);
   const trial = data?.trials[`${system}-${seed}`];
-  const heading = make("h3", {}, `${page.categories[category]} · ${page.systems[system]} · seed ${seed}`);
+  const heading = make("h3", {}, `${page.categories[category]} · ${page.systems[system]} · ${page.seed} ${seed}`);
   if (!trial) {
     target.replaceChildren(heading, make("p", {}, "This trial has no scores and maps that can be read."));
     return;

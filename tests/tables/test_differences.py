@@ -10,6 +10,7 @@ from table_support import rows_of
 
 from apc_bench.results.reading import read_results
 from apc_bench.tables.differences import differences
+from apc_bench.tables.render import markdown
 from apc_bench.tables.table import Table
 
 Make = Callable[..., Any]
@@ -51,9 +52,20 @@ def test_differences_average_seeds_first_and_take_categories_as_the_unit(make_ru
 def test_one_category_makes_no_claim(make_run: Make) -> None:
     table = differences(read_results(make_run(categories=("granite",), detail=False)))
     assert table is not None
-    assert {row["reason"] for row in rows_of(table)} == {"one category: no claim"}
-    assert {row["low_points"] for row in rows_of(table)} == {None}
+    assert [column.title for column in table.columns][3:] == ["Difference"]
+    assert markdown(table).count("no claim") == 1
     assert "no claim" in note(table, "One category")
+
+
+def test_too_few_categories_for_a_test_leave_its_columns_out(make_run: Make) -> None:
+    table = differences(read_results(make_run(detail=False)))
+    assert table is not None
+    assert [column.title for column in table.columns][3:] == [
+        "Difference",
+        "95 % interval",
+        "Wins/ties/losses",
+    ]
+    assert "no test is made below 6" in note(table, "Too little for a claim")
 
 
 def test_without_a_frozen_method_or_a_second_system_there_are_no_differences(

@@ -39,7 +39,7 @@ def test_definitions_stand_under_the_table(make_run: Make, metrics: Callable[...
     assert "oracle" in note(table, "F1")
     assert "reserve (10 anomalous images a category" in note(table, "Test set")
     assert note(table, "Note") == "segmentation off: no masks (all systems; weave)"
-    assert note(table, "Undefined") == "au_pro: no anomalous image has a mask (all systems; weave)"
+    assert note(table, "Undefined") == "AU-PRO: no anomalous image has a mask (all systems; weave)"
     assert "cpu; threads 1; float32; result version 1; apc-bench 0.1.0" in note(
         table, "Computed on"
     )

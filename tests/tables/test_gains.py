@@ -9,7 +9,7 @@ import pytest
 from apc_bench.report.gain_heatmap import heatmap_figure
 from apc_bench.results.reading import read_results
 from apc_bench.tables.by_shots import by_shots
-from apc_bench.tables.gains import gain, gain_summaries, gains
+from apc_bench.tables.gains import PALE, gain, gain_summaries, gains
 
 Make = Callable[..., Any]
 
@@ -56,24 +56,22 @@ def test_where_a_method_helps_and_hurts_is_said_beyond_its_spread(make_run: Make
     assert [name for name, _ in image.unclear] == ["noise"]
 
 
-def test_the_table_of_gains_is_coloured_by_its_sign(make_run: Make) -> None:
-    table = gains(read_results(make_run(detail=False)))
+def test_gains_are_coloured_by_their_sign_and_pale_within_their_spread(make_run: Make) -> None:
+    run = make_run(categories=("down", "noise", "up"), shots=(10,), detail=False)
+    shift = {"down": [-0.1, -0.11, -0.12], "up": [0.22] * 3, "noise": [-0.2, 0.0, 0.35]}
+    for row in run.metric_rows:
+        gain_ = shift[row["category"]][row["seed"]] if row["method"] == "apc" else 0.0
+        row |= {"image_auroc": 0.6 + gain_, "pixel_auroc": 0.6}
+    table = gains(read_results(run))
     assert table is not None
-    cells = [cell for row in table.rows for cell in row.cells[2:]]
-    assert len(cells) == 2 * 2 * 3
-    assert all(
-        cell.heat is not None
-        and -1 <= cell.heat <= 1
-        and np.sign(cell.heat) == np.sign(cell.values[0])
-        for cell in cells
-    )  # type: ignore[call-overload]
-    for block in ("image_auroc", "pixel_auroc"):
-        assert max(
-            abs(cell.heat or 0)
-            for row in table.rows
-            if row.block == block
-            for cell in row.cells[2:]
-        ) == pytest.approx(1)
+    heats = {
+        row.cells[0].text: row.cells[2].heat for row in table.rows if row.block == "image_auroc"
+    }
+    assert heats["up"] == pytest.approx(1)  # 22 points, the largest beyond its spread
+    assert heats["down"] == pytest.approx(-0.5)
+    assert heats["noise"] == pytest.approx(PALE * 5 / 22)
+    colour = next(note.text for note in table.notes if note.label == "Colour")
+    assert colour.endswith("pale where the gain lies within its spread over seeds")
 
 
 def test_without_a_baseline_or_another_system_there_are_no_gains(make_run: Make) -> None:

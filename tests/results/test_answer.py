@@ -1,16 +1,18 @@
 """What a cross-fitted run finds, against its files and scikit-learn."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 from support import apc_bench, make_category
 
-from apc_bench.results.crossfit import crossfit_summaries
+from apc_bench.results.answer import answers
 from apc_bench.results.memorisation import memorisations
 from apc_bench.results.reading import read_results
 from apc_bench.store.run import Run
-from apc_bench.tables.crossfit_summary import sentences
+from apc_bench.tables.answer_in_words import sentences
 
 JOB = """
 protocol: crossfit
@@ -52,7 +54,8 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
     metrics = pl.read_parquet(f"{run}/metrics/**/*.parquet", hive_partitioning=True).filter(
         pl.col("subset") == "test"
     )
-    (answer,) = crossfit_summaries(read_results(Run.open(run)), Run.open(run))
+    results = read_results(Run.open(run))
+    (answer,) = answers(results, Run.open(run))
     assert [finds.system.title for finds in answer.detections] == ["PatchCore", "APC+"]
     for finds, method in zip(answer.detections, ("patchcore", "plus"), strict=True):
         found, ranks, alarms = {}, [], []
@@ -71,14 +74,24 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
         assert finds.share == pytest.approx(np.mean(list(found.values())))
         assert finds.false_alarms == pytest.approx(np.mean(alarms))
         assert finds.pooled_auroc == pytest.approx(np.mean(ranks))
-    for line in sentences(answer):
+    for line in sentences(results, answer):
         assert line in output
     assert "with your 7 defect photos (4 at a time to learn from) APC+ finds" in output
     assert "chance (p = " in output
-    assert sentences(answer)[0] in apc_bench("report", run).output
+    assert sentences(results, answer)[0] in apc_bench("report", run).output
     page = (run / "report" / "index.html").read_text()
     assert "with your 7 defect photos" in page
-    assert "a seed is a fold here: of 3 folds" in page
+    assert "of 3 folds of the groups of anomalous images, each is tested" in page
+    visible = re.sub(
+        r"<(script|style|pre).*?</\1>|<[^>]*>",
+        "",
+        page[: page.index("<h2>Provenance")],
+        flags=re.DOTALL,
+    )
+    assert [line for line in visible.splitlines() if re.search(r"\bseeds?\b", line)] == [
+        line for line in visible.splitlines() if "files and commands call a fold a seed" in line
+    ]
+    assert "Categories × folds" in page
     assert (run / "report" / "tables" / "answer.csv").is_file()
 
 
