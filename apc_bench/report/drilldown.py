@@ -1,5 +1,5 @@
-"""What lies behind a category's figures, trial by trial: scores, curves, the hardest images, and
-the normal patches that they were compared with.
+"""What lies behind a category's figures, trial by trial: scores, curves, the hardest images with
+the normal patches that they were compared with, and the images on which two systems disagree.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,8 @@ from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.report.curves import PANELS, curve_line
 from apc_bench.report.pictures import CELLS, Patch, PicturePool, photos_of
 from apc_bench.report.scaled_maps import ScaledMaps, read_scaled_maps
-from apc_bench.report.selection import Pick, hardest
+from apc_bench.report.selection import Pick
+from apc_bench.report.side_by_side import PickedImages, beside, pick_images
 from apc_bench.results.aggregate import TEST, Results, System, Trial
 from apc_bench.results.run_reader import RunReader
 from apc_bench.tables.number_format import percent
@@ -48,7 +49,8 @@ def drilldown(
 
     None where there is no trial, damaged or not.
     """
-    behind = _Category(category, results, run)
+    photos = photos_of(results, run, category, data)
+    behind = _Category(category, results, run, any(photos.masks.values()))
     trials: dict[str, Json] = {}
     for seed in seeds:
         for system, trial in behind.of_seed(seed):
@@ -58,18 +60,21 @@ def drilldown(
     return {
         "trials": trials,
         "shots": list(_by_shots(results, category)),
-        "pictures": behind.pictures.made(photos_of(results, run, category, data)),
+        "pictures": behind.pictures.made(photos),
         "damaged": list(run.damaged),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class _Category:
-    """The trials of one category, and the pictures that they ask for."""
+    """The trials of one category, and the pictures that they ask for. `masked`: whether there are
+    masks to show.
+    """
 
     category: str
     results: Results
     run: RunReader
+    masked: bool
     pictures: PicturePool = field(default_factory=PicturePool)
 
     def of_seed(self, seed: int) -> Iterator[tuple[System, Json]]:
@@ -81,10 +86,13 @@ class _Category:
         }
         keys = [trial.result_key for trial in trials.values() if trial.result_key]
         scores, curves = self.run.scores_of(keys), self.run.curves_of(keys)
+        picked = {
+            system: pick_images(self.results, system, trials, scores)
+            for system, trial in trials.items()
+            if trial.result_key in scores
+        }
         # Maps stand side by side, so each system keeps those of the others' images too.
-        wanted: set[str] = set()
-        for trial in trials.values():
-            wanted |= _hardest_images(scores.get(trial.result_key or ""), trial)
+        wanted = {pick.image for one in picked.values() for pick in one.all}
         shown: dict[System, ScaledMaps] = {}
         for system, trial in trials.items():
             table = scores.get(trial.result_key or "")
@@ -92,9 +100,9 @@ class _Category:
             if scaled is not None:
                 shown[system] = scaled
         for system, own in shown.items():
-            beside = [shown[other] for other in _beside(self.results, system) if other in shown]
+            maps = [shown[other] for other in beside(self.results, system) if other in shown]
             points = curves.get(trials[system].result_key or "")
-            yield system, self._trial(trials[system], seed, own, beside, points)
+            yield system, self._trial(trials[system], seed, own, maps, points, picked[system])
 
     def _trial(
         self,
@@ -103,31 +111,46 @@ class _Category:
         own: ScaledMaps,
         beside: Sequence[ScaledMaps],
         points: pl.DataFrame | None,
+        picked: PickedImages,
     ) -> Json:
         row, shown = trial.rows[TEST], self.results.shown(FIGURES)
-        picks = hardest(own.table, threshold=own.threshold)
         return {
             "figures": [(CATALOGUE[metric].heading, _percent(row[metric])) for metric in shown],
             "histogram": _histogram(own),
             "curves": _curves(points),
             "one": own.one,
-            "images": [self._image(pick, seed, own, beside) for pick in picks],
+            "images": [self._image(pick, seed, own, beside) for pick in picked.hardest],
+            "disagree": [
+                {
+                    "why": side.why,
+                    "number": side.number,
+                    "images": [self._seen(pick, seed, own, beside) for pick in side.picks],
+                }
+                for side in picked.sides
+            ],
         }
 
-    def _image(self, pick: Pick, seed: int, own: ScaledMaps, beside: Sequence[ScaledMaps]) -> Json:
-        """One of the hardest images: what it is, its pictures, and the maps of all `beside`."""
+    def _seen(self, pick: Pick, seed: int, own: ScaledMaps, beside: Sequence[ScaledMaps]) -> Json:
+        """An image: what it is, its pictures, and the maps of all `beside`."""
         name = pick.image
         row = own.table.row(by_predicate=pl.col("image") == name, named=True)
-        image: Json = {
+        return {
             "why": pick.why,
             "name": name,
             "type": pick.defect_type,
             "score": _short(row["score"]),
+            "normal": not pick.label,
             "image": self.pictures.photo(name),
-            "mask": self.pictures.mask(name, pick.label),
-            "outline": self.pictures.outline(name) if pick.label else None,
+            "mask": self.pictures.mask(name, pick.label) if self.masked else None,
+            "outline": self.pictures.outline(name) if pick.label and self.masked else None,
             "maps": [self._map(name, seed, scaled) for scaled in beside],
         }
+
+    def _image(self, pick: Pick, seed: int, own: ScaledMaps, beside: Sequence[ScaledMaps]) -> Json:
+        """One of the hardest images, with its worst patch and the normal one that is nearest."""
+        name = pick.image
+        row = own.table.row(by_predicate=pl.col("image") == name, named=True)
+        image = {**self._seen(pick, seed, own, beside), "nearest": None}
         if name in own.maps and row["worst_row"] is not None:
             rows, columns = own.maps[name].shape
             worst = Patch(row["worst_row"], row["worst_column"], (rows, columns))
@@ -154,26 +177,6 @@ class _Category:
             "box": [round(share, 4) for share in patch.box()],
             "crop": self.pictures.crop(image, patch),
         }
-
-
-def _hardest_images(scores: pl.DataFrame | None, trial: Trial) -> set[str]:
-    """The images that a trial shows; none where its scores cannot be read."""
-    if scores is None:
-        return set()
-    return {pick.image for pick in hardest(scores, threshold=trial.rows[TEST]["threshold"])}
-
-
-def _beside(results: Results, system: System) -> list[System]:
-    """Whose maps stand side by side: the baseline's and the system's own; beside the baseline, the
-    first fine-tuned one's at most shots.
-    """
-    baseline = results.baseline
-    if baseline is None:
-        return [system]
-    if system != baseline:
-        return [baseline, system]
-    tuned = [other for other in results.at_most_shots() if not other.frozen]
-    return [baseline, *tuned[:1]]
 
 
 def _histogram(own: ScaledMaps) -> Json:

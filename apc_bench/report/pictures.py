@@ -157,11 +157,15 @@ def photo_address(picture: RGB) -> str:
 
 def map_address(scaled: NDArray[np.float32]) -> str:
     """A scaled map (rows, columns) in the report's colours, a pixel a cell; the browser draws it
-    larger, smoothly.
+    larger, smoothly. Its levels reach from its own lowest value to its highest, and its palette has
+    their colours on the shared scale: with the palette of `colour_bar` in its place the same levels
+    show the map in its own contrast, which page.js does.
     """
     share = np.clip((_coarser(scaled) - LOW) / (HIGH - LOW), 0, 1)
-    image = Image.fromarray(np.rint(share * (LEVELS - 1)).astype(np.uint8))
-    palette = colormaps[COLOURS](np.linspace(0, 1, LEVELS))[:, :3] * 255
+    low, high = float(share.min()), float(share.max())
+    level = (share - low) / (high - low or 1) * (LEVELS - 1)
+    image = Image.fromarray(np.rint(level).astype(np.uint8))
+    palette = colormaps[COLOURS](np.linspace(low, high, LEVELS))[:, :3] * 255
     image.putpalette(palette.round().astype(np.uint8).tobytes())
     return _address(image, "png", bits=8)
 

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 TYPES_MAX = 4
 HARDEST = 3
+ONE_SIDED = 2
+"""Images of a kind on which two systems disagree."""
+
 
 RULE = (
     "Rows, by the scores of the last system: the anomalous test image with the lowest score, the"
@@ -66,6 +70,62 @@ def hardest(scores: pl.DataFrame, *, threshold: float | None, count: int = HARDE
         alarm = threshold is not None and normal["score"][index] >= threshold
         picks.append(_pick("false alarm" if alarm else "highest normal score", normal, index))
     return picks
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One of two systems that are set side by side: how it is called, its trial's scores
+    (schemas.SCORES) and its threshold.
+    """
+
+    title: str
+    scores: pl.DataFrame
+    threshold: float | None
+
+    def outcomes(self) -> dict[str, tuple[float, bool | None]]:
+        """Anomalous test image -> its rank among the normal ones (0 to 1, ties half), and whether
+        it was found; None without a threshold.
+        """
+        test = self.scores.filter(pl.col("split") == "test")
+        normal = np.sort(test.filter(~pl.col("label"))["score"].to_numpy())
+        anomalous = test.filter("label")
+        scores = anomalous["score"].to_numpy()
+        below = np.searchsorted(normal, scores) + np.searchsorted(normal, scores, "right")
+        ranks = (below / (2 * max(1, len(normal)))).tolist()
+        found: list[bool | None] = [None] * len(scores)
+        if self.threshold is not None:
+            found = (scores > self.threshold).tolist()
+        pairs = zip(ranks, found, strict=True)
+        return dict(zip(anomalous["image"].to_list(), pairs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class OneSided:
+    """The anomalous test images that one of two systems alone finds, or, where a threshold is
+    missing, that it ranks higher: in words, how many they are, and those that are shown.
+    """
+
+    why: str
+    number: int
+    picks: Sequence[Pick]
+
+
+def one_sided(ours: Judged, theirs: Judged, count: int = ONE_SIDED) -> OneSided:
+    """What speaks for `ours`: the images whose ranks are the farthest apart first, then in the
+    order of names; `count` of them are shown.
+    """
+    mine, others = ours.outcomes(), theirs.outcomes()
+    gaps = {image: mine[image][0] - others[image][0] for image in mine.keys() & others.keys()}
+    if ours.threshold is None or theirs.threshold is None:
+        why = f"ranked higher by {ours.title}"
+        chosen = [image for image, gap in gaps.items() if gap > 0]
+    else:
+        why = f"found only by {ours.title}"
+        chosen = [image for image in gaps if mine[image][1] and not others[image][1]]
+    chosen.sort(key=lambda image: (-gaps[image], image))
+    kinds = dict(ours.scores.select("image", "defect_type").iter_rows())
+    shown = [Pick(why, image, kinds[image], True) for image in chosen[:count]]
+    return OneSided(why, len(chosen), shown)
 
 
 def _largest_types(types: Sequence[str]) -> list[str]:

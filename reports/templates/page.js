@@ -188,24 +188,66 @@ function place(patch) {
   return `${patch.name}, row ${patch.row}, column ${patch.column} of ${patch.grid[0]} × ${patch.grid[1]}`;
 }
 
+// A map's levels reach from its lowest value to its highest: with the whole palette in place of its own it is seen in its own contrast.
+function palette(png) {
+  const start = png.indexOf("PLTE") - 4;
+  const size = [0, 1, 2, 3].reduce((sum, index) => 256 * sum + png.charCodeAt(start + index), 0);
+  return [start, start + 12 + size];
+}
+
+function inOwnContrast(address) {
+  const [map, bar] = [address, page.bar].map((one) => atob(one.slice(one.indexOf(",") + 1)));
+  const [[start, end], whole] = [palette(map), palette(bar)];
+  return `data:image/png;base64,${btoa(map.slice(0, start) + bar.slice(...whole) + map.slice(end))}`;
+}
+
+let ownContrast = false;
+
+function mapPicture(address, name) {
+  const image = picture(ownContrast ? inOwnContrast(address) : address, name);
+  image.dataset.map = address;
+  return image;
+}
+
+function contrastSwitch(scale) {
+  const box = make("input", { type: "checkbox" });
+  box.checked = ownContrast;
+  scale.hidden = ownContrast;
+  box.addEventListener("change", () => {
+    ownContrast = box.checked;
+    scale.hidden = ownContrast;
+    for (const image of document.querySelectorAll("img[data-map]")) image.src = ownContrast ? inOwnContrast(image.dataset.map) : image.dataset.map;
+  });
+  return make("label", { class: "contrast" }, box, " Each map in its own contrast, from its lowest value to its highest: shows what a flat map sees; colours of two maps no longer compare");
+}
+
 function showCase(one, pictures) {
   const middle = [0.4, 0.4, 0.6, 0.6];
-  const tiles = [
-    tile("image, with its worst patch", picture(pictures[one.image], one.name), "", one.patch?.box),
-    tile(one.outline === null ? "mask: empty, a normal image" : "mask", picture(pictures[one.mask], `mask of ${one.name}`)),
-  ];
+  const tiles = [tile(one.patch ? "image, with its worst patch" : "image", picture(pictures[one.image], one.name), "", one.patch?.box)];
+  if (one.mask !== null) tiles.push(tile(one.normal ? "mask: empty, a normal image" : "mask", picture(pictures[one.mask], `mask of ${one.name}`)));
   for (const { of, score, map } of one.maps) {
     const line = one.outline !== null && pictures[one.outline].startsWith("data:") ? make("img", { src: pictures[one.outline], alt: "" }) : "";
-    tiles.push(tile(`${of}${score === null ? "" : `: ${String(score).replace("-", "−")}`}`, picture(map === null ? "no map" : pictures[map], `map of ${of}`), line));
+    tiles.push(tile(`${of}${score === null ? "" : `: ${String(score).replace("-", "−")}`}`, map === null ? picture("no map", `map of ${of}`) : mapPicture(pictures[map], `map of ${of}`), line));
   }
   if (one.patch) tiles.push(tile(`worst patch: row ${one.patch.row}, column ${one.patch.column}`, picture(pictures[one.patch.crop], one.name), "", middle));
+  if (one.nearest !== undefined) tiles.push(nearestTile(one, pictures, middle));
+  const title = make("h4", {}, `${one.why} `, make("span", {}, `${one.name} · ${one.type} · score ${one.score}`));
+  return make("section", { class: "case" }, title, make("div", { class: "tiles" }, ...tiles));
+}
+
+function nearestTile(one, pictures, middle) {
   const nearest = one.nearest
     ? tile(`nearest normal patch: ${place(one.nearest)}; squared distance ${one.distance}`, picture(pictures[one.nearest.crop], one.nearest.name), "", middle)
     : tile("nearest normal patch", make("span", { class: "words" }, page.noBank));
   nearest.classList.add("nearest");
-  tiles.push(nearest);
-  const title = make("h4", {}, `${one.why} `, make("span", {}, `${one.name} · ${one.type} · score ${one.score}`));
-  return make("section", { class: "case" }, title, make("div", { class: "tiles" }, ...tiles));
+  return nearest;
+}
+
+function disagreements(sides, pictures) {
+  if (!sides.length) return [];
+  const count = ({ number, why }) => `${number} ${number === 1 ? "defect is" : "defects are"} ${why}`;
+  const text = `Of this test set ${sides.map(count).join(", ")}; shown are those that they rank most differently.`;
+  return [make("h3", {}, "Where systems disagree"), make("p", {}, text), ...sides.flatMap((side) => side.images.map((one) => showCase(one, pictures)))];
 }
 
 function showTrial(category, system, seed) {
@@ -227,7 +269,8 @@ function showTrial(category, system, seed) {
   const shots = make("div", { class: "charts" }, ...page.metrics.map((title) => shotsChart(title, data.shots)));
   target.replaceChildren(
     heading, facts, charts,
-    make("h3", {}, "Hardest images"), make("p", {}, page.scale.replace("{one}", trial.one)), scale, ...cases,
+    make("h3", {}, "Hardest images"), make("p", {}, page.scale.replace("{one}", trial.one)), scale, contrastSwitch(scale), ...cases,
+    ...disagreements(trial.disagree, data.pictures),
     make("h3", {}, `${page.categories[category]} by number of anomalous training images`), shots,
   );
 }

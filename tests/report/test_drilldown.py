@@ -14,7 +14,7 @@ from apc_bench.report.drilldown import drilldown
 from apc_bench.report.pictures import (
     LEVELS,
 )
-from apc_bench.report.selection import HARDEST
+from apc_bench.report.selection import HARDEST, ONE_SIDED
 from apc_bench.results.reading import read_results
 
 Make = Callable[..., Any]
@@ -141,7 +141,7 @@ def test_a_detector_without_a_memory_bank_has_no_nearest_patch(make_run: Make) -
         run.maps("apc-weave-10-0")[1] * 40 - 60,
     )  # logits
     images = of_weave(run)["trials"]["1-0"]["images"]
-    assert all("nearest" not in one and one["patch"] for one in images)
+    assert all(one["nearest"] is None and one["patch"] for one in images)
 
 
 def test_without_images_there_are_words_in_their_place(make_run: Make, with_images: Any) -> None:
@@ -155,3 +155,38 @@ def test_without_images_there_are_words_in_their_place(make_run: Make, with_imag
     (data / "weave" / one["name"]).write_bytes(b"no image")
     found = of_weave(run, data)
     assert found["pictures"][one["image"]] == "image cannot be read"
+
+
+def test_a_trial_shows_on_which_images_it_and_the_baseline_disagree(make_run: Make) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=20)
+    found = {}
+    for key in ("apc-weave-10-0", "patchcore-weave-0-0"):
+        tested = [row for row in run.score_rows[key] if row["split"] == "test" and row["label"]]
+        found[key] = {row["image"] for row in tested if row["score"] > 2.0}
+    tuned, frozen = found.values()
+    assert tuned - frozen
+    assert frozen - tuned
+    trials = of_weave(run)["trials"]
+    for trial in ("0-0", "1-0"):  # of either system
+        sides = trials[trial]["disagree"]
+        assert [(side["why"], side["number"]) for side in sides] == [
+            ("found only by APC, 10 shots", len(tuned - frozen)),
+            ("found only by PatchCore", len(frozen - tuned)),
+        ]
+        for side, only in zip(sides, (tuned - frozen, frozen - tuned), strict=True):
+            assert {one["name"] for one in side["images"]} <= only
+            assert len(side["images"]) == min(ONE_SIDED, len(only))
+            for one in side["images"]:
+                assert [entry["of"] for entry in one["maps"]] == ["PatchCore", "APC, 10 shots"]
+                assert all(entry["map"] is not None for entry in one["maps"])
+
+
+def test_a_category_without_masks_shows_none(make_run: Make, with_images: Any) -> None:
+    run = make_run(categories=("weave",), shots=(10,), seeds=(0,), tests=4)
+    data = with_images(run)
+    for row in run.split_rows["weave"]:
+        row["mask"] = None
+    shown = of_weave(run, data)
+    images = shown["trials"]["1-0"]["images"]
+    assert {one["mask"] for one in images} == {one["outline"] for one in images} == {None}
+    assert "no mask" not in shown["pictures"]

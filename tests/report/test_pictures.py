@@ -14,6 +14,7 @@ from apc_bench.report.pictures import (
     CELLS,
     CELLS_MAX,
     Patch,
+    colour_bar,
     crop_around,
     map_address,
     outline_address,
@@ -80,3 +81,24 @@ def test_a_mask_of_label_ids_is_shown_whichever_version_made_the_run(tmp_path, r
     run = SimpleNamespace(split=lambda *_: SimpleNamespace(masks={"photo.png": ("mask.png",)}))
     photos = photos_of(results, run, "part", tmp_path)
     assert np.array_equal(photos.mask("photo.png", anomalous=True), marked > 0)
+
+
+def chunk(png: bytes, name: bytes) -> tuple[int, int]:
+    """Where a chunk begins and ends, with its length, name and checksum."""
+    start = png.index(name) - 4
+    return start, start + 12 + int.from_bytes(png[start : start + 4])
+
+
+def test_a_flat_map_has_all_its_levels_and_shows_them_with_the_whole_palette() -> None:
+    """What page.js does when each map is to be seen in its own contrast."""
+    ramp = np.linspace(0.5, 0.53, 64, dtype=np.float32).reshape(8, 8)
+    flat, bar = (
+        base64.b64decode(address.partition(",")[2]) for address in (map_address(ramp), colour_bar())
+    )
+    shared = np.asarray(Image.open(io.BytesIO(flat)).convert("RGB"), int)
+    assert np.ptp(shared.reshape(-1, 3), axis=0).max() <= 3
+    start, end = chunk(flat, b"PLTE")
+    whole = slice(*chunk(bar, b"PLTE"))
+    own = np.asarray(Image.open(io.BytesIO(flat[:start] + bar[whole] + flat[end:])).convert("RGB"))
+    colours = np.asarray(Image.open(io.BytesIO(bar)).convert("RGB"))[0]
+    assert np.array_equal(own.reshape(-1, 3), colours)

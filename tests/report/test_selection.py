@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apc_bench.report.selection import TYPES_MAX, hardest, pick
+from apc_bench.report.selection import TYPES_MAX, Judged, hardest, one_sided, pick
 
 Make = Callable[..., Any]
 
@@ -89,3 +89,28 @@ def test_the_choice_depends_on_nothing_but_scores_and_names(
     random.shuffle(rows)
     assert pick(scores(rows), threshold=1.0) == chosen
     assert len({choice.image for choice in chosen}) == len(chosen) <= TYPES_MAX + 3
+
+
+def judged(title: str, defects: dict[str, float], threshold: float | None) -> Judged:
+    rows = [(image, "crack", score) for image, score in defects.items()]
+    return Judged(title, scores([*rows, ("n", "good", 1.0), ("m", "good", 2.0)]), threshold)
+
+
+def test_images_that_one_of_two_systems_alone_finds_are_counted_and_shown() -> None:
+    apc = judged("APC", {"a": 9.0, "b": 9.0, "c": 1.5, "d": 9.0, "e": 0.0}, 3.0)
+    plain = judged("PatchCore", {"a": 2.5, "b": 0.5, "c": 9.0, "d": 9.0, "e": 1.5}, 3.0)
+    found = one_sided(apc, plain)
+    assert (found.why, found.number) == ("found only by APC", 2)
+    assert [choice.image for choice in found.picks] == ["b", "a"]  # the farthest apart first
+    other = one_sided(plain, apc)
+    assert (other.why, other.number) == ("found only by PatchCore", 1)
+    assert [choice.image for choice in other.picks] == ["c"]
+    assert one_sided(apc, plain, count=1).number == 2
+
+
+def test_without_a_threshold_systems_disagree_by_rank() -> None:
+    apc = judged("APC", {"a": 9.0, "b": 0.5, "c": 9.0}, None)
+    plain = judged("PatchCore", {"a": 1.5, "b": 1.5, "c": 9.0}, 3.0)
+    assert [choice.image for choice in one_sided(apc, plain).picks] == ["a"]
+    assert one_sided(apc, plain).why == "ranked higher by APC"
+    assert [choice.image for choice in one_sided(plain, apc).picks] == ["b"]
