@@ -46,6 +46,12 @@ REWORDED = {
 }
 """What commands say otherwise since, on purpose."""
 
+WRONG_THEN = ["", "Why they may differ", "  nothing that run.json records differs"]
+"""The last lines of a comparison with figures that have no run.json, which are left out since."""
+
+FOUND_SINCE = {"threshold"}
+"""Kinds of findings that `data check` has since, on purpose."""
+
 REPORTED_SINCE = {
     *(f"plots/memorisation.{ending}" for ending in ("pdf", "png", "svg")),
     *(f"tables/memorisation.{ending}" for ending in ("csv", "md", "parquet", "tex")),
@@ -161,8 +167,14 @@ def test_a_seed_is_added_to_an_earlier_run_and_what_it_held_stays(copy, other):
 @pytest.mark.parametrize("said", COMMANDS, ids=lambda said: " ".join(said["arguments"]))
 def test_commands_say_of_earlier_runs_what_they_said_with_the_same_exit_code(said, other):
     result = apc_bench(*said["arguments"], code=said["code"])
-    output = result.output.replace(str(Path.cwd()), "PLACE").splitlines()
+    told = result.output.replace(str(Path.cwd()), "PLACE")
+    if said["arguments"][:2] == ["data", "check"]:
+        told = with_findings_of_then(told)
+    output = told.splitlines()
     expected = [reworded(line) for line in said["output"]]
+    if said["arguments"] == ["compare", "runs/a", "mvtec_ad"]:
+        assert expected[-3:] == WRONG_THEN
+        del expected[-3:]
     if expected != said["output"]:  # then columns are of another width
         output, expected = (
             [" ".join(line.split()) for line in lines] for lines in (output, expected)
@@ -170,6 +182,15 @@ def test_commands_say_of_earlier_runs_what_they_said_with_the_same_exit_code(sai
     assert len(output) == len(expected), result.output
     for line, then in zip(output, expected, strict=True):
         assert as_it_was(line, then, other)
+
+
+def with_findings_of_then(report: str) -> str:
+    found = json.loads(report)
+    for category in found["categories"]:
+        category["findings"] = [
+            one for one in category["findings"] if one["kind"] not in FOUND_SINCE
+        ]
+    return json.dumps(found, indent=2)
 
 
 def reworded(line: str) -> str:

@@ -12,7 +12,7 @@ import click
 from apc_bench.cli.dry_run import tell, threshold_lines
 from apc_bench.cli.options import BITS, CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.cli.report import show
-from apc_bench.errors import UsageError
+from apc_bench.errors import ResourceError, UsageError
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.protocols import PROTOCOLS
@@ -219,9 +219,9 @@ def sweep(
     say = plain(console)
     execution = _execution(options)
     repeated = _repeated(like, job)
-    if repeated is not None and data is None:
-        data = _data_of(repeated)
+    data = data or _data_of(repeated)
     settings, lines = _settings(job, data, repeated, options)
+    _check_gpu(settings, execution)
     for line in lines:
         say(line)
     cache = Cache(cache_path or default_folder())
@@ -263,6 +263,23 @@ def _execution(options: dict[str, Any]) -> Execution:
         )
     EXECUTORS[execution.executor]().check(execution)
     return execution
+
+
+def _check_gpu(settings: Sweep, execution: Execution) -> None:
+    """Raises ResourceError where every step would look for a GPU that this machine lacks; a cluster
+    is asked once Ray is connected to it.
+    """
+    from apc_bench.store.provenance import gpu_names
+
+    if settings.device != "cuda" or execution.address is not None or gpu_names():
+        return
+    import torch  # where the driver's own tool is missing, it alone knows
+
+    if not torch.cuda.is_available():
+        raise ResourceError(
+            "--device cuda: this machine has no GPU that torch can use; leave --device out for the"
+            " processor, or name a cluster that has GPUs with --address"
+        )
 
 
 def _check_lasting(path: Path) -> None:
@@ -310,8 +327,10 @@ def _repeated(like: Path | None, job: str | None) -> Run | None:
     return Run.open(like)
 
 
-def _data_of(run: Run) -> Path | None:
-    """The folder of a run's dataset; None where that was a synthetic one."""
+def _data_of(run: Run | None) -> Path | None:
+    """The folder of a run's dataset; None where that was a synthetic one, and for no run."""
+    if run is None:
+        return None
     info = run.info_with("settings", "data")
     return None if info.settings.get("synthetic") else info.data
 

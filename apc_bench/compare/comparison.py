@@ -71,6 +71,7 @@ def compare(
     why: list[tuple[str, str]] = []
     if not _other_data(a, b):
         only = list(_on_one_side(a, b, paired))
+    if not _other_data(a, b) or (a.is_run and b.is_run):
         why = [*_test_sets(a, b, paired), *why_they_differ(a, b)]
     compared = {delta.metric for delta in (*measured, *costs)}
     cautions = [*a.cautions.items(), *b.cautions.items()]
@@ -146,7 +147,7 @@ def _on_one_side(a: Side, b: Side, pairs: Sequence[Pair]) -> Iterator[str]:
     """
     yield from _alone("A", a, b, paired={ours for ours, _ in pairs})
     yield from _alone("B", b, a, paired={theirs for _, theirs in pairs})
-    if a.is_run and b.is_run:
+    if a.is_run and b.is_run and a.protocol == b.protocol:
         for pair in pairs:
             yield from _seeds(a, b, pair)
 
@@ -178,7 +179,17 @@ def _seeds(a: Side, b: Side, pair: Pair) -> Iterator[str]:
 
 
 def _test_sets(a: Side, b: Side, pairs: Sequence[Pair]) -> Iterator[tuple[str, str]]:
-    """A fine-tuned system of a run has no figures on the full test set that other tools test on."""
+    """Of two runs under other protocols, and of a fine-tuned system of a run, which has no figures
+    on the full test set that other tools test on.
+    """
+    if a.is_run and b.is_run and a.protocol != b.protocol:
+        yield (
+            "test set",
+            (
+                f"A under protocol {a.protocol}, B under {b.protocol}: other images are tested, and"
+                " seeds are no pairs"
+            ),
+        )
     if a.is_run == b.is_run:
         return
     run, index = (a, 0) if a.is_run else (b, 1)

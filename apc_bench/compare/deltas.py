@@ -104,6 +104,7 @@ def _written(system: Key) -> str:
 def deltas(a: Side, b: Side, pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Delta]:
     """Of every pair and metric that both have: the mean, then its categories."""
     every: list[Delta] = []
+    same_seeds = not (a.is_run and b.is_run) or a.protocol == b.protocol
     for metric in metrics:
         means, single = [], []
         for pair in pairs:
@@ -112,6 +113,7 @@ def deltas(a: Side, b: Side, pairs: Sequence[Pair], metrics: Sequence[str]) -> l
                 metric,
                 values(a, pair[0], metric, against=b),
                 values(b, pair[1], metric, against=a),
+                same_seeds,
             )
             categories = figures.in_categories()
             single += categories
@@ -144,12 +146,15 @@ def values(side: Side, system: Key, metric: str, against: Side) -> dict[str | No
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """One metric of a pair of systems, as each side has it."""
+    """One metric of a pair of systems, as each side has it. `same_seeds`: whether a seed of one
+    side is that of the other.
+    """
 
     pair: Pair
     metric: str
     ours: ByCategory
     theirs: ByCategory
+    same_seeds: bool = True
 
     def in_categories(self) -> list[Delta]:
         """The difference in each category that both sides have."""
@@ -171,7 +176,7 @@ class _Figures:
 
     def _delta(self, category: str | None, ours: BySeed, theirs: BySeed) -> Delta:
         shared = sorted(seed for seed in ours if seed in theirs and seed is not None)
-        if shared:
+        if shared and self.same_seeds:
             ours = {seed: ours[seed] for seed in shared}
             theirs = {seed: theirs[seed] for seed in shared}
             paired = [ours[seed] - theirs[seed] for seed in shared]
@@ -190,7 +195,7 @@ class _Figures:
             low=low,
             high=high,
             basis=basis if interval else "",
-            over=len(shared) or 1,
+            over=len(shared) if basis == PAIRED else 1,
         )
 
 

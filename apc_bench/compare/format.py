@@ -188,12 +188,16 @@ def remarks(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("Definitions that differ, marked *", definitions),
         ("Left aside, for nothing here means the same", _joined(comparison.apart)),
         ("On one side alone", list(comparison.only)),
-        (
-            "Why they may differ",
-            _joined(comparison.why) or ["nothing that run.json records differs"],
-        ),
+        ("Why they may differ", _joined(comparison.why) or _nothing_differs(comparison)),
     )
     return [(heading, lines) for heading, lines in parts if lines]
+
+
+def _nothing_differs(comparison: Comparison) -> list[str]:
+    """Said of two runs alone, of which all was compared."""
+    runs = comparison.a.is_run and comparison.b.is_run
+    whole = comparison.deltas and not comparison.only
+    return ["nothing that run.json records differs"] if runs and whole else []
 
 
 def _joined(pairs: Sequence[tuple[str, str]]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from apc_bench.metrics.catalogue import METRICS
+from apc_bench.settings.protocols import CrossFit, Holdout
 from apc_bench.store.info import RunInfo
 
 Key = tuple[str, int | None]
@@ -65,6 +66,12 @@ class Side:
     def is_run(self) -> bool:
         """Whether the figures are of a run folder, with seeds and a record of how they came."""
         return self.kind == "run"
+
+    @property
+    def protocol(self) -> str:
+        """Of a run: what its seeds and test sets are."""
+        name = str(self.info.settings.get("protocol", Holdout.name))
+        return f"{name} of {self.info.settings['folds']} folds" if name == CrossFit.name else name
 
     @property
     def systems(self) -> tuple[Key, ...]:

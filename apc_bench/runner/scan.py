@@ -62,6 +62,8 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
         hashes = _hashes(category, cache)
         category = _understood(sweep, category, hashes, cache, say=say)
         left_out: dict[str, str] = {}
+        if dry and category.encoding.refused and not sweep.skip_unreadable:
+            unreadable.append(UnreadableFiles(category.name, _refused(category)))
         if not dry:
             try:
                 images = decoded(cache, category, fingerprint(category, hashes, {}), geometry)
@@ -94,6 +96,14 @@ def _understood(
     for note in encoding.notes:
         say(f"category '{category.name}': {note}")
     return replace(category, encoding=encoding)
+
+
+def _refused(category: Category) -> dict[str, str]:
+    """File -> why it is refused, of those that have no clear meaning: that shows without decoding
+    all.
+    """
+    refused = category.encoding.refused
+    return {name: f"{category.folder / name}: {why}" for name, why in refused.items()}
 
 
 def _warn_of_masks(category: Category, images: Decoded, *, say: Say) -> None:

@@ -98,7 +98,7 @@ def _with(method: Any, changed: Mapping[str, Any]) -> Any:
 
 def same_methods_once(sweep: Sweep) -> tuple[Sweep, list[str]]:
     """The sweep without methods that a flag made the same as an earlier one, which then stands for
-    them; and a line for each.
+    them; and a line for each that was to run.
     """
     kept: dict[str, Method] = {}
     stands_for: dict[str, str] = {}
@@ -108,7 +108,7 @@ def same_methods_once(sweep: Sweep) -> tuple[Sweep, list[str]]:
         stands_for[name] = twin or name
         if twin is None:
             kept[name] = method
-        else:
+        elif name in sweep.chosen:
             lines.append(f"method '{name}' is now the same as '{twin}' and left out")
     only = sweep.only
     if only is not None:
@@ -126,7 +126,7 @@ def sweep_from(job: str, flags: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
     """
     values = override(load_job(job), flags)
     sweep = make_sweep(values, source=f"job '{job}'")
-    backbones = {method.backbone for method in sweep.methods.values()}
+    backbones = {method.backbone for method in sweep.chosen.values()}
     if flags.get("weights") is not None and len(backbones) > 1:
         raise UsageError(
             "--weights holds one network, but the methods use several; say which with --backbone"

@@ -4,6 +4,7 @@ written.
 
 import pytest
 import torch
+from PIL import Image
 from plugin_support import JOB, example, install
 from support import apc_bench, make_category, small_job
 
@@ -43,12 +44,25 @@ def is_title(line: str) -> bool:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_without_the_gpu_one_line_says_why_there_is_no_estimate(places, tmp_path):
-    told = apc_bench("sweep", "--job", small_job(tmp_path), *places, "--device", "cuda").output
-    last = told.splitlines()[-1]
-    assert last.startswith("no estimate of time: ")
-    assert last.endswith("has no GPU that torch can use; pass --device cpu")
-    assert not any(map(is_title, told.splitlines()))
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+def test_without_a_gpu_a_sweep_on_one_is_refused_at_its_start(places, tmp_path, dry):
+    options = (*places[:-1], *dry, "--device", "cuda")
+    told = apc_bench("sweep", "--job", small_job(tmp_path), *options, code=2).output
+    assert told.startswith("error: --device cuda: this machine has no GPU that torch can use;")
+    assert told.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_photos_in_the_place_of_masks_are_refused_before_a_step_is_promised(places, tmp_path):
+    part = tmp_path / "data" / "part"
+    for mask in part.glob("ground_truth/dent/*"):
+        Image.open(part / "test" / "dent" / f"{mask.name[:3]}.png").convert("L").save(mask)
+    options = ("sweep", "--job", small_job(tmp_path), *places, "--device", "cpu")
+    told = apc_bench(*options, code=2).output
+    assert "ground_truth/dent/000_mask.png: has the many shades of a photo" in told
+    assert "would score" not in told
+    checked = apc_bench("data", "check", tmp_path / "data", code=2).output
+    assert "error: unclear (4)" in checked and "grey mask" not in checked
 
 
 def test_a_detector_of_another_package_is_estimated_by_arithmetic_and_that_is_said(

@@ -3,6 +3,7 @@ and the command as a user meets it.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,7 +145,9 @@ def test_what_cannot_be_compared_says_why():
     )
     unknown_shots = side({("BGAD", None): {"c": {None: 0.8}}}, "B", "published")
     assert compare(one, unknown_shots).exit_code == 3
-    assert compare(one, unknown_shots, pairs=[("patchcore", "BGAD")]).exit_code == 0
+    printed = compare(one, unknown_shots, pairs=[("patchcore", "BGAD")])
+    assert printed.exit_code == 0
+    assert "nothing that run.json records differs" not in as_text(printed), "B has no run.json"
     with pytest.raises(UsageError, match=r"B: no system is called 'BGA' \(it has: BGAD\)"):
         compare(one, unknown_shots, pairs=[("patchcore", "BGA")])
     with pytest.raises(UsageError, match="unknown metric 'auroc'"):
@@ -221,6 +224,28 @@ def test_the_command_tells_what_changed_between_two_runs(small_run, tmp_path):
         "compare", night, small_run, "--markdown", "--metric", "image_auroc"
     ).stdout
     assert markdown.count("| APC, 2 shots | AUROC_im |") == 3 and "F1_im" not in markdown
+
+
+def test_runs_of_other_data_and_protocols_say_so_and_pair_no_seeds(small_run, tmp_path):
+    info = json.loads((small_run / "run.json").read_text())
+    settings = {**info["settings"], "protocol": "crossfit", "folds": 3}
+    folded = record(small_run, tmp_path / "folded", settings=settings)
+    found = compare(read_side(str(folded)), read_side(str(small_run)))
+    assert (
+        "test set",
+        "A under protocol crossfit of 3 folds, B under holdout: other images are tested, and seeds"
+        " are no pairs",
+    ) in found.why
+    assert {delta.basis for delta in found.deltas if delta.category} == {"seeds of each side"}
+    prints = dict.fromkeys(info["fingerprints"], "0" * 16)
+    other = record(small_run, tmp_path / "other", settings=settings, fingerprints=prints)
+    apart = compare(replace(read_side(str(other)), dataset="tiles"), read_side(str(small_run)))
+    assert apart.exit_code == 3
+    told = as_text(apart)
+    assert "other datasets: tiles and synthetic" in told
+    assert "settings: protocol crossfit against holdout" in told
+    assert "data: other files or contents in" in told
+    assert "nothing that run.json records differs" not in told
 
 
 def test_exit_codes(small_run):

@@ -157,6 +157,12 @@ def test_a_method_that_a_flag_made_the_same_stands_for_the_one_that_was_asked_fo
     assert lines == ["method 'c' is now the same as 'a' and left out"]
 
 
+def test_nothing_is_said_or_refused_of_methods_that_were_not_chosen(tmp_path):
+    job = write(tmp_path / "mine.yaml", TWO)
+    assert sweep_from(job, {"backbone": "builtin", "only": ("b",)})[1] == []
+    assert sweep_from(job, {"only": ("b", "c"), "weights": Path("w.pth")})[1] == []
+
+
 def test_methods_that_differ_in_weights_or_settings_are_both_kept(tmp_path):
     text = (
         "methods: {a: {}, b: {weights: w.pth}, c: {settings: {coreset_ratio: 0.2}}, d: {title:"

@@ -128,7 +128,7 @@ def _examine(
         *(Finding(NOTE, "read as", remark) for remark in files.remarks),
         *unreadable(facts),
         *partner_findings(files),
-        *mask_findings(files, facts),
+        *mask_findings(files, facts, encoding.refused),
         *large_masks(files, facts),
         *drawings(photos),
         *copies(files, photos),

@@ -1,7 +1,7 @@
 """Findings on masks: whose they are, and whether they fit."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from apc_bench.datasets.check.files import CategoryFiles
 from apc_bench.datasets.check.findings import ERROR, NOTE, WARNING, Finding, about
@@ -51,14 +51,18 @@ MASK_FAULTS = {
 """What can be wrong with a mask that can be read: level and text."""
 
 
-def mask_findings(files: CategoryFiles, facts: Mapping[str, Inspected]) -> Iterator[Finding]:
-    """Masks that do not fit their image, are grey, or empty before or after the resize."""
+def mask_findings(
+    files: CategoryFiles, facts: Mapping[str, Inspected], refused: Collection[str]
+) -> Iterator[Finding]:
+    """Masks that do not fit their image, are grey, or empty before or after the resize. `refused`:
+    those without a clear meaning, of which that says enough.
+    """
     faults: dict[str, dict[str, str]] = defaultdict(dict)
     owner = files.pairs.owner
     for kind, names in files.masks.items():
         for name in names:
             mask = facts[name]
-            if isinstance(mask, MaskLook):
+            if isinstance(mask, MaskLook) and name not in refused:
                 image = facts[owner[name]] if name in owner else None
                 for fault, more in _faults(mask, image, good=kind == GOOD):
                     faults[fault][name] = more

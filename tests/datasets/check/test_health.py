@@ -100,7 +100,7 @@ def test_every_fault_is_named_at_once(data):
     assert found["copies"] == {"train/good/003.png": "same content as train/good/901.png"}
     assert found["empty mask"].keys() == {"ground_truth/dent/000_mask.png"}
     assert found["mask size"] == {"ground_truth/dent/001_mask.png": "16 × 16, its image is 32 × 32"}
-    assert found["grey mask"].keys() == {"ground_truth/dent/002_mask.png"}
+    assert found["unclear"].keys() == {"ground_truth/dent/002_mask.png"}
     assert found["unclear"] == {
         "ground_truth/dent/002_mask.png": "has the many shades of a photo, where a mask has two"
     }
