@@ -14,11 +14,10 @@ from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer
 from apc_bench.results.detections import Detections
-from apc_bench.tables.answer import NAME, share_limits
-from apc_bench.tables.answer_in_words import told
+from apc_bench.tables.answer import NAME, share_limits, told
 
-ROWS_MAX = 26
-"""Rows up to which defect types have their own under their category's."""
+DOTS_MAX = 44
+"""Dots up to which defect types have rows of their own under their category's."""
 
 NAMES_MAX = 26
 """Characters of a row's name."""
@@ -44,9 +43,9 @@ def answer_figure(results: Results, answered: Sequence[Answer]) -> Figure | None
     """
     if not answered:
         return None
-    rows = list(_rows(answered))
-    ranked = any(answer.undefined for answer in answered)
     systems = 1 + max(len(told(answer)) for answer in answered)
+    rows = list(_rows(answered, DOTS_MAX // systems))
+    ranked = any(answer.undefined for answer in answered)
     title = "image AUROC, for there is no threshold"
     if not ranked:
         allowed = f"{100 * answered[0].allowed:g} % false alarms"
@@ -70,12 +69,14 @@ def answer_figure(results: Results, answered: Sequence[Answer]) -> Figure | None
     return figure
 
 
-def _rows(answered: Sequence[Answer]) -> Iterator[_Row]:
-    """Categories, with their types where all of them have room and a category has several."""
+def _rows(answered: Sequence[Answer], most: int) -> Iterator[_Row]:
+    """Categories, with their types where all of them have room (`most`: rows) and a category has
+    several.
+    """
     types = sum(len(answer.types) for answer in answered)
     for answer in answered:
         yield _Row(answer.category, answer, of_type=False)
-        if len(answer.types) > 1 and types + len(answered) <= ROWS_MAX:
+        if len(answer.types) > 1 and types + len(answered) <= most:
             for kind in answer.types:
                 photos = [found.of_type(kind) for found in answer.detections]
                 yield _Row(kind, replace(answer, detections=photos), of_type=True)

@@ -24,6 +24,9 @@ from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
 NAME, BY_TYPE = "answer", "types"
 
+SYSTEMS_MAX = 4
+"""Systems that words and picture speak of: the first of the job. The table has all."""
+
 _COLUMNS = (
     text_column("Category"),
     text_column("System"),
@@ -33,8 +36,6 @@ _COLUMNS = (
     Column("Difference", ("difference_points",)),
     Column("95 % interval ", ("difference_low_points", "difference_high_points")),
     Column("p", ("p",)),
-    Column("AUROC_im, pooled", ("pooled_auroc_percent",)),
-    Column("95 % interval  ", ("pooled_auroc_low_percent", "pooled_auroc_high_percent")),
 )
 _TOPICS = (about.data, about.test_set, about.image_input)
 
@@ -49,25 +50,50 @@ def share_limits(answer: Answer, found: Detections) -> tuple[float, float]:
     return wilson(found.share, defects)
 
 
+def told(answer: Answer) -> Sequence[Detections]:
+    """The systems that are spoken of besides the baseline: the fine-tuned ones, or all where none
+    is.
+    """
+    tuned = [found for found in answer.others if not found.system.frozen]
+    return (tuned or answer.others)[:SYSTEMS_MAX]
+
+
+def image_auroc(results: Results, answer: Answer, found: Detections) -> float:
+    """As the other tables have it; under cross-fitting of all photos pooled."""
+    if results.folded:
+        return found.pooled_auroc
+    own = results.in_category(found.system, answer.category, "image_auroc")
+    return own.value if own else found.pooled_auroc
+
+
 def answer_table(results: Results, answers: Sequence[Answer]) -> Table | None:
     """A row a category and system; None where there is no answer."""
     if not answers:
         return None
-    rows = [_row(answer, found) for answer in answers for found in answer.detections]
+    rows = [_row(results, answer, found) for answer in answers for found in answer.detections]
     title = "Do the defect photos help?" if results.folded else "What each system finds"
-    return Table(NAME, title, _COLUMNS, tuple(rows), _notes(results, answers))
+    heading, field = ("AUROC_im", "auroc")
+    if results.folded:
+        heading, field = ("AUROC_im, pooled", "pooled_auroc")
+    columns = (
+        *_COLUMNS,
+        Column(heading, (f"{field}_percent",)),
+        Column("95 % interval  ", (f"{field}_low_percent", f"{field}_high_percent")),
+    )
+    return Table(NAME, title, columns, tuple(rows), _notes(results, answers))
 
 
-def _row(answer: Answer, found: Detections) -> Row:
+def _row(results: Results, answer: Answer, found: Detections) -> Row:
     shares = difference = (empty_cell(), empty_cell(2), empty_cell())
     if not answer.undefined:
         shares = _share_cells(answer, found)
         if answer.paired and found is not answer.baseline:
             difference = _difference_cells(answer.change(found))
     head = (label_cell(answer.category), label_cell(found.system.label))
-    auroc = number_cell(100 * found.pooled_auroc, 2)
-    limits = auroc_limits(found.pooled_auroc, len(found.ranks), found.normal, Z)
-    return Row((*head, *shares, *difference, auroc, _limits_cell(limits)), answer.category)
+    auroc = image_auroc(results, answer, found)
+    limits = _limits_cell(auroc_limits(auroc, len(found.ranks), found.normal, Z))
+    cells = (*head, *shares, *difference, number_cell(100 * auroc, 2), limits)
+    return Row(cells, answer.category)
 
 
 def _share_cells(answer: Answer, found: Detections) -> tuple[Cell, Cell, Cell]:
@@ -96,14 +122,15 @@ def _notes(results: Results, answers: Sequence[Answer]) -> tuple[Note, ...]:
         f" signs, exact up to {EXACT_UP_TO} defects that differ. It speaks of these models and"
         " further defects like these, not of other categories"
     )
-    pooled = (
+    of_photos = (
         "each photo's rank among the normal test images under the model that scored it, mean over"
-        " photos; interval: Newcombe, by defects"
+        " photos"
     )
+    auroc = of_photos if results.folded else f"mean over {results.seed_words[1]}"
     return (
         Note("Found", found),
         Note("Difference", difference),
-        Note("Pooled", pooled),
+        Note("AUROC_im", f"{auroc}; interval: Newcombe, of so many defects"),
         *_counts(results, answers),
         *about.notes(results, _TOPICS),
     )

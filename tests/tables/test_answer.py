@@ -133,9 +133,10 @@ def test_several_categories_are_answered_together_and_those_beyond_chance_named(
     results = read_results(run)
     ((line, alarms),) = words.answer_in_words(results, answers(results, run))
     assert line.startswith(
-        "Over 2 categories, with 10 defect photos each to learn from, APC finds 50 of 100 defects"
-        " at 5 % false alarms, PatchCore 0; the difference is +50, over 2 categories, too few for"
-        " a claim about others (a test needs 6); beyond chance by itself it helps in weave (+100);"
+        "Over 2 categories, with 10 defect photos each to learn from, at 5 % false alarms:"
+        " PatchCore finds 0 of 100 defects, APC 50 (+50); 2 categories are too few for a claim about"
+        " others (a test needs 6); beyond chance by itself it helps in weave (+100); by type it helps"
+        " most on weave's crack (+100)."
     )
     assert alarms.startswith("False alarms on the normal test images: PatchCore ")
 
@@ -156,3 +157,28 @@ def test_trials_that_are_missing_or_damaged_leave_the_rest_of_the_answer(make_ru
     results = read_results(run)
     (answer,) = answers(results, run)
     assert (answer.category, answer.seeds) == ("weave", [0])
+
+
+def test_from_six_categories_on_the_difference_is_tested_over_categories(make_run: Make) -> None:
+    names = tuple(f"part{index}" for index in range(7))
+    methods = {
+        "patchcore": {"detector": "patchcore", "backbone": "builtin", "title": "PatchCore"},
+        "apc": {"detector": "apc", "backbone": "builtin", "title": "APC"},
+        "same": {"detector": "apc", "backbone": "builtin", "title": "Same"},
+    }
+    run = make_run(categories=names, shots=(10,), seeds=(0,), methods=methods, tests=8)
+    for key, rows in run.score_rows.items():
+        found = 1 + int(key.split("part")[1][0]) if key.startswith("apc") else 0
+        for index, row in enumerate(row for row in rows if row["split"] == "test" and row["label"]):
+            row["score"] = 3.0 if index < found else 1.0
+    results = read_results(run)
+    ((head, apc, same, _),) = words.answer_in_words(results, answers(results, run))
+    # 1 to 7 of 16 defects: 25 of 100 on average; all seven for one side: p = 2 · 2^−7
+    assert (
+        "PatchCore finds 0 of 100 defects, APC 25 (+25, 95 % interval +13 to +37, p = 0.016:"
+        in head
+    )
+    assert head.endswith("beyond chance), Same 0 (0).")
+    assert "too few" not in head
+    assert apc.startswith("APC: ")
+    assert same.startswith("Same: in no category is the difference beyond chance by itself")
