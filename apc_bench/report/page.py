@@ -98,7 +98,7 @@ def render_page(
     """The whole page; everything that a run may name is escaped."""
     templates = reports_folder() / "templates"
     script = (templates / "page.js").read_text(encoding="utf-8")
-    by_name = {table.name: table for table in tables}
+    by_name = {table.name: table.for_readers for table in tables}
     seeds = illustrations.extent.seeds
     links = TrialLinks(results, seeds)
     return (
@@ -109,7 +109,7 @@ def render_page(
             summary=summary(results),
             answers=answer_in_words(results, answered),
             opening=[plot for plot in illustrations.plots if plot.under == OPENING],
-            tables=[table for table in tables if table.name != "missing"],
+            tables=[table for name, table in by_name.items() if name != "missing"],
             missing=by_name.get("missing"),
             short=SHORT,
             findings=list(_findings(results, links)),

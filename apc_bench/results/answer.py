@@ -16,7 +16,7 @@ from apc_bench.results.run_reader import RunReader
 from apc_bench.statistics.differences import holm, mean
 from apc_bench.statistics.proportions import paired_interval, sign_test
 
-TRIALS_MAX = 600
+TRIALS_MAX = 400
 SEEDS_MIN = 5
 """Trials whose scores are read for an answer, and seeds of which it reads them in any case: those
 of ten thousand trials would take longer than all the rest of a report.

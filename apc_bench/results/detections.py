@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from apc_bench.results.aggregate import TEST, System, Trial, why_undefined
 from apc_bench.statistics.differences import mean
@@ -99,43 +99,63 @@ def _by_defect(photos: Sequence[Photo], value: Callable[[Photo], float | None]) 
 def detections_of(
     system: System, trials: Sequence[Trial], scores: Mapping[str, pl.DataFrame]
 ) -> Detections:
-    """A system's trials of one category, joined. `scores`: result key -> scored images, of each."""
-    tries: list[pl.DataFrame] = []
-    alarms: list[float] = []
-    normal: list[int] = []
-    undefined = None
-    for trial in trials:
-        row = trial.rows[TEST]
-        rows = scores[trial.result_key or ""].filter(pl.col("split") == TEST)
-        photos, of_normal = _tried(rows, row["threshold"])
-        tries.append(photos)
-        normal.append(len(of_normal))
-        if row["threshold"] is None:
-            undefined = why_undefined(row).get("threshold", "no threshold")
-        elif len(of_normal):
-            alarms.append(float((of_normal > row["threshold"]).mean()))
-    by_photo = pl.concat(tries).group_by("image", "group", "defect_type")
-    photos = by_photo.agg(pl.mean("found", "rank")).sort("image")
+    """A system's trials of one category, joined. `scores`: result key -> scored images, of each.
+    Numbers are found trial by trial, in arrays, and images joined at once: there may be hundreds.
+    """
+    tables = [scores[trial.result_key or ""] for trial in trials]
+    tried = [
+        _tried(table, trial.rows[TEST]["threshold"])
+        for table, trial in zip(tables, trials, strict=True)
+    ]
+    undefined = [
+        why_undefined(trial.rows[TEST]).get("threshold", "no threshold")
+        for trial in trials
+        if trial.rows[TEST]["threshold"] is None
+    ]
+    alarms = [one.false_alarms for one in tried if one.false_alarms is not None]
+    photos = (
+        pl.concat(tables)
+        .select("image", "group", "defect_type")
+        .filter(np.concatenate([one.anomalous for one in tried]))
+        .with_columns(
+            found=pl.Series(np.concatenate([one.found for one in tried]), nan_to_null=True),
+            rank=pl.Series(np.concatenate([one.ranks for one in tried])),
+        )
+        .group_by("image", "group", "defect_type")
+        .agg(pl.mean("found", "rank"))
+        .sort("image")
+    )
     return Detections(
         system,
         [Photo(*row) for row in photos.iter_rows()],
         mean(alarms) if alarms and not undefined else None,
-        undefined,
-        min(normal),
+        undefined[0] if undefined else None,
+        min(one.normal for one in tried),
     )
 
 
-def _tried(scores: pl.DataFrame, threshold: float | None) -> tuple[pl.DataFrame, Any]:
-    """One model's anomalous test images, whether each was found (0 or 1; null without a threshold)
-    and its rank among the normal ones (0 to 1, ties half); and the scores of these.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """One model's test images. `anomalous`: which rows of its scores they are, (rows,) bool;
+    `found` (1, 0, NaN without a threshold) and `ranks` among the normal ones (0 to 1, ties half),
+    (n,) each; `normal`: how many of these there are.
     """
-    normal = np.sort(scores.filter(~pl.col("label"))["score"].to_numpy())
-    anomalous = scores.filter("label")
-    values = anomalous["score"].to_numpy()
+
+    anomalous: NDArray[np.bool_]
+    found: NDArray[np.float64]
+    ranks: NDArray[np.float64]
+    normal: int
+    false_alarms: float | None
+
+
+def _tried(table: pl.DataFrame, threshold: float | None) -> _Tried:
+    test, label = (table["split"] == TEST).to_numpy(), table["label"].to_numpy()
+    scores, anomalous = table["score"].to_numpy(), test & label
+    normal, values = np.sort(scores[test & ~label]), scores[anomalous]
     below = np.searchsorted(normal, values) + np.searchsorted(normal, values, "right")
-    found = np.full(len(values), None) if threshold is None else values > threshold
-    photos = anomalous.select("image", "group", "defect_type").with_columns(
-        pl.Series("found", found.tolist()).cast(pl.Float64),
-        pl.Series("rank", below / (2 * max(1, len(normal))), pl.Float64),
-    )
-    return photos, normal
+    found, false_alarms = np.full(len(values), np.nan), None
+    if threshold is not None:
+        found = (values > threshold).astype(np.float64)
+        false_alarms = float((normal > threshold).mean()) if len(normal) else None
+    ranks = below / (2 * max(1, len(normal)))
+    return _Tried(anomalous, found, ranks, len(normal), false_alarms)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from apc_bench.metrics.catalogue import CATALOGUE, POSTER
+from apc_bench.metrics.catalogue import POSTER
 from apc_bench.results.aggregate import Results, System
 from apc_bench.tables import footnotes as about
 from apc_bench.tables.cells import (
     SYSTEM_COLUMNS,
     label_cell,
-    mean_column,
+    metric_columns,
     percent_cell,
     system_cells,
     text_column,
@@ -33,8 +33,7 @@ def ablation(results: Results) -> Table | None:
         " Provenance"
     )
     notes = (Note("Settings", settings), *about.notes(results, about.OF_VARIANTS))
-    figures = [mean_column(CATALOGUE[metric].heading, metric) for metric in results.shown(POSTER)]
-    columns = (*_COLUMNS, *figures)
+    columns = (*_COLUMNS, *metric_columns(results, POSTER))
     return Table("ablation", "Methods by their settings", columns, tuple(rows), notes)
 
 
@@ -47,7 +46,7 @@ def _by_detector(results: Results) -> list[list[System]]:
 
 def _rows(results: Results, group: Sequence[System]) -> list[Row]:
     differing = _differing(results, group)
-    means = [results.means(group, metric).by_system for metric in results.shown(POSTER)]
+    means = [results.means(group, metric).by_system for metric in POSTER]
     rows = []
     for system in group:
         title, shots = system_cells(system)

@@ -13,7 +13,7 @@ from apc_bench.tables.cells import (
     count_columns,
     empty_cell,
     label_cell,
-    mean_column,
+    metric_columns,
     percent_cell,
     system_cells,
     text_column,
@@ -33,14 +33,13 @@ def levels(metrics: Sequence[str]) -> str:
 
 def poster(results: Results, published: Sequence[PublishedTable]) -> Table:
     """The table of the APC poster: image and pixel AUROC and F1-max of every system, in percent."""
-    metrics = results.shown(POSTER)
-    title = f"{levels(metrics)} AUROC and F1"
-    return _overview("poster", title, metrics, results, published)
+    title = f"{levels(results.shown(POSTER))} AUROC and F1"
+    return _overview("poster", title, POSTER, results, published)
 
 
 def all_metrics(results: Results, published: Sequence[PublishedTable]) -> Table:
     """The poster's table with AP and AU-PRO."""
-    return _overview("all_metrics", "All metrics", results.shown(METRICS), results, published)
+    return _overview("all_metrics", "All metrics", METRICS, results, published)
 
 
 def _overview(
@@ -56,7 +55,7 @@ def _overview(
     columns = (
         *SYSTEM_COLUMNS,
         text_column("Test set", "test_set"),
-        *(mean_column(CATALOGUE[metric].heading, metric) for metric in metrics),
+        *metric_columns(results, metrics),
         *count_columns(results),
     )
     rows = _block(results, results.systems, metrics, TEST)

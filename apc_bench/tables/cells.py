@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from apc_bench.metrics.catalogue import CATALOGUE
 from apc_bench.results.aggregate import Mean, Results, System
 from apc_bench.tables.number_format import NONE, p_value, percent, points, points_interval
 from apc_bench.tables.table import Cell, Column, Value
@@ -12,9 +13,17 @@ def text_column(title: str, field: str = "") -> Column:
     return Column(title, (field or title.lower(),), numeric=False)
 
 
-def mean_column(title: str, field: str) -> Column:
+def mean_column(title: str, field: str, *, shown: bool = True) -> Column:
     """The column of a `percent_cell`: its mean, standard deviation, and how many went in."""
-    return Column(title, (f"{field}_percent", f"{field}_sd", f"{field}_of"))
+    return Column(title, (f"{field}_percent", f"{field}_sd", f"{field}_of"), shown=shown)
+
+
+def metric_columns(results: Results, metrics: Sequence[str]) -> list[Column]:
+    """A `mean_column` a metric, shown where there is anything to show."""
+    shown = results.shown(metrics)
+    return [
+        mean_column(CATALOGUE[metric].heading, metric, shown=metric in shown) for metric in metrics
+    ]
 
 
 SYSTEM_COLUMNS = (text_column("System"), Column("Shots", ("shots",)))

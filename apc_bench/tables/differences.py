@@ -1,7 +1,7 @@
 """Every system minus the baseline (docs/method.md section 5, "Statistics")."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apc_bench.metrics.catalogue import CATALOGUE, METRICS
 from apc_bench.results.aggregate import Results, System
@@ -31,19 +31,17 @@ _COLUMNS = (
     text_column("Metric"),
     *SYSTEM_COLUMNS,
     Column("Difference", ("difference_points",)),
-)
-_OF_SEVERAL = (
     Column("95 % interval", ("low_points", "high_points")),
-    Column("Wins/ties/losses", ("wins", "ties", "losses")),
-)
-"""What only a mean over several categories has."""
-
-_OF_A_TEST = (
     Column("Resampled", ("resampled_low_points", "resampled_high_points")),
     Column("p", ("p", "reason")),
     Column("p (Holm)", ("p_holm",)),
+    Column("Wins/ties/losses", ("wins", "ties", "losses")),
 )
-"""What needs as many categories as a test."""
+_OF_SEVERAL = ("low_points", "wins")
+"""Columns, by their first fields, that only a mean over several categories has."""
+
+_OF_A_TEST = ("resampled_low_points", "p", "p_holm")
+"""Those that need as many categories as a test."""
 
 _TOPICS = (
     about.data,
@@ -94,18 +92,17 @@ def differences(results: Results) -> Table | None:
     rows = []
     for metric in results.shown(METRICS):
         pairs = [_pair(results, metric, system, baseline) for system in others]
-        rows += _rows(metric, pairs, len(columns))
+        rows += _rows(metric, pairs)
     title = f"Differences to {baseline.label}"
     return Table("differences", title, columns, tuple(rows), _notes(results, baseline))
 
 
 def _columns(categories: int) -> tuple[Column, ...]:
-    """Those that so many categories can fill."""
-    if categories < 2:
-        return _COLUMNS
+    """All of them, of which those are shown that so many categories can fill."""
+    hidden: tuple[str, ...] = ()
     if categories < CATEGORIES_FOR_A_TEST:
-        return (*_COLUMNS, *_OF_SEVERAL)
-    return (*_COLUMNS, *_OF_SEVERAL, *_OF_A_TEST)
+        hidden = _OF_A_TEST if categories > 1 else (*_OF_SEVERAL, *_OF_A_TEST)
+    return tuple(replace(column, shown=column.fields[0] not in hidden) for column in _COLUMNS)
 
 
 def _pair(results: Results, metric: str, system: System, baseline: System) -> _Paired:
@@ -121,8 +118,8 @@ def _pair(results: Results, metric: str, system: System, baseline: System) -> _P
     return pair
 
 
-def _rows(metric: str, pairs: Sequence[_Paired], columns: int) -> list[Row]:
-    """One metric's rows, a family of tests, as far as the first `columns`."""
+def _rows(metric: str, pairs: Sequence[_Paired]) -> list[Row]:
+    """One metric's rows: a family of tests."""
     found = [pair.difference() for pair in pairs]
     corrected = holm([difference.p if difference else None for difference in found])
     rows = []
@@ -131,7 +128,7 @@ def _rows(metric: str, pairs: Sequence[_Paired], columns: int) -> list[Row]:
         cells = _no_cells()
         if difference is not None:
             cells = _cells(difference, pair.resampled(), p_holm)
-        rows.append(Row((*head, *cells)[:columns], metric))
+        rows.append(Row((*head, *cells), metric))
     return rows
 
 
@@ -142,16 +139,16 @@ def _cells(
     return (
         points_cell(difference.mean),
         interval_cell(difference.low, difference.high),
-        Cell("/".join(str(count) for count in counts), counts),
         interval_cell(*(resampled or (None, None))),
         p_cell(difference.p, difference.reason),
         Cell(p_value(p_holm), (p_holm,)),
+        Cell("/".join(str(count) for count in counts), counts),
     )
 
 
 def _no_cells() -> tuple[Cell, ...]:
     reason = p_cell(None, "no category complete for both")
-    return (empty_cell(), empty_cell(2), Cell(NONE, (0, 0, 0)), empty_cell(2), reason, empty_cell())
+    return (empty_cell(), empty_cell(2), empty_cell(2), reason, empty_cell(), Cell(NONE, (0, 0, 0)))
 
 
 def _notes(results: Results, baseline: System) -> tuple[Note, ...]:

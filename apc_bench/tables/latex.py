@@ -72,7 +72,7 @@ def table_environment(table: Table) -> str:
     """One or more `table` environments: a table too long for a page is parted where its blocks end.
     Needs booktabs and graphicx.
     """
-    template = _templates().get_template("table.tex.j2")
+    template, table = _templates().get_template("table.tex.j2"), table.for_readers
     parts = _parts(table.rows)
     return "\n".join(
         template.render(

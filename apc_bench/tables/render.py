@@ -18,6 +18,7 @@ _MARKDOWN = re.compile(r"([\\`*\[\]|#~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 def markdown(table: Table) -> str:
     """A heading, a pipe table, and the definitions as a list."""
+    table = table.for_readers
     lines = [f"## {_plain(table.title)}", ""]
     lines.append("| " + " | ".join(_plain(column.title) for column in table.columns) + " |")
     lines.append(

@@ -1,6 +1,6 @@
 """A table as a value: what every format (Markdown, CSV, LaTeX, HTML, terminal) is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Value = str | int | float | None
 
@@ -8,12 +8,14 @@ Value = str | int | float | None
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column: its heading, and the names of the values that a cell of it puts into the CSV
-    file.
+    file. One that is not `shown`, since a run can say nothing in it, stands in the files for
+    programs alone (CSV and Parquet), whose columns are the same for every run.
     """
 
     title: str
     fields: tuple[str, ...]
     numeric: bool = True
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +56,13 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[Note, ...]
+
+    @property
+    def for_readers(self) -> "Table":
+        """The table with the columns that are shown."""
+        places = [place for place, column in enumerate(self.columns) if column.shown]
+        columns = tuple(self.columns[place] for place in places)
+        rows = tuple(
+            replace(row, cells=tuple(row.cells[place] for place in places)) for row in self.rows
+        )
+        return replace(self, columns=columns, rows=rows)

@@ -10,7 +10,7 @@ from apc_bench.report.curves import curves_figure
 from apc_bench.report.gain_heatmap import heatmap_figure
 from apc_bench.report.shots_plots import few_samples_figure, shots_figure
 from apc_bench.results.reading import read_results
-from apc_bench.tables.render import markdown
+from apc_bench.tables.render import comma_separated, markdown
 from apc_bench.tables.report_tables import report_tables
 from apc_bench.tables.terminal import terminal_table
 
@@ -32,7 +32,8 @@ def maskless(make_run: Make) -> Any:
 
 def test_tables_have_no_columns_over_pixels_and_say_why_once(maskless: Any) -> None:
     results = read_results(maskless)
-    for table in report_tables(results, maskless, [], []):
+    for every in report_tables(results, maskless, [], []):
+        table = every.for_readers
         headings = " ".join(column.title for column in table.columns)
         assert "_px" not in headings
         assert "AU-PRO" not in headings
@@ -43,6 +44,7 @@ def test_tables_have_no_columns_over_pixels_and_say_why_once(maskless: Any) -> N
         assert text.count(REASON) <= 1
         assert "pixel_auroc" not in text
         if table.name == "poster":
+            assert "pixel_auroc_percent" in comma_separated(every)  # as of every run, for programs
             assert table.title == "Image AUROC and F1"
             assert f"AUROC_px, F1_px, AP_px, AU-PRO: {REASON}" in text
     assert [column.header.plain for column in terminal_table(results).columns] == [  # type: ignore[union-attr]

@@ -52,15 +52,16 @@ def test_differences_average_seeds_first_and_take_categories_as_the_unit(make_ru
 def test_one_category_makes_no_claim(make_run: Make) -> None:
     table = differences(read_results(make_run(categories=("granite",), detail=False)))
     assert table is not None
-    assert [column.title for column in table.columns][3:] == ["Difference"]
+    assert [column.title for column in table.for_readers.columns][3:] == ["Difference"]
     assert markdown(table).count("no claim") == 1
+    assert {row["reason"] for row in rows_of(table)} == {"one category: no claim"}  # for programs
     assert "no claim" in note(table, "One category")
 
 
 def test_too_few_categories_for_a_test_leave_its_columns_out(make_run: Make) -> None:
     table = differences(read_results(make_run(detail=False)))
     assert table is not None
-    assert [column.title for column in table.columns][3:] == [
+    assert [column.title for column in table.for_readers.columns][3:] == [
         "Difference",
         "95 % interval",
         "Wins/ties/losses",
