@@ -79,4 +79,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"unknown {kind} '{name}' (known: {listed(known, 20)}){hint}"
+    return f"unknown {kind} '{name}' (known: {', '.join(known)}){hint}"

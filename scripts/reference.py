@@ -11,6 +11,7 @@ import click
 import pyarrow as pa
 
 from apc_bench.cli import cli
+from apc_bench.cli.help import GroupedCommand, option_groups
 from apc_bench.store import schemas
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -24,11 +25,19 @@ def commands() -> Iterator[str]:
         yield f"## {' '.join(path)}\n\n"
         yield f"```\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n\n"
         yield f"{_paragraphs(command.help or '')}\n\n"
-        options = [option for option in command.params if isinstance(option, click.Option)]
-        if options:
-            yield "| option | what it does |\n|:--|:--|\n"
-            yield from (_option_row(option, context) for option in options)
-            yield "\n"
+        if isinstance(command, GroupedCommand) and command.examples:
+            lines = "\n".join(command.examples)
+            yield f"```\n{lines}\n```\n\n"
+        yield from _option_tables(command, context)
+
+
+def _option_tables(command: click.Command, context: click.Context) -> Iterator[str]:
+    """A table of options for each heading of the help, but for --help itself."""
+    for heading, options in option_groups(command, context).items():
+        rows = [_option_row(option, context) for option in options if option.name != "help"]
+        if rows:
+            title = "option" if heading == "Options" else heading
+            yield f"| {title} | what it does |\n|:--|:--|\n{''.join(rows)}\n"
 
 
 def _leaves(

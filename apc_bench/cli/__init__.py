@@ -18,7 +18,9 @@ from apc_bench.cli.data import data
 from apc_bench.cli.evaluate import evaluate
 from apc_bench.cli.export import export
 from apc_bench.cli.gate import gate
+from apc_bench.cli.help import FullGroup
 from apc_bench.cli.history import history
+from apc_bench.cli.methods import methods
 from apc_bench.cli.report import report
 from apc_bench.cli.status import status
 from apc_bench.cli.streams import guard_streams, settled
@@ -29,16 +31,25 @@ from apc_bench.errors import ApcError
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=FullGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="apc-bench")
 def cli() -> None:
     """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore,
     AnomalousPatchCore (APC) and PRNet.
+
+    \b
+    apc-bench sweep                                       the quickstart, on synthetic images
+    apc-bench data check bracket                          are these photos fit for a sweep?
+    apc-bench sweep --data bracket --protocol crossfit    do the defect photos help?
     """
 
 
 for command in (
     sweep,
+    methods,
     status,
     report,
     export,

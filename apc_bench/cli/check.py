@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     default=224,
     show_default=True,
     metavar="N",
-    help="Of the sweep that is planned.",
+    help="Pixels of the square input, of the sweep that is planned.",
 )
 @click.option(
     "--resize",
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     default="square",
     show_default=True,
 )
-@click.option("--bits", type=BITS, metavar="N", help="Of images with 16 bits a pixel.")
+@click.option(
+    "--bits",
+    type=BITS,
+    metavar="N",
+    help=("Of images with 16 bits a pixel. [default: as many as hold a category's largest value]"),
+)
 @click.option("--reserve", type=click.IntRange(1), default=10, show_default=True, metavar="N")
 @click.option(
     "--json", "as_json", is_flag=True, help="As one JSON object with every file, for programs."
@@ -42,7 +47,10 @@ if TYPE_CHECKING:
     "--groups",
     type=FOLDER,
     metavar="DIR",
-    help="Write DIR/CATEGORY.csv, a groups.csv of the photos that look alike, if any do.",
+    help=(
+        "Write DIR/CATEGORY.csv, a groups.csv of the photos that look alike, if any do. [default:"
+        " only counted]"
+    ),
 )
 def check(
     root: Path,

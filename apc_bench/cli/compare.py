@@ -22,7 +22,7 @@ from apc_bench.cli.streams import json_text
     type=Pairs(),
     multiple=True,
     metavar="A[@SHOTS]=B",
-    help="Systems that belong together; may be given several times.",
+    help=("Systems that belong together; may be given several times. [default: those of one name]"),
 )
 @click.option("--markdown", "form", flag_value="markdown", help="As Markdown.")
 @click.option("--json", "form", flag_value="json", help="As one JSON object, for programs.")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
+from apc_bench.cli.help import FullGroup
 from apc_bench.cli.options import FOLDER, Names
 from apc_bench.errors import UsageError, unknown
 
 
-@click.group()
+@click.group(cls=FullGroup)
 def data() -> None:
     """Datasets: what is known, fetched, made and healthy."""
 
@@ -62,7 +63,10 @@ def list_(into: Path | None) -> None:
 @click.argument("name")
 @_INTO
 @click.option(
-    "--archive", type=FOLDER, metavar="FILE", help="The archive, where you have it already."
+    "--archive",
+    type=FOLDER,
+    metavar="FILE",
+    help="The archive, where you have it already. [default: fetched]",
 )
 @click.option(
     "--accept-licence",
@@ -127,7 +131,7 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
     "--categories",
     type=Names(),
     metavar="A,B",
-    help="Only these of weave, granite, washer and connector.",
+    help="Only these of weave, granite, washer and connector. [default: all]",
 )
 @click.option(
     "--size", type=int, default=128, show_default=True, metavar="N", help="Pixels of a side."

@@ -67,7 +67,9 @@ class Drops(click.ParamType[tuple[float, float]]):
     "--slower",
     type=click.FloatRange(1.0),
     metavar="FACTOR",
-    help="Judge time and memory too: more than FACTOR times is a regression.",
+    help=(
+        "Judge time and memory too: more than FACTOR times is a regression. [default: not judged]"
+    ),
 )
 @click.option(
     "--pair",
@@ -75,10 +77,15 @@ class Drops(click.ParamType[tuple[float, float]]):
     type=Pairs(),
     multiple=True,
     metavar="METHOD[@SHOTS]=NAME",
-    help="Which system of a table a method is judged against.",
+    help=("Which system of a table a method is judged against. [default: the one of its name]"),
 )
 @JSON
-@click.option("--junit", type=FOLDER, metavar="FILE", help="Write JUnit XML too, for a CI system.")
+@click.option(
+    "--junit",
+    type=FOLDER,
+    metavar="FILE",
+    help="Write JUnit XML too, for a CI system. [default: none]",
+)
 def gate(
     run: Path,
     against: str,

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apc_bench.cli.dry_run import tell, threshold_lines
-from apc_bench.cli.options import BITS, CACHE, DATASET, FOLDER, RESIZE, Names, Numbers
 from apc_bench.cli.report import show
+from apc_bench.cli.sweep_options import EXAMPLES, SweepCommand, sweep_options
 from apc_bench.errors import ResourceError, UsageError
 from apc_bench.runner.executors import EXECUTORS
-from apc_bench.settings.backbones import BACKBONES
-from apc_bench.settings.protocols import PROTOCOLS
-from apc_bench.wording import enumerated
 
 if TYPE_CHECKING:
     from apc_bench.runner.driver import Summary
@@ -26,172 +23,8 @@ if TYPE_CHECKING:
     from apc_bench.store.run import Run
 
 
-@click.command()
-@click.option(
-    "--job",
-    metavar="NAME|FILE",
-    help=(
-        "A shipped job (quickstart, paper, photos, nightly, prnet, ablation, …) or a job file"
-        " ending in .yaml."
-    ),
-)
-@click.option(
-    "--like",
-    type=FOLDER,
-    metavar="RUN",
-    help=(
-        "Repeat the run of that folder: its settings, data, weights and seeds, into another --run."
-    ),
-)
-@click.option(
-    "--data",
-    type=FOLDER,
-    metavar="DIR",
-    help="A dataset in MVTec layout. Without it, the job's own (quickstart: synthetic).",
-)
-@DATASET
-@click.option(
-    "--shots",
-    type=Numbers(),
-    metavar="N,N",
-    help="Anomalous training images per category, such as 1,5,10.",
-)
-@click.option(
-    "--seeds", type=Numbers(), metavar="N,N", help="Seeds: each draws other anomalous images."
-)
-@click.option(
-    "--reserve",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Anomalous images taken out of the test set; shots are drawn from them.",
-)
-@click.option("--categories", type=Names(), metavar="A,B", help="Only these categories.")
-@click.option(
-    "--methods", "only", type=Names(), metavar="A,B", help="Only these methods of the job."
-)
-@click.option(
-    "--backbone", metavar="NAME", help=f"For every method: {enumerated(list(BACKBONES), 'or')}."
-)
-@click.option("--weights", type=FOLDER, metavar="FILE", help="A local state dict for the backbone.")
-@click.option("--image-size", type=int, metavar="N", help="Pixels of the square input.")
-@click.option("--resize", type=RESIZE, help="How an image becomes square.")
-@click.option(
-    "--bits",
-    type=BITS,
-    metavar="N",
-    help="Of images with 16 bits a pixel. [default: as many as hold a category's largest value]",
-)
-@click.option(
-    "--protocol",
-    type=click.Choice(list(PROTOCOLS)),
-    help=(
-        "Test on a set apart, or (for few photos) on every defect in turn with models that saw the"
-        " others. [default: holdout]"
-    ),
-)
-@click.option(
-    "--folds", type=click.IntRange(2), metavar="N", help="Of --protocol crossfit. [default: 5]"
-)
-@click.option(
-    "--part",
-    metavar="NAME",
-    help="Only test images of this part of groups.csv; shots are drawn from it too.",
-)
-@click.option(
-    "--unseen", metavar="TYPE", help="Draw no shot of this defect type, and test on it alone."
-)
-@click.option(
-    "--features",
-    type=click.Choice(["none", "bank"]),
-    help="Whether the memory banks are written to the run folder.",
-)
-@click.option(
-    "--skip-unreadable",
-    is_flag=True,
-    default=None,
-    help="Leave unreadable images out, and say so under every table.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    help="Where to compute. [default: a GPU if there is one]",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Threads per step; part of every result's key. [default: 1]",
-)
-@click.option(
-    "--run",
-    "run_path",
-    type=FOLDER,
-    metavar="DIR",
-    help="The run folder. [default: runs/<job>-<dataset>-<digest of the settings>]",
-)
-@CACHE
-@click.option(
-    "--executor",
-    type=click.Choice(list(EXECUTORS)),
-    default="ray",
-    show_default=True,
-    help="Fan out with Ray, or one step after another.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Steps at a time. [default: as the cores and memory allow that may be used here]",
-)
-@click.option(
-    "--gpus-per-finetuning",
-    type=click.FloatRange(0, 1.0),
-    metavar="X",
-    help="Share of a GPU. [default: 0.5 on GPUs]",
-)
-@click.option(
-    "--gpus-per-trial",
-    type=click.FloatRange(0, 1.0),
-    metavar="X",
-    help="Share of a GPU. [default: 0.25 on GPUs]",
-)
-@click.option(
-    "--address",
-    envvar="RAY_ADDRESS",
-    metavar="HOST:PORT|auto",
-    help="A Ray cluster that runs. [default: $RAY_ADDRESS, else this machine alone]",
-)
-@click.option(
-    "--ray-temp",
-    type=FOLDER,
-    metavar="DIR",
-    help=(
-        "Ray's sockets and logs, on a local disk; a short path. [default: $TMPDIR or /tmp, or"
-        " another where that will not do]"
-    ),
-)
-@click.option(
-    "--scale-up",
-    is_flag=True,
-    help=(
-        "The cluster brings nodes when steps wait for them: ask for --workers steps whatever fits"
-        " now."
-    ),
-)
-@click.option(
-    "--step-timeout",
-    type=click.FloatRange(1.0),
-    metavar="SECONDS",
-    help="End a step that takes longer, and go on without it.",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help=(
-        "Print the steps and, measured on this machine, about how long each system takes; run"
-        " nothing."
-    ),
-)
+@click.command(cls=SweepCommand, examples=EXAMPLES)
+@sweep_options
 def sweep(
     job: str | None,
     like: Path | None,
@@ -368,12 +201,11 @@ def _settings(
     """
     from apc_bench.datasets.catalog import is_mvtec_ad
     from apc_bench.datasets.layouts import read_dataset
-    from apc_bench.settings.job import sweep_from
+    from apc_bench.settings.job import override, sweep_from
     from apc_bench.settings.sweep import make_sweep
 
     if repeated is not None:
-        given = {name: value for name, value in flags.items() if value is not None}
-        settings = {**repeated.info_with("settings").settings, **given}
+        settings = override(repeated.info_with("settings").settings, flags)
         return make_sweep(settings, source=f"settings of {repeated.path}"), []
     if job or data is None:
         return sweep_from(job or "quickstart", flags)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from scipy import stats
 
 from apc_bench.compare.record import Key, Side
-from apc_bench.errors import UsageError, listed
+from apc_bench.errors import UsageError
 from apc_bench.metrics.catalogue import COMPARED_COSTS, METRICS
 from apc_bench.statistics.differences import deviation, holm, mean, paired_difference, t_interval
 
@@ -91,7 +91,7 @@ def _named(side: Side, name: str) -> Key:
     if len(fitting) == 1:
         return fitting[0]
     count = f"{len(fitting)} systems are" if fitting else "no system is"
-    known = listed(map(_written, side.systems), 20)
+    known = ", ".join(map(_written, side.systems))
     raise UsageError(f"{side.name}: {count} called '{name}' (it has: {known})")
 
 

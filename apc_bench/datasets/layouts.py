@@ -8,7 +8,7 @@ from pathlib import Path
 
 from apc_bench.datasets.groups import GROUPS, misplaced_tables, with_groups
 from apc_bench.datasets.mvtec import mvtec_samples
-from apc_bench.datasets.places import is_category, is_plain, near_layouts
+from apc_bench.datasets.places import is_category, is_plain, near_layouts, no_such_folder
 from apc_bench.datasets.plain import plain_samples, with_test_set
 from apc_bench.datasets.readers import read_by_plugins
 from apc_bench.datasets.roles import category_files
@@ -39,10 +39,7 @@ def read_dataset(
 
 def _read(root: Path, name: str | None, categories: Sequence[str] | None) -> Dataset:
     if not root.is_dir():
-        raise DataError(
-            f"no such folder: {root} (--data takes a folder in MVTec layout: CATEGORY/train/good,"
-            " CATEGORY/test/TYPE)"
-        )
+        raise DataError(no_such_folder(root))
     name = name or dataset_name(root)
     if is_plain(root):
         part = root.resolve()

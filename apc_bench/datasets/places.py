@@ -2,6 +2,7 @@
 under the other names that such folders have.
 """
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -72,6 +73,18 @@ class Place:
     def around(self) -> str:
         """The folders of the key."""
         return self.key.rpartition("/")[0]
+
+
+def no_such_folder(root: Path) -> str:
+    """The message for a dataset that is not there: what is, and what one looks like."""
+    parent = root.absolute().parent
+    names = subfolders(parent) if parent.is_dir() else []
+    near = difflib.get_close_matches(root.name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{root.with_name(near[0])}'?" if near else ""
+    return (
+        f"no such folder: {root} (a dataset is a folder with good/ and bad/, or in MVTec layout:"
+        f" CATEGORY/train/good, CATEGORY/test/TYPE){hint}"
+    )
 
 
 def near_layouts(folder: Path) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from apc_bench.datasets.encoding import PLAIN, Encoding
-from apc_bench.errors import DataError, listed
+from apc_bench.errors import DataError
 
 GOOD, BAD = "good", "bad"
 
@@ -90,5 +90,5 @@ def _of_part(category: Category, part: str) -> Category:
     known = sorted({sample.part for sample in tested if sample.part})
     there = "it has no groups.csv with a column part"
     if known:
-        there = f"its groups.csv has {listed(known)}"
+        there = f"its groups.csv has {', '.join(known)}"
     raise DataError(f"category '{category.name}': no test image is in part '{part}'; {there}")

@@ -43,7 +43,7 @@ def seed_folder(root: Path, seed: int) -> Path:
     if not names:
         return root
     if f"seed={seed}" not in names:
-        raise DataError(f"{root}: no maps of seed {seed} (it has {listed(names)})")
+        raise DataError(f"{root}: no maps of seed {seed} (it has {', '.join(names)})")
     return root / f"seed={seed}"
 
 
@@ -62,7 +62,7 @@ def categories_in(root: Path, known: Sequence[str]) -> list[str]:
     if not (mapped or beside):
         raise DataError(
             f"{root}: no maps in it; they belong in {root / known[0] / 'test'}/TYPE/NAME.tiff"
-            f" (categories: {listed(known)})"
+            f" (categories: {', '.join(known)})"
         )
     return mapped or beside
 

@@ -111,8 +111,8 @@ def find_dataset(
         dataset = read_dataset(root, name=sweep.dataset or "synthetic", categories=sweep.categories)
     else:
         raise UsageError(
-            f"job '{sweep.job}' needs --data DIR, a folder in MVTec layout (CATEGORY/train/good,"
-            " CATEGORY/test/TYPE)"
+            f"job '{sweep.job}' needs --data DIR, a folder with good/ and bad/, or in MVTec layout"
+            " (CATEGORY/train/good, CATEGORY/test/TYPE)"
         )
     if sweep.part is not None:
         dataset = of_part(dataset, sweep.part)

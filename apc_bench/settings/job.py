@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.changes import with_changes
 from apc_bench.settings.sweep import Method, Sweep, make_sweep
 
 MANIFEST = "rayjob"
@@ -79,13 +80,15 @@ def load_job(job: str) -> dict[str, Any]:
 
 def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     """The job's settings with the flags that were given (those not None); `backbone` and `weights`
-    apply to every method.
+    apply to every method, `changes` each to one (changes.py).
     """
     given = {key: value for key, value in flags.items() if value is not None}
     of_methods = {key: given.pop(key) for key in FOR_EVERY_METHOD if key in given}
     methods = values.get("methods") or {}
-    if of_methods and isinstance(methods, dict):
+    changes = given.pop("changes", ())
+    if isinstance(methods, dict):
         methods = {name: _with(method, of_methods) for name, method in methods.items()}
+        methods = with_changes(methods, changes)
     return {**values, **given, "methods": methods}
 
 
@@ -93,7 +96,9 @@ def _with(method: Any, changed: Mapping[str, Any]) -> Any:
     """A method's values with the changed ones; as it is where it holds no values, which is refused
     later.
     """
-    return {**(method or {}), **changed} if isinstance(method, dict | None) else method
+    if not changed or not isinstance(method, dict | None):
+        return method
+    return {**(method or {}), **changed}
 
 
 def same_methods_once(sweep: Sweep) -> tuple[Sweep, list[str]]:

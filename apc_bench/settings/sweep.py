@@ -28,6 +28,7 @@ from apc_bench.settings.detectors import (
     settings_class,
 )
 from apc_bench.settings.explain import explain, shortened
+from apc_bench.settings.hints import for_unknown
 from apc_bench.settings.protocols import (
     FOLDS,
     FOLDS_MAX,
@@ -203,7 +204,7 @@ class Sweep(Frozen):
     def _known_protocol(cls, name: Any) -> Any:
         if not _is_protocol(name):
             known = " or ".join(repr(protocol) for protocol in PROTOCOLS)
-            raise ValueError(f"Input should be {known} (got {shortened(name)})")
+            raise ValueError(f"must be {known} (got {shortened(name)})")
         return name
 
     @field_validator("shots", "seeds")
@@ -281,7 +282,13 @@ def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:
         return Sweep.model_validate(values)
     except ValidationError as error:
         beside = partial(_settings_beside, values=values)
-        raise UsageError(f"{source}: {explain(error, beside)}") from None
+        hint = partial(
+            for_unknown,
+            methods=values.get("methods"),
+            of_sweep=Sweep.model_fields,
+            of_method=Method.model_fields,
+        )
+        raise UsageError(f"{source}: {explain(error, beside, hint)}") from None
 
 
 def _settings_beside(location: tuple[int | str, ...], values: Mapping[str, Any]) -> Iterable[str]:

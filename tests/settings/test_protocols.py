@@ -56,7 +56,7 @@ def test_a_new_protocol_is_a_class_and_a_draw(monkeypatch):
 
 
 def test_an_unknown_protocol_is_refused_with_those_there_are():
-    with pytest.raises(UsageError, match=r"protocol: Input should be 'holdout' or 'crossfit'"):
+    with pytest.raises(UsageError, match=r"protocol: must be 'holdout' or 'crossfit'"):
         make_sweep({"methods": METHODS, "protocol": "bootstrap"}, source="test")
 
 

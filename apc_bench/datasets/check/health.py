@@ -31,6 +31,7 @@ from apc_bench.datasets.check.similar import alike
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.layouts import read_dataset
+from apc_bench.datasets.places import no_such_folder
 from apc_bench.datasets.recognise import recognise
 from apc_bench.datasets.samples import Category, Dataset
 from apc_bench.errors import DataError
@@ -59,7 +60,7 @@ def examine(
     there is no folder to look at.
     """
     if not root.is_dir():
-        raise DataError(f"no such folder: {root}")
+        raise DataError(no_such_folder(root))
     try:
         categories, beside = walk(root)
         whole: list[Finding] = []
