@@ -10,7 +10,7 @@ from typing import Any
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import Split
 from apc_bench.files.hashing import digest
-from apc_bench.settings.backbones import BACKBONES
+from apc_bench.settings.backbones import gmacs
 from apc_bench.settings.detectors import PatchCoreSettings
 from apc_bench.settings.sweep import Method, Sweep
 from apc_bench.wording import counted
@@ -67,14 +67,17 @@ def make_plan(
     categories: Sequence[Planned],
     weights: Mapping[str, str],
     environment: Mapping[str, str],
+    networks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Step, ...]:
     """Category × method × shots × seed as steps, fine-tunings first, large ones before small ones.
 
     `weights`: method -> sha256 of its weights. `environment`: what decides bits
-    (store/provenance.py). A frozen detector has one trial per category and seed for all shot
-    counts. Methods that differ only in their memory bank share one fine-tuning.
+    (store/provenance.py). `networks`: method -> what beside its weights decides the features of a
+    backbone that is not our own (networks/weights.py, Network). A frozen detector has one trial per
+    category and seed for all shot counts. Methods that differ only in their memory bank share one
+    fine-tuning.
     """
-    planner = _Planner(sweep, dataset, weights, environment)
+    planner = _Planner(sweep, dataset, weights, environment, networks or {})
     steps: dict[str, Step] = {}
     for planned in categories:
         for name, method in sweep.chosen.items():
@@ -99,17 +102,20 @@ class _Planner:
     dataset: str
     weights: Mapping[str, str]
     environment: Mapping[str, str]
+    networks: Mapping[str, Mapping[str, Any]]
 
     def steps(self, planned: Planned, name: str, shots: int, seed: int) -> list[Step]:
         """The trial of a method, after its fine-tuning where it has one."""
         sweep, method, category = self.sweep, self.sweep.chosen[name], planned.category.name
-        computed = {
+        computed: dict[str, Any] = {
             "fingerprint": planned.fingerprint,
             "weights": self.weights[name],
             "environment": dict(self.environment),
         }
         if method.package:
             computed["package"] = method.package
+        if name in self.networks:
+            computed["network"] = self.networks[name]
         where = place(sweep, self.dataset, category, shots, seed)
         step = partial(
             Step,
@@ -183,7 +189,7 @@ def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
 
 def image_macs(sweep: Sweep, method: Method) -> float:
     """Multiply-accumulates of one image's features."""
-    return BACKBONES[method.backbone].gmacs * 1e9 * (sweep.image_size / 224) ** 2
+    return gmacs(method.backbone) * 1e9 * (sweep.image_size / 224) ** 2
 
 
 def fingerprint(category: Category, hashes: Mapping[str, str], left_out: Mapping[str, str]) -> str:

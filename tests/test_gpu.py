@@ -9,7 +9,7 @@ from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.bank.patches import patch_features
 from apc_bench.networks import replay
-from apc_bench.networks.backbones import Backbone, normalise
+from apc_bench.networks.backbones import Backbone, ResidualBackbone, normalise
 from apc_bench.networks.batches import TrainingTensors
 from apc_bench.networks.finetune import TrainingStep, finetune
 from apc_bench.networks.small_resnet import SmallResNet
@@ -36,7 +36,7 @@ def vectors(
 
 def backbone() -> Backbone:
     torch.manual_seed(0)
-    return Backbone("builtin", SmallResNet()).eval()
+    return ResidualBackbone("builtin", SmallResNet()).eval()
 
 
 def tuned(

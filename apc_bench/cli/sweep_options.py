@@ -10,7 +10,6 @@ from apc_bench.cli.options import BITS, FOLDER, RESIZE, Names, Numbers
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.settings.backbones import BACKBONES
 from apc_bench.settings.protocols import PROTOCOLS
-from apc_bench.wording import enumerated
 
 JOBS = (
     "quickstart",
@@ -84,7 +83,8 @@ _OPTIONS = (
         "--backbone",
         metavar="NAME",
         help=(
-            f"For every method: {enumerated(list(BACKBONES), 'or')}. [default: each method's of the"
+            f"For every method: {', '.join(BACKBONES)}, or timm/NAME for any model of timm (pip"
+            " install 'apc-bench[timm]'). [default: each method's of the"
             " job]"
         ),
     ),

@@ -58,7 +58,8 @@ class Apc(PatchCore):
         self.backbone.load_state_dict(mixed)
 
     def _truncate(self) -> None:
-        self.backbone.truncate(max(STORED_AT_LEAST, *self.settings.layers))
+        kept = [*self.backbone.select([STORED_AT_LEAST]), *self.settings.layers]
+        self.backbone.truncate(self.backbone.deepest(kept))
 
     def _finetune(self, data: Training) -> tuple[UNet, list[TrainingStep], tuple[str, ...]]:
         """Fine-tunes the backbone in place; the network around it, the curves, and notes."""

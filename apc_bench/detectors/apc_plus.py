@@ -76,7 +76,7 @@ class ApcPlus(Apc):
         state = load_file(trained)
         frozen = copy.deepcopy(self.backbone)
         network = self._tuned(_under(TUNED, state))
-        remembered: str | None = self.sha256
+        remembered: str | None = self.frozen
         if self.settings.weight_interpolation:
             assert network is not None
             self._interpolate(network.backbone.state_dict())
@@ -93,7 +93,7 @@ class ApcPlus(Apc):
             )
             evidence.append(self._classifier_evidence(classifier, source, data))
         if self.settings.frozen_bank:
-            beside = self._fit(data, frozen, images, remembered=self.sha256)
+            beside = self._fit(data, frozen, images, remembered=self.frozen)
             evidence.append(self._frozen_bank_evidence(beside, normal))
         if self.settings.segmentation:
             assert network is not None
@@ -124,7 +124,7 @@ class ApcPlus(Apc):
             self.settings,
             device=data.device,
             memo=data.memo,
-            remembered=self.sha256,
+            remembered=self.frozen,
             progress=data.progress,
         )
 

@@ -71,7 +71,9 @@ def segmented(network: UNet, source: FeatureSource, device: str) -> MapsOf:
     def maps(images: Images) -> AnomalyMaps:
         parts = []
         for part in images.batches(BATCH):
-            batch = normalise(torch.from_numpy(images.pixels(part)).to(device))
+            batch = normalise(
+                torch.from_numpy(images.pixels(part)).to(device), network.backbone.statistics
+            )
             logits = network(batch).masks.float()[:, None]
             parts.append(F.adaptive_avg_pool2d(logits, source.grid)[:, 0].cpu().numpy())
             source.progress("segmentation maps", part.stop, len(images))

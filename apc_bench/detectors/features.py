@@ -118,7 +118,8 @@ class FeatureSource:
     def _compute(self, array: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:
         settings = self.settings
         batch = torch.from_numpy(np.ascontiguousarray(array[rows])).to(self.device)
-        images = normalise(batch).contiguous(memory_format=torch.channels_last)
+        images = normalise(batch, self.backbone.statistics)
+        images = images.contiguous(memory_format=torch.channels_last)
         stages = self.backbone(images, last=settings.layers[-1])
         maps = [stages[layer] for layer in settings.layers]
         height, width = maps[0].shape[-2:]

@@ -29,11 +29,10 @@ class PatchCore:
 
     def __init__(self, method: Method, weights: Path, sha256: str) -> None:
         assert isinstance(method.settings, PatchCoreSettings)
-        self.settings = method.settings
-        self.sha256 = sha256
         self.backbone, self.messages = load_backbone(method.backbone, weights)
-        for layer in self.settings.layers:
-            self.backbone.require(layer)
+        layers = self.backbone.select(method.settings.layers)
+        self.settings = method.settings.model_copy(update={"layers": layers})
+        self.frozen = self.backbone.key(sha256)
 
     def train(self, data: Training) -> Trained:
         """Never called: it has nothing to train."""
@@ -41,7 +40,7 @@ class PatchCore:
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank from `data.normal`."""
-        return self._fit(data, self.backbone, data.normal, remembered=self.sha256)
+        return self._fit(data, self.backbone, data.normal, remembered=self.frozen)
 
     def _fit(
         self, data: Training, backbone: Backbone, images: Images, *, remembered: str | None
@@ -74,7 +73,7 @@ class PatchCore:
             data=data,
             groups=_group_numbers(data.normal.groups),
             timings=Timings(seconds, time.perf_counter() - started - seconds),
-            notes=tuple(self.messages),
+            notes=(*self.messages, *backbone.notes(data.normal.array.shape[-1])),
         )
 
 

@@ -14,14 +14,12 @@ from torch.nn import functional as F
 from apc_bench.detectors.features import BATCH
 from apc_bench.detectors.protocol import Images, Scored, Timings, Trained, Training
 from apc_bench.detectors.training_tensors import as_trained, training_tensors
-from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.backbones import Backbone, module_name
 from apc_bench.networks.loading import load_backbone
-from apc_bench.networks.prnet import PRNet
+from apc_bench.networks.prnet import CENTRES, PRNet, require_resolutions
 from apc_bench.networks.prnet_training import frozen_stages, train_prnet
 from apc_bench.settings.detectors import PRNetSettings
 from apc_bench.settings.sweep import Method
-
-CENTRES = "centres_"
 
 
 class PRNetDetector:
@@ -31,10 +29,10 @@ class PRNetDetector:
 
     def __init__(self, method: Method, weights: Path, sha256: str) -> None:
         assert isinstance(method.settings, PRNetSettings)
-        self.settings = method.settings
         self.backbone, self.messages = load_backbone(method.backbone, weights)
-        for layer in self.settings.layers:
-            self.backbone.require(layer)
+        layers = self.backbone.select(method.settings.layers)
+        require_resolutions(self.backbone, layers)
+        self.settings = method.settings.model_copy(update={"layers": layers})
 
     def train(self, data: Training) -> Trained:
         """Trains on `data.normal` (without the held-out images), the drawn images whose mask is
@@ -61,10 +59,10 @@ class PRNetDetector:
         started = time.perf_counter()
         state = load_file(trained)
         centres: dict[str, Tensor] = {
-            layer: state[CENTRES + layer] for layer in self.settings.layers
+            layer: state[CENTRES + module_name(layer)] for layer in self.settings.layers
         }
         backbone = self.backbone
-        network = PRNet(backbone.channels, centres, self.settings, deepest=backbone.stages[-1])
+        network = PRNet(backbone.channels, centres, self.settings, deepest=backbone.decoded[-1])
         network.load_state_dict(state)
         return FittedPRNet(
             backbone=backbone.to(data.device),
@@ -72,7 +70,7 @@ class PRNetDetector:
             settings=self.settings,
             data=data,
             timings=Timings(time.perf_counter() - started),
-            notes=tuple(self.messages),
+            notes=(*self.messages, *backbone.notes(data.normal.array.shape[-1])),
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from apc_bench.networks.augment import Draws, augment, draw
-from apc_bench.networks.backbones import normalise
+from apc_bench.networks.backbones import IMAGENET, Statistics, normalise
 from apc_bench.networks.crops import Crops
 from apc_bench.settings.base import BatchSettings
 from apc_bench.settings.detectors import ApcSettings
@@ -82,9 +82,11 @@ def draw_choices(tensors: TrainingTensors, settings: ApcSettings, *, seed: int) 
     return Choice(*(torch.stack(parts).to(device) for parts in zip(*choices, strict=True)))
 
 
-def make_batch(tensors: TrainingTensors, choice: Choice, side: int) -> Batch:
+def make_batch(
+    tensors: TrainingTensors, choice: Choice, side: int, statistics: Statistics = IMAGENET
+) -> Batch:
     """The batch of a choice, drawn images first, in crops of `side` pixels where that is less than
-    their size. Copies nothing from or to the device.
+    their size; `statistics`: of the network's images. Copies nothing from or to the device.
     """
     few, many = len(choice.anomalous), len(choice.normal)
     device = tensors.normal.device
@@ -96,7 +98,7 @@ def make_batch(tensors: TrainingTensors, choice: Choice, side: int) -> Batch:
     images, masks = augment(
         images.float(), masks, Draws(choice.factors, choice.matrices), side=side
     )
-    images = normalise(images).contiguous(memory_format=torch.channels_last)
+    images = normalise(images, statistics).contiguous(memory_format=torch.channels_last)
     anomalous = torch.arange(few + many, device=device) < few
     if side < tensors.masks.shape[-1]:
         # A crop of a drawn image that misses the anomaly shows a normal part.

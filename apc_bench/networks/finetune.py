@@ -96,7 +96,9 @@ class _Learner:
 
     def __call__(self, *choice: Tensor) -> Tensor:
         """The unweighted losses of the tasks that are switched on (`tasks`), and the total."""
-        batch = make_batch(self.tensors, Choice(*choice), self.side)
+        batch = make_batch(
+            self.tensors, Choice(*choice), self.side, self.network.backbone.statistics
+        )
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
             predicted = self.network(batch.images)
         losses = task_losses(predicted, batch, self.settings, self.weight)

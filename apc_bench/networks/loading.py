@@ -3,24 +3,17 @@
 Executes nothing that a file holds, and initialises nothing at random.
 """
 
-import pickle
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from apc_bench.errors import UsageError, WeightsError, listed, unknown
-from apc_bench.networks.backbones import STAGES, Backbone
-from apc_bench.settings.backbones import BACKBONES
-
-State = Mapping[str, Tensor]
-
-WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before the name of every tensor."""
+from apc_bench.networks.backbones import STAGES, Backbone, ResidualBackbone
+from apc_bench.networks.state_files import State, read_state, tensors_for, unwrapped
+from apc_bench.settings.backbones import BACKBONES, is_timm
 
 STRIP = (
     "; save it without: torch.save({k.removeprefix(PREFIX): v for k, v in state.items()"
@@ -34,17 +27,23 @@ def load_backbone(name: str, weights: Path) -> tuple[Backbone, list[str]]:
 
     The file is a state dict (`torch.save`, plain or under `state_dict`, or `.safetensors`) in
     torchvision's layout, also as DataParallel and torch.compile name it; for moco_v3_resnet50 MoCo
-    v3's checkpoint, of which the base encoder is taken, or that encoder alone. `fc.*` is ignored.
+    v3's checkpoint, of which the base encoder is taken, or that encoder alone; for a backbone of
+    timm in timm's layout or any that timm itself can read. The classifier (`fc.*`) is ignored.
     Deepest stages that are missing altogether become `untrained`. Every tensor is the file's, but
     for batch norm's `num_batches_tracked`, which older files lack.
 
-    Raises `UsageError` for an unknown name, `WeightsError` for a file that is missing, damaged,
-    holds objects other than tensors, is of another network, has another prefix, lacks part of a
-    stage, or has values that are not finite.
+    Raises `UsageError` for an unknown name or without timm, `WeightsError` for a file that is
+    missing, damaged, holds objects other than tensors, is of another network, has another prefix,
+    lacks part of a stage, or has values that are not finite.
     """
+    if is_timm(name):
+        # Loads timm, which is not always installed.
+        from apc_bench.networks.timm_loading import load_timm
+
+        return load_timm(name, weights)
     if name not in BACKBONES:
         raise UsageError(unknown("backbone", name, BACKBONES))
-    content = _read(weights)
+    content = read_state(weights)
     state, messages = _encoder(name, content, weights)
     mismatch = _mismatch(name, state)
     if mismatch:
@@ -52,8 +51,8 @@ def load_backbone(name: str, weights: Path) -> tuple[Backbone, list[str]]:
             f"weights {weights} are not of backbone '{name}': {mismatch}{_hint(content)}"
         )
     untrained = _missing_stages(name, state, weights)
-    backbone = Backbone(name, _blueprint(name), untrained=untrained)
-    backbone.load_state_dict(_tensors_for(backbone, state, weights), assign=True)
+    backbone = ResidualBackbone(name, _blueprint(name), untrained=untrained)
+    backbone.load_state_dict(tensors_for(backbone.state_dict(), state, weights), assign=True)
     if untrained:
         messages.append(_partial_message(backbone, weights))
     return backbone.eval(), messages
@@ -69,72 +68,13 @@ def _blueprint(name: str) -> nn.Module:
     return network
 
 
-def _read(path: Path) -> State:
-    """The state dict of a file, from its `state_dict` entry where it has one."""
-    if not path.is_file():
-        raise WeightsError(f"no weights file at {path}")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise WeightsError(f"cannot read weights {path}: {error.strerror or error}") from error
-    content: object
-    try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    # What a reader raises on foreign bytes is not documented, and differs between formats and
-    # versions.
-    except Exception as error:
-        raise WeightsError(f"cannot read weights {path}: {_fault(error)}") from error
-    return _state_dict(content, path)
-
-
-def _state_dict(content: object, path: Path) -> State:
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
-    if not isinstance(state, Mapping):
-        got = f"a {type(state).__name__}"
-    elif all(isinstance(key, str) and _is_plain(value) for key, value in state.items()):
-        return state
-    else:
-        got = f"entries {listed(map(repr, state))}"
-    raise WeightsError(
-        f"{path} holds no state dict of plain tensors, but {got}: save the network's state_dict()"
-    )
-
-
-def _is_plain(value: object) -> bool:
-    return (
-        isinstance(value, Tensor)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-    )
-
-
-def _fault(error: Exception) -> str:
-    """What is wrong with a file, in our words: the reader's own would advise to load with code
-    allowed.
-    """
-    if isinstance(error, pickle.UnpicklingError):
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        if refused:
-            return (
-                f"it holds pickled code or objects ({refused[1]!r}), which are never loaded; save"
-                " the network's state_dict() instead"
-            )
-    return "it is damaged, or not a weights file of torch or safetensors; fetch it again"
-
-
 def _encoder(name: str, content: State, path: Path) -> tuple[State, list[str]]:
     """The encoder's tensors under torchvision's names, without classifier or projector; and what
     the user should know of them.
     """
     expected, prefixes = BACKBONES[name].key_prefix, _prefixes(content)
     if not expected and "" not in prefixes:
-        bare, wrapper = _unwrapped(content)
+        bare, wrapper = unwrapped(content)
         if "" in _prefixes(bare):
             said = f"{path.name}: '{wrapper}' before every name is left out, a wrapper's"
             return _without_head(bare, ""), [said]
@@ -157,16 +97,6 @@ def _encoder(name: str, content: State, path: Path) -> tuple[State, list[str]]:
         f"weights {path} have keys with the prefix {listed(map(repr, prefixes))}, expected {wanted}"
         f" for '{name}'{_hint(content) or STRIP}"
     )
-
-
-def _unwrapped(content: State) -> tuple[State, str]:
-    """The tensors without what wrappers put before every name, and what that is."""
-    taken = ""
-    for wrapper in (*WRAPPERS, *WRAPPERS):  # one may be inside the other
-        if content and all(key.startswith(wrapper) for key in content):
-            content = {key.removeprefix(wrapper): value for key, value in content.items()}
-            taken += wrapper
-    return content, taken
 
 
 def _prefixes(content: State) -> list[str]:
@@ -248,22 +178,6 @@ def _missing_stages(name: str, state: State, path: Path) -> tuple[str, ...]:
 def _stage_of(key: str) -> str:
     first = key.split(".", 1)[0]
     return "stem" if first in ("conv1", "bn1") else first
-
-
-def _tensors_for(backbone: Backbone, state: State, path: Path) -> dict[str, Tensor]:
-    """Every tensor of the backbone in its own memory (a file may share one among several names),
-    floats as float32.
-    """
-    tensors = {}
-    for key, blank in backbone.state_dict().items():
-        value = state[key] if key in state else torch.zeros((), dtype=blank.dtype)
-        if not torch.isfinite(value).all():
-            raise WeightsError(
-                f"weights {path}: '{key}' holds values that are not finite; fetch the file again"
-            )
-        value = value.detach()
-        tensors[key] = value.to(blank.dtype, copy=True, memory_format=torch.contiguous_format)
-    return tensors
 
 
 def _partial_message(backbone: Backbone, path: Path) -> str:

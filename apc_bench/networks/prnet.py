@@ -3,13 +3,19 @@ a U-shaped decoder on frozen stages.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from apc_bench.errors import UsageError
+from apc_bench.networks.backbones import Backbone, module_name
 from apc_bench.networks.prototypes import residual
 from apc_bench.settings.detectors import PRNetSettings
+
+CENTRES = "centres_"
+"""How the prototypes' names begin in a state dict, before the stage's."""
 
 SIZES = (1, 2, 4, 8)
 """Tokens along a side: patches of H, H/2, H/4 and H/8, one group of channels each."""
@@ -119,7 +125,7 @@ class PRNet(nn.Module):
         self.settings, self.deepest = settings, deepest
         own = [channels[layer] for layer in settings.layers]
         for layer in settings.layers:
-            self.register_buffer(f"centres_{layer}", centres[layer])
+            self.register_buffer(CENTRES + module_name(layer), centres[layer])
         self.fuse_features = Fusion(own) if settings.fusion else None
         self.fuse_residuals = Fusion(own) if settings.fusion and settings.residuals else None
         wide = [(1 + settings.residuals) * width for width in own]
@@ -141,7 +147,7 @@ class PRNet(nn.Module):
         features = self.fuse_features(maps) if self.fuse_features else maps
         if self.settings.residuals:
             differences = [
-                residual(stages[layer], self.get_buffer(f"centres_{layer}"))
+                residual(stages[layer], self.get_buffer(CENTRES + module_name(layer)))
                 for layer in self.settings.layers
             ]
             if self.fuse_residuals:
@@ -159,6 +165,19 @@ class PRNet(nn.Module):
         resized = F.interpolate(decoded, size=size, mode="bilinear", align_corners=False)
         logits: Tensor = self.last(resized)[:, 0]
         return logits
+
+
+def require_resolutions(backbone: Backbone, layers: Sequence[str]) -> None:
+    """Raises UsageError where the layers' grids do not shrink from one to the next: there is
+    nothing to exchange between.
+    """
+    strides = [backbone.strides[layer] for layer in layers]
+    if any(deeper <= shallower for shallower, deeper in pairwise(strides)):
+        raise UsageError(
+            f"PRNet exchanges between resolutions, and layers {', '.join(layers)} of backbone"
+            f" '{backbone.name}' have one value every {', '.join(map(str, strides))} pixels: use"
+            " layers of different grids, or a backbone that has them (a convolutional one)"
+        )
 
 
 def _path(channels: Sequence[int], source: int, target: int) -> nn.Module:

@@ -49,7 +49,7 @@ def build_prnet(
         centres[layer] = prototypes(torch.cat(parts), share, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = PRNet(backbone.channels, centres, settings, deepest=backbone.stages[-1])
+        network = PRNet(backbone.channels, centres, settings, deepest=backbone.decoded[-1])
     return network.to(normal.device)
 
 
@@ -58,7 +58,9 @@ def frozen_stages(backbone: Backbone, images: Tensor) -> dict[str, Tensor]:
     """images (n, 3, s, s) float in 0..255 -> the backbone's stages (n, c, h, w) by name, without
     gradients.
     """
-    return backbone(normalise(images), last=backbone.stages[-1])  # type: ignore[no-any-return]
+    return backbone(  # type: ignore[no-any-return]
+        normalise(images, backbone.statistics), last=backbone.stages[-1]
+    )
 
 
 def train_prnet(

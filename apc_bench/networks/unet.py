@@ -2,21 +2,21 @@
 (docs/method.md section 3); dropped at test time.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.backbones import Backbone, module_name
 
 JOINED_MAX = 512
-SKIPS: Mapping[str, frozenset[str]] = {
-    "all": frozenset({"stem", "layer1", "layer2", "layer3"}),
-    "deep": frozenset({"layer2", "layer3"}),
-    "none": frozenset(),
-}
+NARROWEST = 8
+SKIPPED_FROM: Mapping[str, float] = {"all": 1, "deep": 8, "none": math.inf}
+"""The stride from which on stages are joined: of a ResNet deep are layer2 and layer3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,12 @@ class UNet(nn.Module):
     """Backbone, decoder of transposed convolutions, and heads for classification, segmentation and
     reconstruction.
 
-    Each step up halves the channels of the deeper stage, joins the next shallower stage of the
-    backbone and convolves; the last one reaches the input's size. For ResNet-50 at 224 px: 2048×7×7
-    → 1024 + layer3 → 512 → 256 + layer2 → 256 → 128 + layer1 → 128 → 64 + stem → 64 → 32×224×224. A
-    backbone without layer4 starts at its deepest stage, which is then not the paper's APC.
+    Each step up divides the channels of the deeper stage as it multiplies its grid (by two between
+    a ResNet's stages, by one between a vision transformer's), joins the next shallower stage of the
+    backbone and convolves; the last ones double it up to the input's size. For ResNet-50 at 224 px:
+    2048×7×7 → 1024 + layer3 → 512 → 256 + layer2 → 256 → 128 + layer1 → 128 → 64 + stem → 64 →
+    32×224×224. A backbone without layer4 starts at its deepest stage, which is then not the paper's
+    APC.
     """
 
     def __init__(
@@ -45,25 +47,23 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.deepest = backbone.stages[-1]
-        self.joined = SKIPS[skips]
-        self.shallower = tuple(reversed(backbone.stages[:-1]))
+        self.deepest = backbone.decoded[-1]
+        self.shallower = tuple(reversed(backbone.decoded[:-1]))
+        least = SKIPPED_FROM[skips]
+        self.joined = {stage for stage in self.shallower if backbone.strides[stage] >= least}
         self.ups, self.joins = nn.ModuleDict(), nn.ModuleDict()
-        channels = backbone.channels[self.deepest]
+        channels, stride = backbone.channels[self.deepest], backbone.strides[self.deepest]
         self.classifier = nn.Linear(channels, 1)
         for stage in self.shallower:
-            up = channels // 2
-            self.ups[stage] = nn.ConvTranspose2d(channels, up, kernel_size=2, stride=2)
+            factor = max(1, stride // backbone.strides[stage])
+            up, stride = max(channels // factor, NARROWEST), backbone.strides[stage]
+            self.ups[module_name(stage)] = nn.ConvTranspose2d(channels, up, factor, stride=factor)
             channels = min(up, JOINED_MAX)
             skipped = backbone.channels[stage] if stage in self.joined else 0
-            self.joins[stage] = _block(up + skipped, channels)
-        self.last = nn.Sequential(
-            nn.ConvTranspose2d(channels, channels // 2, 2, stride=2),
-            nn.BatchNorm2d(channels // 2),
-            nn.ReLU(inplace=True),
-        )
-        self.segmentation = nn.Conv2d(channels // 2, 1, kernel_size=1)
-        self.reconstruction = nn.Conv2d(channels // 2, 3, kernel_size=1)
+            self.joins[module_name(stage)] = _block(up + skipped, channels)
+        self.last, channels = _last(channels, doublings=int(math.log2(stride)))
+        self.segmentation = nn.Conv2d(channels, 1, kernel_size=1)
+        self.reconstruction = nn.Conv2d(channels, 3, kernel_size=1)
 
     def forward(self, images: Tensor) -> Predictions:
         """Normalised images (n, 3, h, w) float32 -> predictions on the same device."""
@@ -72,11 +72,11 @@ class UNet(nn.Module):
         classes = self.classifier(decoded.mean(dim=(2, 3)))[:, 0]
         for stage in self.shallower:
             skip = stages[stage]
-            decoded = _crop(self.ups[stage](decoded), skip)
+            decoded = _fitted(self.ups[module_name(stage)](decoded), skip)
             if stage in self.joined:
                 decoded = torch.cat([decoded, skip], dim=1)
-            decoded = self.joins[stage](decoded)
-        decoded = _crop(self.last(decoded), images)
+            decoded = self.joins[module_name(stage)](decoded)
+        decoded = _fitted(self.last(decoded), images)
         return Predictions(classes, self.segmentation(decoded)[:, 0], self.reconstruction(decoded))
 
     def head_parameters(self) -> list[nn.Parameter]:
@@ -93,6 +93,22 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def _crop(larger: Tensor, like: Tensor) -> Tensor:
-    """Doubling an odd size's half gives one pixel too many."""
-    return larger[..., : like.shape[-2], : like.shape[-1]]
+def _last(channels: int, *, doublings: int) -> tuple[nn.Sequential, int]:
+    """From the shallowest stage towards the input's size, and the channels there."""
+    layers: list[nn.Module] = []
+    for _ in range(doublings):
+        out = max(channels // 2, NARROWEST)
+        layers += [nn.ConvTranspose2d(channels, out, 2, stride=2), nn.BatchNorm2d(out)]
+        layers.append(nn.ReLU(inplace=True))
+        channels = out
+    return nn.Sequential(*layers), channels
+
+
+def _fitted(decoded: Tensor, like: Tensor) -> Tensor:
+    """Doubling an odd size's half gives one pixel too many, which is cut off; a grid that no
+    doubling reaches (a transformer's patches of 14 pixels) is stretched to.
+    """
+    more = [own - other for own, other in zip(decoded.shape[-2:], like.shape[-2:], strict=True)]
+    if all(0 <= pixels <= 1 for pixels in more):
+        return decoded[..., : like.shape[-2], : like.shape[-1]]
+    return F.interpolate(decoded, size=like.shape[-2:], mode="bilinear", align_corners=False)

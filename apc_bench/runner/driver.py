@@ -29,7 +29,7 @@ from apc_bench.store.cache import Cache
 from apc_bench.store.folder import in_parallel
 from apc_bench.store.info import RunInfo, is_run
 from apc_bench.store.places import HIVE
-from apc_bench.store.provenance import computing_environment, recorded_environment
+from apc_bench.store.provenance import computing_environment, recorded_environment, version_of
 from apc_bench.store.run import Run
 from apc_bench.store.stages import remove_stage
 
@@ -149,6 +149,12 @@ def find_fault(context: SweepContext) -> str | None:
             differing.append(
                 f"the package of detector '{detector}' is {installed!r}, not {package!r}"
             )
+    for method, network in context.networks.items():
+        installed = f"timm {version_of('timm')}"
+        if installed != network.package:
+            differing.append(
+                f"the backbone of method '{method}' is of {installed}, not {network.package}"
+            )
     return f"would compute other bits: {'; '.join(differing)}" if differing else None
 
 
@@ -206,6 +212,7 @@ def _context(
         weights={name: weights.sha256 for name, weights in prepared.weights.items()},
         environment=prepared.environment,
         packages=packages,
+        networks={name: used.network for name, used in prepared.weights.items() if used.network},
         holding=holding,
         step_timeout=execution.step_timeout,
     )
@@ -271,6 +278,8 @@ def info_of(prepared: Prepared) -> RunInfo:
         }
         if method.package:
             weights[name]["package"] = method.package
+        if used.network:
+            weights[name]["network"] = str(used.network)
     return RunInfo(
         dataset=prepared.dataset.name,
         data=prepared.dataset.root,

@@ -20,12 +20,13 @@ from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ResourceError
 from apc_bench.files.hashing import digest
 from apc_bench.metrics.evaluation import Subset, Threshold, evaluate, windows_of
+from apc_bench.networks.timm_models import build
 from apc_bench.plan import image_macs
 from apc_bench.runner.examples import Pictures
 from apc_bench.runner.process import load_libraries, set_determinism
 from apc_bench.runner.rates import BankRates, Rates, bank_size
 from apc_bench.runner.stopwatch import Stopwatch
-from apc_bench.settings.backbones import BACKBONES
+from apc_bench.settings.backbones import BACKBONES, is_timm
 from apc_bench.settings.detectors import DetectorSettings, PatchCoreSettings, PRNetSettings
 from apc_bench.settings.sweep import Method, Sweep
 
@@ -226,11 +227,14 @@ class _Measured:
 
 def random_weights(backbone: str, folder: Path) -> Path:
     """A file of random weights of a backbone in `folder`: they take the same time as its own."""
+    path = folder / "random.pth"
+    if is_timm(backbone):
+        torch.save(build(backbone).state_dict(), path)
+        return path
     spec = BACKBONES[backbone]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         state = resolve_name(spec.network)().state_dict()
-    path = folder / "random.pth"
     torch.save(
         {spec.key_prefix + key: value for key, value in state.items() if key[:3] != "fc."}, path
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apc_bench.datasets.encoding import Encoding
+from apc_bench.networks.weights import Network
 from apc_bench.plan import Step
 from apc_bench.settings.sweep import Sweep
 
@@ -18,9 +19,10 @@ class SweepContext:
 
     fingerprints: category -> fingerprint; encodings: category -> how its files are to be
     understood; weights: method -> sha256; environment: what decides bits
-    (store/provenance.py); packages: detector of another package -> `name version`; holding: the
-    sweep's name for its hold on the run folder (store/lock.py); step_timeout: seconds after which a
-    step ends its own process, which must then be a worker's.
+    (store/provenance.py); packages: detector of another package -> `name version`; networks: method
+    -> its backbone, where another package makes it; holding: the sweep's name for its hold on the
+    run folder (store/lock.py); step_timeout: seconds after which a step ends its own process, which
+    must then be a worker's.
     """
 
     sweep: Sweep
@@ -32,6 +34,7 @@ class SweepContext:
     weights: Mapping[str, str]
     environment: Mapping[str, str]
     packages: Mapping[str, str] = field(default_factory=dict)
+    networks: Mapping[str, Network] = field(default_factory=dict)
     holding: str | None = None
     step_timeout: float | None = None
 

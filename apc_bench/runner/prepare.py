@@ -21,6 +21,8 @@ from apc_bench.files.hashing import digest, file_sha256
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, make_plan
 from apc_bench.runner.scan import Say, scan_files
+from apc_bench.settings.backbones import is_timm
+from apc_bench.settings.detectors import PRNetSettings
 from apc_bench.settings.sweep import Method, Sweep, SyntheticData
 from apc_bench.store.cache import Cache
 from apc_bench.store.provenance import computing_environment, gpu_names
@@ -81,10 +83,11 @@ def prepare(
             say(f"category '{category.name}': {reason}")
     sweep = _with_shots(sweep, planned)
     hashes = {name: of_method.sha256 for name, of_method in weights.items()}
+    networks = {name: found.network.identity() for name, found in weights.items() if found.network}
     return Prepared(
         sweep=sweep,
         dataset=dataset,
-        steps=make_plan(sweep, dataset.name, planned, hashes, environment),
+        steps=make_plan(sweep, dataset.name, planned, hashes, environment, networks),
         planned=tuple(planned),
         weights=weights,
         environment=environment,
@@ -194,20 +197,24 @@ def _find_weights(
         if note:
             say(note)
         weights[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
-        if method.weights is not None:
-            told |= dict.fromkeys(_check_weights(method, weights[name]))
+        if method.weights is not None or is_timm(method.backbone):
+            told |= dict.fromkeys(_check_weights(sweep, method, weights[name]))
     for message in told:
         say(message)
     return weights, tuple(missing)
 
 
-def _check_weights(method: Method, weights: Weights) -> list[str]:
-    """A user's own file is opened before the first step: of another network, damaged or too
-    partial, it would fail every one of them. Says what the user should know of it.
+def _check_weights(sweep: Sweep, method: Method, weights: Weights) -> list[str]:
+    """What comes from elsewhere is opened before the first step: of another network, damaged, too
+    partial, or without the layers asked for, it would fail every one of them. Says what the user
+    should know of it.
     """
     from apc_bench.networks.loading import load_backbone
+    from apc_bench.networks.prnet import require_resolutions
 
     backbone, messages = load_backbone(method.backbone, weights.path)
-    for layer in method.settings.layers:
-        backbone.require(layer)
-    return messages
+    layers = backbone.select(method.settings.layers)
+    if isinstance(method.settings, PRNetSettings):
+        require_resolutions(backbone, layers)
+    backbone.probe(sweep.image_size)
+    return [*messages, *backbone.notes(sweep.image_size)]

@@ -1,8 +1,21 @@
-"""The backbones, one record each: what settings, plan, download and loading know of a network. A
-new backbone is one record here. Loads no torch.
+"""The backbones: of our own one record each, what settings, plan, download and loading know of a
+network (a new one is one record here); timm's by their names. Loads no torch.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from apc_bench.errors import UsageError, unknown
+from apc_bench.wording import enumerated
+
+TIMM = "timm/"
+"""How the name of a backbone begins that timm has: `timm/vit_small_patch14_dinov2.lvd142m`."""
+
+TIMM_GMACS = 5.0
+"""What a backbone of timm is taken to cost, before it is measured: as a ResNet-50 or a small vision
+transformer.
+"""
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet-1k, which has its own terms"
@@ -75,3 +88,43 @@ BACKBONES: dict[str, BackboneSpec] = {
         gmacs=0.38,
     ),
 }
+
+
+def is_timm(backbone: str) -> bool:
+    """Whether timm makes the backbone, and not this project."""
+    return backbone.startswith(TIMM)
+
+
+def check_name(backbone: str) -> None:
+    """Raises UsageError for a backbone that is neither ours nor named like one of timm's; whether
+    timm knows it is known once it is loaded.
+    """
+    if is_timm(backbone):
+        if not re.fullmatch(r"timm/[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", backbone):
+            raise UsageError(
+                f"backbone '{backbone}' is not named like a model of timm: timm/MODEL or"
+                " timm/MODEL.WEIGHTS, such as timm/vit_small_patch14_dinov2.lvd142m"
+            )
+    elif backbone not in BACKBONES:
+        raise UsageError(
+            f"{unknown('backbone', backbone, BACKBONES)}; or timm/NAME for any of timm's"
+        )
+
+
+def check_layers(backbone: str, layers: Sequence[str]) -> None:
+    """Raises UsageError for a layer that a backbone of ours does not have; those of timm's are
+    known once it is loaded.
+    """
+    if is_timm(backbone):
+        return
+    known = BACKBONES[backbone].layers
+    for layer in layers:
+        if layer not in known:
+            raise UsageError(
+                f"backbone '{backbone}' has no {layer}; use layers among {enumerated(known)}"
+            )
+
+
+def gmacs(backbone: str) -> float:
+    """10^9 multiply-accumulates of one 224-pixel image; of timm's backbones a guess."""
+    return TIMM_GMACS if is_timm(backbone) else BACKBONES[backbone].gmacs

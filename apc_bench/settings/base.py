@@ -3,10 +3,11 @@ names, and what the detectors' settings have in common. No torch here.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -15,9 +16,20 @@ from pydantic import (
     model_validator,
 )
 
-Layer = Literal["layer1", "layer2", "layer3", "layer4"]
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+"""The stages that every backbone has under these names, as far as it is deep."""
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
+
+
+def _as_name(layer: Any) -> Any:
+    """A stage's number is its name, too."""
+    return str(layer) if isinstance(layer, int) and not isinstance(layer, bool) else layer
+
+
+Layer = Annotated[str, BeforeValidator(_as_name), Field(min_length=1, max_length=100)]
+"""A stage of a backbone: layer1 to layer4, and of one of timm's also its own name or number."""
 
 
 class Frozen(BaseModel):
@@ -48,7 +60,7 @@ class DetectorSettings(Frozen):
     """
 
     layers: tuple[Layer, ...] = ("layer2", "layer3")
-    """Stages of the backbone whose features are read, shallow first."""
+    """Stages of the backbone that are read, shallow first; of timm's by name or number."""
     sigma: float = Field(4.0, ge=0, le=64)
     """Standard deviation of the anomaly map's Gaussian smoothing, in pixels of the input."""
 
@@ -74,7 +86,8 @@ class DetectorSettings(Frozen):
     @field_validator("layers")
     @classmethod
     def _ordered(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
-        if not layers or list(layers) != sorted(set(layers)):
+        ours = [layer for layer in layers if layer in LAYERS]
+        if not layers or len(set(layers)) < len(layers) or ours != sorted(ours):
             raise ValueError(
                 "must name at least one layer, each once, shallow first, such as [layer2, layer3]"
             )

@@ -11,7 +11,15 @@ from pydantic import Field, model_validator
 
 from apc_bench import plugins
 from apc_bench.errors import UsageError, unknown
-from apc_bench.settings.base import BatchSettings, DetectorSettings, Frozen, Layer, Share, Weight
+from apc_bench.settings.base import (
+    LAYERS,
+    BatchSettings,
+    DetectorSettings,
+    Frozen,
+    Layer,
+    Share,
+    Weight,
+)
 
 __all__ = ["DetectorSettings"]  # detectors of other packages extend it
 
@@ -133,7 +141,9 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
         """How deep the extractor is trained, and which of the normal images it sees; nothing of
         these where all, as ever.
         """
-        depth = {"stored": max("layer3", *self.layers)}
+        depth: dict[str, Any] = {"stored": list(self.layers)}
+        if set(self.layers) <= set(LAYERS):
+            depth = {"stored": max("layer3", *self.layers)}
         return depth if self.normals == "shared" else {**depth, "normals": "half"}
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from apc_bench.errors import UsageError, unknown
-from apc_bench.settings.backbones import BACKBONES
+from apc_bench.settings.backbones import check_layers, check_name
 from apc_bench.settings.base import Frozen, Share
 from apc_bench.settings.detectors import (
     DetectorSettings,
@@ -38,7 +38,6 @@ from apc_bench.settings.protocols import (
     Holdout,
     protocol_of,
 )
-from apc_bench.wording import enumerated
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What a dataset, category, method or defect type may be called where the name becomes a folder of
@@ -55,7 +54,7 @@ class Method(Frozen):
     detector: str = "patchcore"
     """A detector of ours (patchcore, apc, apc+, prnet), or of an installed package."""
     backbone: str = "resnet50"
-    """The network whose features are read."""
+    """The network whose features are read: one of ours, or timm/NAME."""
     weights: Path | None = None
     """A local file of weights, instead of the backbone's own."""
     title: str | None = None
@@ -91,19 +90,18 @@ class Method(Frozen):
     @field_validator("backbone")
     @classmethod
     def _known_backbone(cls, name: str) -> str:
-        if name not in BACKBONES:
-            raise ValueError(unknown("backbone", name, BACKBONES))
+        try:
+            check_name(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         return name
 
     @model_validator(mode="after")
     def _layers_of_the_backbone(self) -> Self:
-        layers = BACKBONES[self.backbone].layers
-        for layer in self.settings.layers:
-            if layer not in layers:
-                raise ValueError(
-                    f"backbone '{self.backbone}' has no {layer}; use layers among"
-                    f" {enumerated(layers)}"
-                )
+        try:
+            check_layers(self.backbone, self.settings.layers)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         return self
 
     @property

@@ -34,7 +34,7 @@ def computing_environment(*, device: str, threads: int, precision: str) -> dict[
         "device": device_class(device),
         "threads": str(threads),
         "precision": precision,
-        **{name: _version(name) for name in COMPUTES},
+        **{name: version_of(name) for name in COMPUTES},
     }
 
 
@@ -45,7 +45,7 @@ def recorded_environment() -> dict[str, Any]:
     return {
         "apc_bench": __version__,
         "python": platform.python_version(),
-        **{name: _version(name) for name in RECORDED},
+        **{name: version_of(name) for name in RECORDED},
         "hostname": socket.gethostname(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -120,7 +120,8 @@ def _git(folder: Path, *words: str) -> str | None:
     return None if done.returncode else done.stdout.strip()
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """The version of an installed package, or `absent`."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

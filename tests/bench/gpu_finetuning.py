@@ -20,7 +20,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from apc_bench.networks import finetune as product
-from apc_bench.networks.backbones import IMAGENET_MEAN, IMAGENET_STD
+from apc_bench.networks.backbones import IMAGENET
 from apc_bench.networks.batches import Batch, TrainingTensors, draw_choices
 from apc_bench.networks.loading import load_backbone
 from apc_bench.networks.losses import task_losses, total_loss
@@ -169,7 +169,7 @@ class _Files(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
         moves = [v2.RandomAffine(5, translate=(0.05, 0.05)), v2.ColorJitter(0.1, 0.1)]
         ends = [
             v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
-            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            v2.Normalize(*IMAGENET),
         ]
         self.transform = v2.Compose([v2.ToImage(), v2.Resize((SIZE, SIZE)), *moves, *ends])
 

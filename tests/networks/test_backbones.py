@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision import models
 
-from apc_bench.networks.backbones import Backbone, normalise
+from apc_bench.networks.backbones import ResidualBackbone, normalise
 from apc_bench.networks.small_resnet import SmallResNet
 from apc_bench.settings.backbones import BACKBONES, BackboneSpec
 
@@ -27,7 +27,7 @@ def test_the_registry_has_exactly_these() -> None:
 def test_a_record_names_the_layers_that_its_network_has(name: str, spec: BackboneSpec) -> None:
     with torch.device("meta"):
         network = resolve_name(spec.network)()
-    assert Backbone(name, network).stages == ("stem", *spec.layers)
+    assert ResidualBackbone(name, network).stages == ("stem", *spec.layers)
 
 
 def test_normalise_is_imagenets() -> None:
@@ -57,6 +57,6 @@ def test_normalise_refuses_what_is_not_rgb() -> None:
 
 
 def test_a_backbone_of_any_residual_network_can_be_made() -> None:
-    backbone = Backbone("own", SmallResNet((8, 16, 32), (1, 1, 1)), untrained=("layer3",))
+    backbone = ResidualBackbone("own", SmallResNet((8, 16, 32), (1, 1, 1)), untrained=("layer3",))
     assert backbone.channels == {"stem": 8, "layer1": 8, "layer2": 16}
     assert backbone.strides == {"stem": 2, "layer1": 4, "layer2": 8}

@@ -7,7 +7,7 @@ import torch
 
 from apc_bench.errors import TrainingError
 from apc_bench.networks.augment import augment, draw
-from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.backbones import Backbone, ResidualBackbone
 from apc_bench.networks.batches import Choice, TrainingTensors, draw_choices, make_batch
 from apc_bench.networks.finetune import finetune
 from apc_bench.networks.small_resnet import SmallResNet
@@ -29,7 +29,7 @@ def tensors_of_noise(size: int = SIZE) -> TrainingTensors:
 
 def backbone() -> Backbone:
     torch.manual_seed(0)
-    return Backbone("builtin", SmallResNet()).eval()
+    return ResidualBackbone("builtin", SmallResNet()).eval()
 
 
 def test_the_same_seed_gives_the_same_weights_and_curves():

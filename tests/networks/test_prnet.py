@@ -10,7 +10,7 @@ from scipy.cluster.vq import kmeans2
 from sklearn.metrics import roc_auc_score
 
 from apc_bench.errors import DataError, UsageError
-from apc_bench.networks.backbones import normalise
+from apc_bench.networks.backbones import IMAGENET, normalise
 from apc_bench.networks.batches import TrainingTensors
 from apc_bench.networks.generated import (
     AREA,
@@ -277,7 +277,8 @@ class Plain(torch.nn.Module):
     behind a ReLU are.
     """
 
-    stages, channels = ("stem", "layer1", "layer2", "layer3"), dict.fromkeys(CHANNELS, 3)
+    stages = decoded = ("stem", "layer1", "layer2", "layer3")
+    channels, statistics = dict.fromkeys(CHANNELS, 3), IMAGENET
 
     def forward(self, images, last):
         return {

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torchvision import models
 
-from apc_bench.networks.backbones import Backbone
+from apc_bench.networks.backbones import Backbone, ResidualBackbone
 from apc_bench.networks.small_resnet import SmallResNet
 from apc_bench.networks.unet import UNet
 
 
 def resnet50() -> Backbone:
     with torch.device("meta"):
-        return Backbone("resnet50", models.resnet50(weights=None))
+        return ResidualBackbone("resnet50", models.resnet50(weights=None))
 
 
 def test_the_decoder_for_resnet50_has_the_channels_of_the_method():
@@ -42,7 +42,7 @@ def test_the_decoder_for_resnet50_has_the_channels_of_the_method():
     [("all", {"stem", "layer1", "layer2"}), ("deep", {"layer2"}), ("none", set())],
 )
 def test_only_the_chosen_stages_are_joined(skips, joined):
-    network = UNet(Backbone("builtin", SmallResNet()), skips=skips)
+    network = UNet(ResidualBackbone("builtin", SmallResNet()), skips=skips)
     grown = {
         stage
         for stage, up in network.ups.items()
@@ -53,7 +53,7 @@ def test_only_the_chosen_stages_are_joined(skips, joined):
 
 @pytest.mark.parametrize("size", [64, 96, 100, 33])
 def test_predictions_have_the_size_of_the_input_even_where_it_is_odd(size):
-    network = UNet(Backbone("builtin", SmallResNet()))
+    network = UNet(ResidualBackbone("builtin", SmallResNet()))
     found = network(torch.zeros(2, 3, size, size))
     assert found.classes.shape == (2,)
     assert found.masks.shape == (2, size, size)
@@ -61,7 +61,7 @@ def test_predictions_have_the_size_of_the_input_even_where_it_is_odd(size):
 
 
 def test_heads_and_backbone_share_no_parameter_and_miss_none():
-    network = UNet(Backbone("builtin", SmallResNet()))
+    network = UNet(ResidualBackbone("builtin", SmallResNet()))
     heads = {id(parameter) for parameter in network.head_parameters()}
     body = {id(parameter) for parameter in network.backbone.parameters()}
     assert not heads & body

@@ -5,6 +5,7 @@ shipped.
 import functools
 import hashlib
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -241,3 +242,12 @@ def test_a_shipped_file_that_is_missing_is_named(
     )
     with pytest.raises(WeightsError, match=r"gone\.safetensors.*--weights FILE"):
         resolve("builtin", file=None, cache=cache)
+
+
+def test_without_timm_one_line_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    for ask in (describe, resolve):
+        with pytest.raises(
+            UsageError, match=r"needs the package timm.*pip install 'apc-bench\[timm\]'"
+        ):
+            ask("timm/resnet18.tv_in1k", file=None, cache=tmp_path)
