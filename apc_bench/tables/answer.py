@@ -3,6 +3,7 @@ answer_in_words.py).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from apc_bench.results.aggregate import Results, System
 from apc_bench.results.answer import Answer, Change, beyond_chance
@@ -37,6 +38,9 @@ _COLUMNS = (
     Column("95 % interval ", ("difference_low_points", "difference_high_points")),
     Column("p", ("p",)),
 )
+_AT_THRESHOLD = ("found_percent", "found_low_percent", "false_alarms_percent")
+"""Columns, by their first fields, that stand empty where no system has a threshold."""
+
 _TOPICS = (about.data, about.test_set, about.image_input)
 
 
@@ -75,8 +79,9 @@ def answer_table(results: Results, answers: Sequence[Answer]) -> Table | None:
     heading, field = ("AUROC_im", "auroc")
     if results.folded:
         heading, field = ("AUROC_im, pooled", "pooled_auroc")
+    thresholds = not all(answer.undefined for answer in answers)
     columns = (
-        *_COLUMNS,
+        *(replace(one, shown=thresholds or one.fields[0] not in _AT_THRESHOLD) for one in _COLUMNS),
         Column(heading, (f"{field}_percent",)),
         Column("95 % interval  ", (f"{field}_low_percent", f"{field}_high_percent")),
     )
@@ -87,8 +92,8 @@ def _row(results: Results, answer: Answer, found: Detections) -> Row:
     shares = difference = (empty_cell(), empty_cell(2), empty_cell())
     if not answer.undefined:
         shares = _share_cells(answer, found)
-        if answer.paired and found is not answer.baseline:
-            difference = _difference_cells(answer.change(found))
+    if answer.paired and found is not answer.baseline:
+        difference = _difference_cells(answer.change(found))
     head = (label_cell(answer.category), label_cell(found.system.label))
     auroc = image_auroc(results, answer, found)
     limits = _limits_cell(auroc_limits(auroc, len(found.ranks), found.normal, Z))
@@ -118,7 +123,8 @@ def _notes(results: Results, answers: Sequence[Answer]) -> tuple[Note, ...]:
     models = "each tested on models that saw none of its photos, " if results.folded else ""
     found = f"of all defects tested, {models}those above the calibrated threshold; interval: Wilson"
     difference = (
-        "to the baseline, in points, paired by defect; interval: Bonett and Price; p: under random"
+        "to the baseline in defects found, or in AUROC where there is no threshold, in points,"
+        " paired by defect; interval: Bonett and Price; p: under random"
         f" signs, exact up to {EXACT_UP_TO} defects that differ. It speaks of these models and"
         " further defects like these, not of other categories"
     )

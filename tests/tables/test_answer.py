@@ -14,7 +14,7 @@ from apc_bench.results.answer import Answer, answers
 from apc_bench.results.detections import Detections, Photo
 from apc_bench.results.reading import read_results
 from apc_bench.tables import answer_in_words as words
-from apc_bench.tables.answer import types_table
+from apc_bench.tables.answer import answer_table, types_table
 from apc_bench.tables.number_format import signed
 
 Make = Callable[..., Any]
@@ -182,3 +182,17 @@ def test_from_six_categories_on_the_difference_is_tested_over_categories(make_ru
     assert "too few" not in head
     assert apc.startswith("APC: ")
     assert same.startswith("Same: in no category is the difference beyond chance by itself")
+
+
+def test_without_a_threshold_the_table_has_ranks_and_no_empty_columns(make_run: Make) -> None:
+    results = read_results(make_run(categories=("bracket",), shots=(8,), seeds=(0,)))
+    answer = answer_of([0] * 9, [1] * 8 + [0], ["dent"] * 9, undefined="too few")
+    table = answer_table(results, [answer])
+    assert table is not None
+    assert [column.title for column in table.for_readers.columns][2:5] == [
+        "Difference",
+        "95 % interval ",
+        "p",
+    ]
+    assert rows_of(table)[1]["difference_points"] == pytest.approx(100 * 8 / 9)
+    assert rows_of(table)[1]["found_percent"] is None
