@@ -2,6 +2,8 @@
 written.
 """
 
+import sys
+
 import pytest
 import torch
 from PIL import Image
@@ -77,6 +79,7 @@ def test_a_detector_of_another_package_is_estimated_by_arithmetic_and_that_is_sa
         told = apc_bench("sweep", "--job", tmp_path / "job.yaml", *places, "--device", "cpu").output
     finally:
         plugins.offered.cache_clear()
+        sys.modules.pop("deviation", None)  # other tests install another of this name
     assert any(map(is_title, told.splitlines()))
     assert "Deviation: estimated by arithmetic alone, roughly, since" in told
 

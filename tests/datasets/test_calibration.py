@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apc_bench.datasets.calibration import FINE_TUNED, FROZEN, calibrations, in_a_sweep
+from apc_bench.datasets.hold_out import hold_out
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.split import make_split
 from apc_bench.metrics.exact import calibrated_threshold, calibration_needed
@@ -101,3 +102,11 @@ def test_photos_that_are_many_but_of_few_parts_are_asked_for_by_parts(tmp_path):
         "no threshold for APC and PRNet: photos of one part stay together, so 15 of 40 normal"
         " training photos calibrate, 5 % false alarms take 19; photograph more parts"
     )
+
+
+def test_where_seeds_hold_out_unequal_numbers_the_fewest_count(tmp_path):
+    root = folder(tmp_path / "data" / "part", 40, plain=False, a_group=9)
+    seeds = tuple(range(10))
+    category, found = told_of(root, seeds=seeds)
+    held = [len(hold_out(category, read_dataset(root).name, seed)) for seed in seeds]
+    assert found[1].images == min(held) < max(held)
