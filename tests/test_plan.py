@@ -48,6 +48,7 @@ def plan(
     environment=ENVIRONMENT,
     folder="somewhere",
     dataset="mvtec_ad",
+    networks=None,
 ):
     return make_plan(
         sweep,
@@ -55,11 +56,30 @@ def plan(
         [planned(sweep, category(name, folder), fingerprint) for name in names],
         dict.fromkeys(sweep.methods, weights),
         environment,
+        networks,
     )
 
 
 def keys(steps) -> set[str]:
     return {step.result_key for step in steps}
+
+
+def test_what_another_package_s_backbone_is_made_of_is_part_of_its_keys_alone():
+    """Another version of timm, or another mean, is another result of the same trial."""
+    sweep, _ = sweep_from("tiny", {})
+    of = dict.fromkeys(sweep.methods)
+    made_of = {"package": "timm 1.0.31", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    plans = [
+        plan(sweep, networks=networks)
+        for networks in (
+            None,
+            dict.fromkeys(of, made_of),
+            dict.fromkeys(of, {**made_of, "package": "timm 1.0.32"}),
+            dict.fromkeys(of, {**made_of, "mean": [0.4, 0.5, 0.5]}),
+        )
+    ]
+    assert len(set.union(*map(keys, plans))) == sum(map(len, plans))
+    assert len({step.trial_id for steps in plans for step in steps}) == len(plans[0])
 
 
 def test_the_paper_s_job_has_450_fine_tunings_and_675_trials():

@@ -288,6 +288,14 @@ def test_what_timm_can_translate_is_taken_and_what_it_cannot_fill_is_refused(tmp
         load_backbone(VIT, saved(state, tmp_path / "part.pth"))
 
 
+def test_what_timm_would_leave_at_random_is_refused(tmp_path):
+    """timm loads this model's files without asking whether they are whole."""
+    state = state_of("timm/dla46_c.in1k")
+    state["of another"] = state.pop("level2.root.conv.weight")
+    with pytest.raises(WeightsError, match=r"there is nothing for 'level2\.root\.conv\.weight'"):
+        load_backbone("timm/dla46_c.in1k", saved(state, tmp_path / "part.pth"))
+
+
 def test_features_are_remembered_by_timm_s_version_and_statistics_too(files):
     backbone, _ = load_backbone(VIT, files[VIT])
     keys = {backbone.key("a"), backbone.key("b")}
