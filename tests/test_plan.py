@@ -70,7 +70,7 @@ def test_what_another_package_s_backbone_is_made_of_is_part_of_its_keys_alone():
     made_of = {"package": "timm 1.0.31", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     plans = [plan(sweep)]
     for other in ({}, {"package": "timm 1.0.32"}, {"mean": [0.4, 0.5, 0.5]}):
-        networks = {name: made_of | other for name in sweep.methods}
+        networks = dict.fromkeys(sweep.methods, made_of | other)
         plans.append(plan(sweep, networks=networks))
     assert len(set.union(*map(keys, plans))) == sum(map(len, plans))
     assert len({step.trial_id for steps in plans for step in steps}) == len(plans[0])
