@@ -17,6 +17,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def in_bytes(size: float) -> str:
+    """`340 MB`, `12.4 GB`: a number of bytes, in units of a thousand."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
 def enumerated(words: Sequence[str], last: str = "and") -> str:
     """`A`, `A and B`, `A, B and C`; `last`: the word before the last one."""
     if len(words) == 1:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from apc_bench import __version__
+from apc_bench.cli.cache import cache
 from apc_bench.cli.check import check
 from apc_bench.cli.compact import compact
 from apc_bench.cli.compare import compare
@@ -60,6 +61,7 @@ for command in (
     compact,
     submit,
     data,
+    cache,
 ):
     cli.add_command(command)
 data.add_command(check)

@@ -91,6 +91,7 @@ def evaluate(
     from apc_bench.report import terminal_table
     from apc_bench.results.reading import read_results
     from apc_bench.store.cache import Cache, default_folder
+    from apc_bench.store.cache_use import in_use
     from apc_bench.store.info import is_run
     from apc_bench.store.run import Run
 
@@ -101,8 +102,9 @@ def evaluate(
         raise UsageError("--data DIR is needed for a new run: the dataset that the maps are of")
     asked = EvaluationRequest(maps, scores, name, title, shots, flags)
     cache = Cache(cache_path or default_folder())
-    for line in evaluate_maps(asked, data, run_path, cache, say=partial(click.echo, err=True)):
-        click.echo(line)
+    with in_use(cache.folder):
+        for line in evaluate_maps(asked, data, run_path, cache, say=partial(click.echo, err=True)):
+            click.echo(line)
     Console().print(terminal_table(read_results(Run.open(run_path))))
     click.echo(
         f"run folder: {run_path}; `apc-bench report {run_path}` makes tables, figures and the page"

@@ -12,14 +12,17 @@ import click
 from apc_bench.cli.dry_run import tell, threshold_lines
 from apc_bench.cli.report import show
 from apc_bench.cli.sweep_options import EXAMPLES, SweepCommand, sweep_options
-from apc_bench.errors import ResourceError, UsageError
+from apc_bench.errors import ResourceError, StorageError, UsageError
 from apc_bench.runner.executors import EXECUTORS
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from apc_bench.runner.driver import Summary
     from apc_bench.runner.executors.protocol import Execution
     from apc_bench.runner.prepare import Prepared
     from apc_bench.settings.sweep import Sweep
+    from apc_bench.store.cache import Cache
     from apc_bench.store.run import Run
 
 
@@ -42,11 +45,11 @@ def sweep(
     """
     from rich.console import Console
 
-    from apc_bench.runner.driver import default_run, run_sweep
+    from apc_bench.runner.driver import default_run
     from apc_bench.runner.prepare import prepare
     from apc_bench.runner.progress import plain
     from apc_bench.store.cache import Cache, default_folder
-    from apc_bench.store.run import Run
+    from apc_bench.store.cache_use import in_use
 
     console = Console(stderr=True)
     say = plain(console)
@@ -55,17 +58,30 @@ def sweep(
     data = data or _data_of(repeated)
     settings, lines = _settings(job, data, repeated, options)
     _check_gpu(settings, execution)
-    for line in lines:
-        say(line)
     cache = Cache(cache_path or default_folder())
-    prepared = prepare(settings, data, cache, say=say, dry=dry_run)
-    path = run_path or default_run(prepared.sweep, prepared.dataset.name)
-    _check_lasting(path)
-    for line in _differences(repeated, prepared, path) if repeated else ():
+    for line in [*lines, *(() if dry_run else _room_made(cache.folder))]:
         say(line)
-    if dry_run:
-        tell(prepared, path, execution)
-        return 0
+    with in_use(cache.folder):
+        prepared = prepare(settings, data, cache, say=say, dry=dry_run)
+        path = run_path or default_run(prepared.sweep, prepared.dataset.name)
+        _check_lasting(path)
+        for line in _differences(repeated, prepared, path) if repeated else ():
+            say(line)
+        if dry_run:
+            tell(prepared, path, execution)
+            return 0
+        return _swept(prepared, path, cache, execution, console)
+
+
+def _swept(
+    prepared: Prepared, path: Path, cache: Cache, execution: Execution, console: Console
+) -> int:
+    """Does the sweep and shows its page; the exit code."""
+    from apc_bench.runner.driver import run_sweep
+    from apc_bench.runner.progress import plain
+    from apc_bench.store.run import Run
+
+    say = plain(console)
     say(f"run folder: {path}")
     summary = run_sweep(prepared, path, cache, execution, console)
     for step, reason in summary.failed:
@@ -75,6 +91,24 @@ def sweep(
     click.echo(f"page: {page.resolve()}")
     say("\n".join([*threshold_lines(prepared), _ending(summary, path)]))
     return summary.exit_code
+
+
+def _room_made(folder: Path) -> list[str]:
+    """Holds the cache to its limit: what was removed, in a line."""
+    from apc_bench.store.cache_upkeep import LIMIT, default_limit, keep_limit
+    from apc_bench.wording import in_bytes
+
+    limit = default_limit()
+    try:
+        removed = keep_limit(folder, limit)
+    except StorageError:  # who may only read a cache makes no room in it, and needs none
+        return []
+    if not (removed.count and limit):
+        return []
+    return [
+        f"cache: {removed.line()}: the longest unused, to keep to {in_bytes(limit)} (set {LIMIT} to"
+        " another size, or to none)"
+    ]
 
 
 def _execution(options: dict[str, Any]) -> Execution:

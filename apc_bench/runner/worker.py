@@ -33,6 +33,7 @@ from apc_bench.runner.tabulate import Costs, Measured, images_of, tabulate
 from apc_bench.runner.time_limit import time_limit
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
+from apc_bench.store.cache_use import in_use
 from apc_bench.store.decoded import decoded, memo_array
 from apc_bench.store.info import is_run
 from apc_bench.store.run import Run
@@ -68,7 +69,8 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
         _check_reach(context)
         attempts.record(run.attempts_folder, attempts.START, **attempted(step))
         sweep = context.sweep
-        with Reporter(run.attempts_folder, step.result_key) as progress:
+        # The driver's claim is not seen on a node that has a cache folder of its own.
+        with in_use(context.cache), Reporter(run.attempts_folder, step.result_key) as progress:
             set_determinism(sweep.device, threads=sweep.threads, seed=seed_of(step))
             load_libraries(step.settings.detector, trains=step.kind == EXTRACTOR)
             with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):

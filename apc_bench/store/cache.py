@@ -18,6 +18,8 @@ from apc_bench.files.hashing import file_sha256
 from apc_bench.store.files import write_atomically
 
 DONE = "done.json"
+"""Of an entry: its files' sizes; its time of change says when the entry was last used."""
+HASHES = "hashes.json"
 
 
 def default_folder() -> Path:
@@ -41,22 +43,25 @@ class Cache:
         self.folder = folder
 
     def entry(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
-        """The folder `kind/key`, made by `build(temporary folder)` unless it is there; other
-        processes wait for its one builder.
+        """The folder `kind/key`, made by `build(temporary folder)` unless it is there; marked as
+        used now; other processes wait for its one builder.
 
         Raises StorageError when the cache cannot be written, by `build` too; what else `build`
         raises passes through. Either leaves nothing.
         """
         final = self.folder / kind / key
-        if self._complete(final):
-            return final
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(final.with_suffix(".lock")):
-                if not self._complete(final):
+            # Of an entry that is there too: who makes room holds this lock while it removes one.
+            with FileLock(final.with_suffix(".lock"), poll_interval=0.005):
+                if self._complete(final):
+                    os.utime(final / DONE)
+                else:
                     self._build(final, build)
         except OSError as error:
-            raise unwritable(final, error) from None
+            # A cache that may only be read serves what it has.
+            if not self._complete(final):
+                raise unwritable(final, error) from None
         return final
 
     def _complete(self, folder: Path) -> bool:
@@ -90,7 +95,7 @@ class Cache:
         unchanged dataset is read once.
         """
         paths = list(paths)
-        memo_path = self.folder / "hashes.json"
+        memo_path = self.folder / HASHES
         memo = _read_memo(memo_path)
         states = {path: _state(path) for path in paths}
         missing = [path for path in paths if states[path] not in memo]
