@@ -35,6 +35,7 @@ ROOMS = (
     "results",
     "tables",
     "report",
+    "export",
     "external",
     "compare",
     "gate",

@@ -1,10 +1,17 @@
 """Options that several commands share, and their types."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from apc_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from apc_bench.store.run import Run
 
 COUNT_MAX = 1_000_000
 
@@ -91,7 +98,28 @@ CACHE = click.option(
     metavar="DIR",
     help="Decoded images, features and weights. [default: $APC_BENCH_CACHE or ~/.cache/apc-bench]",
 )
+DATA = click.option(
+    "--data",
+    type=FOLDER,
+    metavar="DIR",
+    help="The dataset, for the pictures. [default: where the sweep found it]",
+)
 DATASET = click.option(
     "--dataset", metavar="NAME", help="What to call the dataset. [default: the folder's name]"
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
+
+
+def photos_of(run: Run, data: Path | None) -> Path | None:
+    """The dataset's folder of a run: the one that --data names, or where the sweep found it. Raises
+    UsageError where there is no such folder.
+    """
+    from apc_bench.datasets.places import root_of
+
+    if data is None:
+        return run.info.data
+    if not data.is_dir():
+        raise UsageError(
+            f"no such folder: {data} (--data takes the dataset that the run was swept over)"
+        )
+    return root_of(data.resolve())

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apc_bench.cli.options import FOLDER
-from apc_bench.errors import UsageError
+from apc_bench.cli.options import DATA, FOLDER, photos_of
 
 if TYPE_CHECKING:
     from apc_bench.store.run import Run
@@ -17,12 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option(
-    "--data",
-    type=FOLDER,
-    metavar="DIR",
-    help="The dataset, for the pictures. [default: where the sweep found it]",
-)
+@DATA
 @click.option(
     "--without-images",
     is_flag=True,
@@ -44,17 +38,12 @@ def report(
     run: Path, data: Path | None, without_images: bool, all_figures: bool, out: Path | None
 ) -> None:
     """Tables, plots and the page of a run folder."""
-    from apc_bench.datasets.places import root_of
     from apc_bench.store.run import Run
 
-    if data is not None and not data.is_dir():
-        raise UsageError(
-            f"no such folder: {data} (--data takes the dataset that the run was swept over)"
-        )
     opened = Run.open(run)
-    images: Path | None = None
-    if not without_images:
-        images = root_of(data.resolve()) if data else opened.info.data
+    images = photos_of(opened, data)
+    if without_images:
+        images = None
     click.echo(f"page: {show(opened, images, out, all_figures=all_figures)}")
 
 

@@ -40,6 +40,8 @@ CELLS = 5
 
 CROP_SIDE = 112
 
+NO_MASK = "no mask"
+
 RGB = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -74,13 +76,20 @@ class Photos:
         """(s, s) bool, or why there is no mask. A normal image's is empty."""
         if not anomalous:
             return np.zeros((self.geometry.image_size, self.geometry.image_size), bool)
+        original = self.original_mask(image)
+        return original if isinstance(original, str) else self.geometry.apply_mask(original)
+
+    def original_mask(self, image: str) -> Mask | str:
+        """(h, w) bool, all masks of an image united as they are on the disk, or why there is
+        none.
+        """
         names = self.masks.get(image)
         if not names:
-            return "no mask"
+            return NO_MASK
         if self.folder is None:
             return "mask not at hand"
         try:
-            return self.geometry.apply_mask(read_masks(self.folder, image, names, self.encoding))
+            return read_masks(self.folder, image, names, self.encoding)
         except (ApcError, OSError):
             return "mask cannot be read"
 

@@ -3,22 +3,21 @@ MVTec AD's own evaluation script.
 """
 
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from apc_bench.errors import RunError, StorageError, UsageError, listed, unknown
+from apc_bench.errors import UsageError
+from apc_bench.export.chosen import ExportedTrials, result_key_of
+from apc_bench.export.folder import new_folder
 from apc_bench.metrics.evaluation import pixel_scores
-from apc_bench.results.aggregate import Results, System
+from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
 
 FILL = "the smallest value of the category's maps"
@@ -34,50 +33,6 @@ class MapReader(RunReader, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedTrials:
-    """One system and seed, and the categories whose maps are wanted."""
-
-    system: System
-    seed: int
-    categories: tuple[str, ...]
-
-
-def choose_trials(
-    results: Results,
-    *,
-    method: str | None,
-    shots: int | None,
-    seed: int | None,
-    categories: Sequence[str] | None,
-) -> ExportedTrials:
-    """What an export is of; None: the only method, its largest number of shots, its first seed, all
-    categories. Raises UsageError.
-    """
-    methods = list(dict.fromkeys(system.method for system in results.systems))
-    if method is None and len(methods) > 1:
-        raise UsageError(f"maps of which method? --method takes one of {listed(methods)}")
-    name = method or methods[0]
-    systems = {system.shots: system for system in results.systems if system.method == name}
-    if not systems:
-        raise UsageError(unknown("method", name, methods))
-    number = max(systems) if shots is None else shots
-    if number not in systems:
-        known = ", ".join(map(str, sorted(systems)))
-        raise UsageError(
-            f"'{name}' has no trials at {number} shots (has: {known}; 0 is a frozen method)"
-        )
-    system = systems[number]
-    wanted = system.seeds[0] if seed is None else seed
-    if wanted not in system.seeds:
-        known = ", ".join(map(str, system.seeds))
-        raise UsageError(f"{system.label} has no seed {wanted} (has: {known})")
-    for category in categories or ():
-        if category not in results.categories:
-            raise UsageError(unknown("category", category, results.categories))
-    return ExportedTrials(system, wanted, tuple(categories or results.categories))
-
-
 def export_maps(
     results: Results, run: MapReader, trials: ExportedTrials, out: Path
 ) -> Iterator[str]:
@@ -87,36 +42,22 @@ def export_maps(
     Raises UsageError where `out` holds anything or two images would be one file, RunError where a
     trial has no result, StorageError.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already and not empty; name a folder that does not exist")
-    keys = {category: _key(results, trials, category) for category in trials.categories}
+    keys = {
+        category: result_key_of(results, trials.system, category, trials.seed)
+        for category in trials.categories
+    }
     scores, exported = [], {}
-    beside = out.absolute().with_name(f".{out.name}-{uuid4().hex[:8]}")
-    try:
-        beside.mkdir(parents=True)
+    with new_folder(out) as folder:
         for category, key in keys.items():
             table = run.scores(key)
-            exported[category] = _export_category(run, key, table, beside / category)
+            exported[category] = _export_category(run, key, table, folder / category)
             scores.append(table.select(pl.lit(category).alias("category"), *SCORE_COLUMNS))
             yield f"{category}: {exported[category]['maps']} maps"
-        pl.concat(scores).sort("category", "split", "image").write_csv(beside / "scores.csv")
+        pl.concat(scores).sort("category", "split", "image").write_csv(folder / "scores.csv")
         about = _about(results, trials, exported)
         text = json.dumps(about, indent=2, ensure_ascii=False)
-        (beside / "export.json").write_text(text + "\n", encoding="utf-8")
-        beside.rename(out)  # over an empty folder too
-    except OSError as error:
-        raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        (folder / "export.json").write_text(text + "\n", encoding="utf-8")
     yield f"maps: {out}"
-
-
-def _key(results: Results, trials: ExportedTrials, category: str) -> str:
-    trial = results.trials[trials.system, category, trials.seed]
-    if trial.result_key is None:
-        place = f"{trials.system.label} on {category}, seed {trials.seed}"
-        raise RunError(f"{place}, has no maps: {trial.missing}")
-    return trial.result_key
 
 
 def _about(results: Results, trials: ExportedTrials, exported: Mapping[str, Any]) -> dict[str, Any]:

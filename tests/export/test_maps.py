@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from support import apc_bench, make_category
+from support import apc_bench
 
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.masks import read_mask
-from apc_bench.results.export import at_original_size
+from apc_bench.export.maps import at_original_size
 
 
 @given(st.sampled_from(["square", "letterbox", "crop"]), st.integers(40, 300), st.integers(40, 300))
@@ -43,33 +42,6 @@ def test_a_map_lies_on_the_original_where_the_resize_had_put_it(
         assert np.abs(line - wanted)[seen].max() <= 1.5  # a pixel of the input
         outside = (wanted < -1.5) | (wanted > 65.5)
         assert (line[outside] == -1000.0).all()
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real run of the frozen baseline on 48 × 48 images, cropped to an input of 32."""
-    place = tmp_path_factory.mktemp("export")
-    make_category(place / "data", "part", size=48, train=4, good=4, defects=6)
-    job = {"image_size": 32, "resize": "crop", "reserve": 2, "shots": [1], "seeds": [3]}
-    settings = {"pretrain_dim": 64, "target_dim": 64, "sigma": 1.0}
-    job["methods"] = {
-        "patchcore": {"detector": "patchcore", "backbone": "builtin", "settings": settings}
-    }
-    (place / "job.yaml").write_text(json.dumps(job))
-    apc_bench(
-        "sweep",
-        "--job",
-        place / "job.yaml",
-        "--data",
-        place / "data",
-        "--run",
-        place / "run",
-        "--executor",
-        "serial",
-        "--device",
-        "cpu",
-    )
-    return place / "run"
 
 
 def test_maps_are_float_tiffs_of_the_original_size_in_mvtecs_layout(
