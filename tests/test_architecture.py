@@ -40,6 +40,7 @@ ROOMS = (
     "compare",
     "gate",
     "history",
+    "doctor",
     "cli",
     "__main__",
 )

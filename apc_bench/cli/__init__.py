@@ -10,12 +10,12 @@ from typing import NoReturn
 
 import click
 
-from apc_bench import __version__
 from apc_bench.cli.cache import cache
 from apc_bench.cli.check import check
 from apc_bench.cli.compact import compact
 from apc_bench.cli.compare import compare
 from apc_bench.cli.data import data
+from apc_bench.cli.doctor import doctor
 from apc_bench.cli.evaluate import evaluate
 from apc_bench.cli.export import export
 from apc_bench.cli.gate import gate
@@ -32,11 +32,26 @@ from apc_bench.errors import ApcError
 INTERRUPTED = 130
 
 
+def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from apc_bench.store.provenance import version_line
+
+        click.echo(f"apc-bench {version_line()}")
+        ctx.exit()
+
+
 @click.group(
     cls=FullGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(__version__, prog_name="apc-bench")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print version and revision.",
+)
 def cli() -> None:
     """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore,
     AnomalousPatchCore (APC) and PRNet.
@@ -62,6 +77,7 @@ for command in (
     submit,
     data,
     cache,
+    doctor,
 ):
     cli.add_command(command)
 data.add_command(check)

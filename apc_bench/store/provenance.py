@@ -21,6 +21,8 @@ COMPUTES = ("torch", "torchvision", "numpy", "scipy", "pillow")
 RECORDED = ("ray", "pyarrow", "polars")
 REVISION = "APC_BENCH_REVISION"
 """The variable that carries the revision of a checkout to where its copy runs."""
+BUILT_FROM = "_revision.json"
+"""The file of a wheel that says which revision it was built from (hatch_build.py writes it)."""
 
 _INSTRUCTION_SETS = ("avx512f", "avx512_bf16", "avx2", "fma", "asimd", "sve")
 
@@ -102,14 +104,26 @@ def gpu_names() -> tuple[str, ...]:
 
 def git_revision() -> dict[str, Any] | None:
     """Commit and dirtiness of the checkout that this package runs from, or that a Ray job was
-    packed from; None where it is installed.
+    packed from, or that its wheel was built from; None where nothing says so.
     """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists() or shutil.which("git") is None:
-        packed: dict[str, Any] | None = json.loads(os.environ.get(REVISION, "null"))
+        built = Path(__file__).resolve().parents[1] / BUILT_FROM
+        packed: dict[str, Any] | None = json.loads(
+            os.environ.get(REVISION) or (built.read_text() if built.is_file() else "null")
+        )
         return packed
     commit, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     return None if commit is None else {"commit": commit, "dirty": bool(status)}
+
+
+def version_line() -> str:
+    """`0.1.0, revision 00cd8ac with changes`: of this package."""
+    revision = git_revision()
+    if revision is None:
+        return f"{__version__}, of no known revision"
+    changes = " with changes" if revision["dirty"] else ""
+    return f"{__version__}, revision {revision['commit'][:12]}{changes}"
 
 
 def _git(folder: Path, *words: str) -> str | None:
