@@ -2,11 +2,13 @@
 what the run folder already has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import product
 from typing import Any
 
+from apc_bench.datasets.hold_out import teaches_normality
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import Split
 from apc_bench.files.hashing import digest
@@ -50,7 +52,7 @@ class Step:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
     """What planning knows of a category: its samples, the fingerprint of their content, one split
     per seed.
@@ -59,6 +61,12 @@ class Planned:
     category: Category
     fingerprint: str
     splits: Mapping[int, Split]
+
+    @cached_property
+    def sizes(self) -> tuple[int, int]:
+        """How many images there are, and how many of them are normal training images."""
+        samples = self.category.samples
+        return len(samples), sum(map(teaches_normality, samples))
 
 
 def make_plan(
@@ -81,10 +89,9 @@ def make_plan(
     steps: dict[str, Step] = {}
     for planned in categories:
         for name, method in sweep.chosen.items():
-            for shots in sweep.shots if method.settings.fine_tuned else (0,):
-                for seed in sweep.seeds:
-                    for step in planner.steps(planned, name, shots, seed):
-                        steps.setdefault(step.result_key, step)
+            shots = sweep.shots if method.settings.fine_tuned else (0,)
+            for step in planner.steps(planned, name, shots):
+                steps.setdefault(step.result_key, step)
     return tuple(sorted(steps.values(), key=_rank))
 
 
@@ -104,8 +111,10 @@ class _Planner:
     environment: Mapping[str, str]
     networks: Mapping[str, Mapping[str, Any]]
 
-    def steps(self, planned: Planned, name: str, shots: int, seed: int) -> list[Step]:
-        """The trial of a method, after its fine-tuning where it has one."""
+    def steps(self, planned: Planned, name: str, numbers: Sequence[int]) -> Iterator[Step]:
+        """The trials of a method with these numbers of shots, each after its fine-tuning where it
+        has one.
+        """
         sweep, method, category = self.sweep, self.sweep.chosen[name], planned.category.name
         computed: dict[str, Any] = {
             "fingerprint": planned.fingerprint,
@@ -116,30 +125,31 @@ class _Planner:
             computed["package"] = method.package
         if name in self.networks:
             computed["network"] = self.networks[name]
-        where = place(sweep, self.dataset, category, shots, seed)
-        step = partial(
-            Step,
-            dataset=self.dataset,
-            category=category,
-            method=name,
-            shots=shots,
-            seed=seed,
-            settings=method,
-        )
-        steps, needs = [], None
-        if method.settings.fine_tuned:
-            learned = {"detector": method.detector, "backbone": method.backbone}
-            identity = {**where, **learned, "training": method.settings.training()}
-            needs = digest({"kind": EXTRACTOR, **identity, **computed})
-            macs = finetune_macs(sweep, method)
-            steps.append(step(EXTRACTOR, digest(identity), needs, needs=None, macs=macs))
-        identity = {**where, "method": name, **method.identity()}
-        identity["false_alarms"] = sweep.false_alarms
-        made_of = {**computed, "extractor": needs, "features": sweep.features}
-        key = digest({"kind": TRIAL, **identity, **made_of})
-        macs = trial_macs(sweep, method, planned)
-        steps.append(step(TRIAL, digest(identity), key, needs=needs, macs=macs))
-        return steps
+        anywhere = place(sweep, self.dataset, category, 0, 0)
+        learned = {"detector": method.detector, "backbone": method.backbone}
+        tuned = method.settings.fine_tuned
+        tuning = {**learned, "training": method.settings.training()} if tuned else {}
+        scoring = {"method": name, **method.identity(), "false_alarms": sweep.false_alarms}
+        macs = finetune_macs(sweep, method), trial_macs(sweep, method, planned)
+        for shots, seed in product(numbers, sweep.seeds):
+            step = partial(
+                Step,
+                dataset=self.dataset,
+                category=category,
+                method=name,
+                shots=shots,
+                seed=seed,
+                settings=method,
+            )
+            where, needs = {**anywhere, "shots": shots, "seed": seed}, None
+            if tuned:
+                identity = {**where, **tuning}
+                needs = digest({"kind": EXTRACTOR, **identity, **computed})
+                yield step(EXTRACTOR, digest(identity), needs, needs=None, macs=macs[0])
+            identity = {**where, **scoring}
+            made_of = {**computed, "extractor": needs, "features": sweep.features}
+            key = digest({"kind": TRIAL, **identity, **made_of})
+            yield step(TRIAL, digest(identity), key, needs=needs, macs=macs[1])
 
 
 def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> dict[str, Any]:
@@ -176,15 +186,15 @@ def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
     coreset's and the search's matrix products.
     """
     settings = method.settings
-    split = next(iter(planned.splits.values()))
-    features = len(split.rows) * image_macs(sweep, method)
+    images, train = planned.sizes
+    features = images * image_macs(sweep, method)
     if not isinstance(settings, PatchCoreSettings):
         return features
     patches = (sweep.image_size / 8) ** 2
-    train = len(split.where("train")) * patches
-    bank = min(train * settings.coreset_ratio, settings.bank_max or train)
-    coreset = train * bank * (settings.projection_dim or settings.target_dim)
-    return features + coreset + len(split.rows) * patches * bank * settings.target_dim
+    vectors = train * patches
+    bank = min(vectors * settings.coreset_ratio, settings.bank_max or vectors)
+    coreset = vectors * bank * (settings.projection_dim or settings.target_dim)
+    return features + coreset + images * patches * bank * settings.target_dim
 
 
 def image_macs(sweep: Sweep, method: Method) -> float:

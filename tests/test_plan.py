@@ -179,7 +179,7 @@ GOLDEN = {
         ({"only": ("pachcore",)}, "did you mean 'patchcore'"),
         ({"backbone": "resnet-18"}, "did you mean 'resnet18'"),
         ({"shots": (20,)}, "above the reserve of 10"),
-        ({"shots": (0,)}, "greater than or equal to 1"),
+        ({"shots": (0,)}, "must be at least 1"),
         ({"weights": Path("w.pth")}, "say which with --backbone"),
     ],
 )

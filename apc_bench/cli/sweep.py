@@ -174,7 +174,9 @@ def _page_of(summary: Summary, path: Path, data: Path) -> Path | None:
 
 
 def _ending(summary: Summary, path: Path) -> str:
-    ended = f"{summary.done} steps done"
+    from apc_bench.wording import counted
+
+    ended = f"{counted(summary.done, 'step')} done"
     if summary.failed:
         return (
             f"{ended}, {len(summary.failed)} FAILED; `apc-bench status {path}` lists them, and the"

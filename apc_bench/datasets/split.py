@@ -6,7 +6,7 @@ protocol (settings/protocols.py) has its way of drawing in DRAWS.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,6 +110,30 @@ def make_split(
             raise DataError(f"category '{category.name}': {reason}")
     check_leaks(split)
     return split
+
+
+class SplitsBySeed(Mapping[int, Split]):
+    """The splits of a category by seed, each made (`make_split`) when it is first asked for: a
+    sweep that goes on may have a hundred seeds, and needs those of the steps that are left.
+    """
+
+    def __init__(self, seeds: Sequence[int], make: Callable[[int], Split]) -> None:
+        self._seeds = seeds
+        self._make = make
+        self._made: dict[int, Split] = {}
+
+    def __getitem__(self, seed: int) -> Split:
+        if seed not in self._made:
+            if seed not in self._seeds:
+                raise KeyError(seed)
+            self._made[seed] = self._make(seed)
+        return self._made[seed]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._seeds)
+
+    def __len__(self) -> int:
+        return len(self._seeds)
 
 
 def check_leaks(split: Split) -> None:

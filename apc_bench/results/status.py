@@ -97,7 +97,8 @@ def read_status(run: Run) -> Status:
 def _done(run: Run, plan: pl.DataFrame) -> set[str]:
     """The result keys that there are results of; whether weights verify is the sweep's to say."""
     extractors = plan.filter(pl.col("kind") == EXTRACTOR)["result_key"]
-    return run.extractors.there(extractors) | set(run.metrics()["result_key"])
+    trials = plan.filter(pl.col("kind") != EXTRACTOR).to_dicts()
+    return run.extractors.there(extractors) | run.trials.there(trials)
 
 
 def _running(

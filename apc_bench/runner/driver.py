@@ -33,9 +33,9 @@ from apc_bench.store.provenance import computing_environment, recorded_environme
 from apc_bench.store.run import Run
 from apc_bench.store.stages import remove_stage
 
-COMPACTED_FROM = 1_000
-"""Trials with files of their own from which on a sweep compacts its run at its end: below, readers
-gain less than a second.
+COMPACTED_FROM = 100
+"""Trials with files of their own from which on a sweep compacts its run at its end: a history reads
+a hundred nights, and small files are most of what it waits for.
 """
 
 NEEDED = ("settings", "computing", "fingerprints", "weights", "left_out", "emptied", "created")
@@ -78,12 +78,11 @@ def run_sweep(
     StorageError when a write fails.
     """
     run = Run(path)
+    if not is_run(path):  # what is wrong with a split is said before there is a folder
+        prepared.splits_of(prepared.steps)
     with run.lock() as holding:
-        _write_start(run, prepared)
+        left = _write_start(run, prepared)
         context = _context(prepared, path, cache, execution, holding)
-        done = run.done(prepared.steps)
-        left = [step for step in prepared.steps if step.result_key not in done]
-        run.compaction.take_out(left)
         before = len(prepared.steps) - len(left)
         with Display(left, run.attempts_folder, console=console) as display:
             for line in run.damaged:
@@ -230,8 +229,10 @@ def _record_for_worker(run: Run, step: Step, outcome: Outcome) -> None:
         )
 
 
-def _write_start(run: Run, prepared: Prepared) -> None:
-    """Checks that the folder is this sweep's, then adds settings, plan and splits to it."""
+def _write_start(run: Run, prepared: Prepared) -> list[Step]:
+    """Checks that the folder is this sweep's, then adds settings, plan and splits to it. Returns
+    the steps that are left to do.
+    """
     info, old = info_of(prepared), _info_before(run)
     if old is not None:
         info = old.merge(info, run.path)
@@ -240,8 +241,15 @@ def _write_start(run: Run, prepared: Prepared) -> None:
     run.write_info(replace(info, schema=run.schema))
     if run.compaction.staging.exists():
         run.compact()
-    splits = [split for planned in prepared.planned for split in planned.splits.values()]
-    in_parallel(run.splits.write, splits)
+    done = run.done(prepared.steps)
+    left = [step for step in prepared.steps if step.result_key not in done]
+    places = ((step.category, step.seed) for step in prepared.steps)
+    lacking = run.splits.lacking(prepared.dataset.name, places, run.known)
+    unsplit = [step for step in prepared.steps if (step.category, step.seed) in lacking]
+    in_parallel(run.splits.write, prepared.splits_of([*left, *unsplit]))
+    run.known.save()
+    run.compaction.take_out(left)
+    return left
 
 
 def _info_before(run: Run) -> RunInfo | None:

@@ -2,7 +2,7 @@
 environment resolved. All that can be wrong is wrong here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from apc_bench.datasets.encoding import Encoding
 from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category, Dataset, of_part
-from apc_bench.datasets.split import Split, make_split
+from apc_bench.datasets.split import Split, SplitsBySeed, make_split
 from apc_bench.datasets.unused import reading_lines
 from apc_bench.errors import UsageError
 from apc_bench.files.hashing import digest, file_sha256
@@ -25,7 +25,7 @@ from apc_bench.settings.backbones import is_timm
 from apc_bench.settings.detectors import PRNetSettings
 from apc_bench.settings.sweep import Method, Sweep, SyntheticData
 from apc_bench.store.cache import Cache
-from apc_bench.store.provenance import computing_environment, gpu_names
+from apc_bench.store.provenance import computing_environment, gpu_names, is_faster_in_bfloat16
 
 NOT_HERE = "not here yet"
 
@@ -59,6 +59,12 @@ class Prepared:
         """By category."""
         return {planned.category.name: planned.category.encoding for planned in self.planned}
 
+    def splits_of(self, steps: Iterable[Step]) -> list[Split]:
+        """The splits of the steps, each once. Raises DataError where the images do not suffice."""
+        splits = {planned.category.name: planned.splits for planned in self.planned}
+        places = dict.fromkeys((step.category, step.seed) for step in steps)
+        return [splits[category][seed] for category, seed in places]
+
 
 def prepare(
     sweep: Sweep, data: Path | None, cache: Cache, *, say: Say, dry: bool = False
@@ -78,7 +84,7 @@ def prepare(
     for category in scan.categories:
         splits = splits_of(sweep, dataset.name, category, scan.hashes[category.name])
         planned.append(Planned(category, scan.fingerprints[category.name], splits))
-        reason = nothing_to_hold_out(splits[sweep.seeds[0]].samples)
+        reason = nothing_to_hold_out(category.samples)
         if reason:
             say(f"category '{category.name}': {reason}")
     sweep = _with_shots(sweep, planned)
@@ -130,32 +136,33 @@ def _resolved(sweep: Sweep, dataset: str) -> Sweep:
     if device == "auto":
         device = "cuda" if gpu_names() else "cpu"
     if precision == "auto":
-        precision = "bfloat16" if device == "cuda" else "float32"
+        precision = "bfloat16" if is_faster_in_bfloat16(device) else "float32"
     update = {"dataset": dataset, "device": device, "precision": precision}
     return sweep.model_copy(update=update)
 
 
 def splits_of(
     sweep: Sweep, dataset: str, category: Category, hashes: Mapping[str, str]
-) -> dict[int, Split]:
-    """The category's split under each seed, by the sweep's protocol. Raises DataError where the
-    images do not suffice.
+) -> SplitsBySeed:
+    """The category's split under each seed, by the sweep's protocol; asking for one raises
+    DataError where the images do not suffice.
     """
     protocol = sweep.evaluation
-    return {
-        seed: make_split(category, hashes, protocol, dataset=dataset, seed=seed)
-        for seed in sweep.seeds
-    }
+
+    def make(seed: int) -> Split:
+        return make_split(category, hashes, protocol, dataset=dataset, seed=seed)
+
+    return SplitsBySeed(sweep.seeds, make)
 
 
 def _with_shots(sweep: Sweep, planned: Sequence[Planned]) -> Sweep:
     """The sweep with the shots that its protocol gives where the images are fewest. Raises
     UsageError for more than that.
     """
+    # A reserve is as large under every seed.
+    seeds = sweep.seeds[:1] if sweep.evaluation.shots_needed else sweep.seeds
     drawn = [
-        (len(split.drawn(None)), one.category.name)
-        for one in planned
-        for split in one.splits.values()
+        (len(one.splits[seed].drawn(None)), one.category.name) for one in planned for seed in seeds
     ]
     try:
         shots = sweep.evaluation.shots(sweep.shots, *min(drawn))

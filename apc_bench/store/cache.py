@@ -97,7 +97,8 @@ class Cache:
         paths = list(paths)
         memo_path = self.folder / HASHES
         memo = _read_memo(memo_path)
-        states = {path: _state(path) for path in paths}
+        resolved = {folder: folder.resolve() for folder in {path.parent for path in paths}}
+        states = {path: _state(path, resolved[path.parent]) for path in paths}
         missing = [path for path in paths if states[path] not in memo]
         with ThreadPoolExecutor(threads) as pool:
             sums = pool.map(file_sha256, missing)
@@ -123,10 +124,10 @@ def unwritable(path: Path, error: OSError) -> StorageError:
     )
 
 
-def _state(path: Path) -> str:
+def _state(path: Path, folder: Path) -> str:
     stat = path.stat()
     # The change time too: copying tools set the time of modification at will.
-    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"
+    return f"{folder}/{path.name}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"
 
 
 def _read_memo(path: Path) -> dict[str, str]:

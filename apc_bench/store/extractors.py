@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from apc_bench.plan import Step
 from apc_bench.store.files import write_atomically, write_table
-from apc_bench.store.folder import RunFolder, in_parallel
+from apc_bench.store.folder import RunFolder
+from apc_bench.store.known_files import KnownFiles
 from apc_bench.store.places import placed
 from apc_bench.store.planned import row_of
 from apc_bench.store.result_files import as_frame, check_sha256, read_result
@@ -56,17 +57,14 @@ class Extractors:
         table = placed(schema, PLACE, row_of(step), pa.Table.from_pylist([*curves], TRAINING))
         write_table(self._training(key), table, {**identity, **metadata}, schema)
 
-    def verify(self, key: str) -> bool:
+    def verify(self, key: str, known: KnownFiles) -> bool:
         """Whether a fine-tuned extractor exists. Raises DamagedFile where it does not verify."""
-        if not self._training(key).is_file():
+        path = self._training(key)
+        if not path.is_file():
             return False
-        self.read(key)
+        named = known.read(path, lambda path: self._curves(key)[1].get("weights_sha256", ""))
+        check_sha256(self._weights(key), named, known.sha256)
         return True
-
-    def existing(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys whose extractor exists and verifies; damaged ones are remembered."""
-        found = zip(keys, in_parallel(self.verify, keys), strict=True)
-        return {key for key, exists in self._folder.sound(found) if exists}
 
     def there(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys whose files are there, unread: weights of thousands are hundreds of
@@ -78,9 +76,12 @@ class Extractors:
 
     def read(self, key: str) -> Extractor:
         """A fine-tuned extractor that verifies. Raises DamagedFile."""
-        table, metadata = read_result(self._training(key), key, TRAINING, PLACE)
+        table, metadata = self._curves(key)
         check_sha256(self._weights(key), metadata.get("weights_sha256"))
         return Extractor(self._weights(key), metadata, as_frame(table))
+
+    def _curves(self, key: str) -> tuple[pa.Table, dict[str, str]]:
+        return read_result(self._training(key), key, TRAINING, PLACE)
 
     def _weights(self, key: str) -> Path:
         return self._folder.path / "extractors" / f"{key}.safetensors"

@@ -2,7 +2,7 @@
 found damaged.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +14,11 @@ from apc_bench.files.machine import usable_cores
 from apc_bench.store.lock import holding
 from apc_bench.store.places import HIVE, was_begun_in_hive
 from apc_bench.store.schemas import SCHEMA_VERSION
+
+AT_ONCE = 16
+"""Files that are handed to a thread, where there are many: handing one over takes as long as
+reading a small one.
+"""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -32,11 +37,17 @@ def in_parallel(
         except DamagedFile as error:
             return error
 
+    def outcomes(some: Sequence[tuple[object, ...]]) -> list[Value | DamagedFile]:
+        return [outcome(*row) for row in some]
+
     rows = list(zip(*columns, strict=True))
     if len(rows) < 2:
-        return [outcome(*row) for row in rows]
-    with ThreadPoolExecutor(usable_cores().amount) as pool:
-        return list(pool.map(lambda row: outcome(*row), rows))
+        return outcomes(rows)
+    threads = usable_cores().amount
+    size = max(1, min(AT_ONCE, len(rows) // (4 * threads)))
+    handed = [rows[start : start + size] for start in range(0, len(rows), size)]
+    with ThreadPoolExecutor(threads) as pool:
+        return [one for some in pool.map(outcomes, handed) for one in some]
 
 
 class RunFolder:

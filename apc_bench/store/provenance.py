@@ -25,6 +25,8 @@ BUILT_FROM = "_revision.json"
 """The file of a wheel that says which revision it was built from (hatch_build.py writes it)."""
 
 _INSTRUCTION_SETS = ("avx512f", "avx512_bf16", "avx2", "fma", "asimd", "sve")
+_LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
+"""Variables that keep torch from using all that a processor has."""
 
 
 def computing_environment(*, device: str, threads: int, precision: str) -> dict[str, str]:
@@ -66,12 +68,17 @@ def device_class(device: str) -> str:
     if device == "cuda":
         names = sorted(set(gpu_names()))
         return "cuda/" + ("+".join(names) or "unknown")
-    limits = [
-        f"{name}={os.environ[name]}"
-        for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
-        if name in os.environ
-    ]
+    limits = [f"{name}={os.environ[name]}" for name in _LIMITS if name in os.environ]
     return "/".join(["cpu", "+".join(_instruction_sets()) or platform.machine(), *limits])
+
+
+def is_faster_in_bfloat16(device: str) -> bool:
+    """Whether `device` trains faster in bfloat16: a GPU, and a processor that has instructions for
+    it, unless a variable forbids them. Elsewhere bfloat16 is slower than float32.
+    """
+    if device == "cuda":
+        return True
+    return "avx512_bf16" in _instruction_sets() and not any(name in os.environ for name in _LIMITS)
 
 
 @cache

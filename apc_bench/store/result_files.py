@@ -1,6 +1,6 @@
 """Files of one result: each says whose it is, so that a copy in another's place is damaged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,13 +34,15 @@ def check_owner(path: Path, result_key: str, metadata: Mapping[str, str]) -> Non
         raise DamagedFile(f"{path}: holds the result {owner}; its step will be done again")
 
 
-def check_sha256(path: Path, sha256: str | None) -> None:
+def check_sha256(
+    path: Path, sha256: str | None, sha256_of: Callable[[Path], str] = file_sha256
+) -> None:
     """Raises DamagedFile where a file is missing or altered, RunError where a newer version wrote
-    it.
+    it. `sha256_of`: a file's hash, which may be remembered.
     """
     if not path.is_file():
         raise DamagedFile(f"{path}: missing; its step will be done again")
-    if file_sha256(path) != sha256:
+    if sha256_of(path) != sha256:
         if path.suffix == ".parquet":
             with suppress(DamagedFile):
                 count_rows(path)

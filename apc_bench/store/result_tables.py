@@ -7,20 +7,28 @@ found has gone meanwhile, never misses a trial.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
 
 from apc_bench.errors import DamagedFile
-from apc_bench.store.compacted import CompactedFile, Part, compacted_in, open_compacted
+from apc_bench.store.compacted import (
+    CompactedFile,
+    Part,
+    SmallFile,
+    compacted_in,
+    open_compacted,
+)
 from apc_bench.store.files import NO_PLACE
 from apc_bench.store.folder import RunFolder, in_parallel
 from apc_bench.store.places import folders_of
 from apc_bench.store.result_files import as_frame, read_result
 from apc_bench.store.schemas import CURVES, METRICS_TABLE, PLACE, SCORES
+
+Value = TypeVar("Value")
 
 Row = Mapping[str, Any]
 """A row of the plan (schemas.PLAN)."""
@@ -42,11 +50,12 @@ class ResultTables:
     def path(self, kind: str, row: Row) -> Path:
         """Of a trial's own file."""
         folders = folders_of(self._folder.schema, PLACE, row)
-        return self._folder.path / kind / folders / f"{row['result_key']}.parquet"
+        return Path(f"{self._folder.path}/{kind}/{folders}/{row['result_key']}.parquet")
 
     def category(self, kind: str, row: Row) -> Path:
         """The folder of a trial's category, where its compacted files lie."""
-        return self._folder.path / kind / folders_of(self._folder.schema, PLACE, row).parents[2]
+        dataset, category, *_ = folders_of(self._folder.schema, PLACE, row).split("/")
+        return Path(f"{self._folder.path}/{kind}/{dataset}/{category}")
 
     def compacted(self, folder: Path) -> list[CompactedFile]:
         """The compacted files of a category's folder; damaged ones are remembered."""
@@ -73,14 +82,46 @@ class ResultTables:
                 return file, file.parts[key]
         return None
 
+    def metadata(
+        self, kind: str, rows: Sequence[Row]
+    ) -> list[Mapping[str, str] | DamagedFile | None]:
+        """What each trial's table says of itself where it is there and verifies, None where it is
+        not there; in the place of a damaged one its DamagedFile.
+        """
+        found = {index: one.metadata for index, one in self.folded(kind, rows).items()}
+        left = [index for index in range(len(rows)) if index not in found]
+        looked = in_parallel(lambda index: self._metadata(kind, rows[index]), left)
+        rest = dict(zip(left, looked, strict=True))
+        return [found[index] if index in found else rest[index] for index in range(len(rows))]
+
+    def folded(self, kind: str, rows: Sequence[Row]) -> dict[int, SmallFile]:
+        """By position, what was known of the file of each trial that has none of its own any more,
+        but a part of a compacted file that verifies.
+        """
+        wanted = [index for index, row in enumerate(rows) if not self.path(kind, row).is_file()]
+        found: dict[int, SmallFile] = {}
+        for file, parts in self._parts(kind, rows, wanted).items():
+            if self.is_sound(file):
+                found |= {index: part.small for index, part in parts}
+        return found
+
+    def _metadata(self, kind: str, row: Row) -> Mapping[str, str] | None:
+        own, place = _OWN[kind]
+        return self._found(
+            kind,
+            row,
+            lambda path: read_result(path, row["result_key"], own, place)[1],
+            lambda file, part: self._verified(file, part).small.metadata,
+        )
+
     def verified_part(self, kind: str, row: Row) -> Part | None:
         """A trial's part of a compacted file; None where there is none. Raises DamagedFile where
         it does not verify.
         """
         found = self.part(kind, row)
-        if found is None:
-            return None
-        file, part = found
+        return self._verified(*found) if found else None
+
+    def _verified(self, file: CompactedFile, part: Part) -> Part:
         if not self.is_sound(file):
             (read,) = file.tables([part])
             if isinstance(read, DamagedFile):
@@ -100,16 +141,32 @@ class ResultTables:
         """A trial's table, of some columns where they are named; None where it is not there. Raises
         DamagedFile.
         """
+        return self._found(
+            kind,
+            row,
+            lambda _: as_frame(self._small(kind, row, columns)),
+            lambda file, part: _frames(kind, file, [part], columns)[0],
+        )
+
+    def _found(
+        self,
+        kind: str,
+        row: Row,
+        small: Callable[[Path], Value],
+        compacted: Callable[[CompactedFile, Part], Value],
+    ) -> Value | None:
+        """What is read of a trial's own file, else of its part of a compacted one; looked for again
+        where the file goes as it is opened.
+        """
         for _ in range(_LOOKS):
             path = self.path(kind, row)
             try:
                 if path.is_file():
-                    return as_frame(self._small(kind, row, columns))
+                    return small(path)
                 found = self.part(kind, row)
                 if found is not None:
                     path = found[0].path
-                    (frame,) = _frames(kind, found[0], [found[1]], columns)
-                    return frame
+                    return compacted(*found)
             except DamagedFile:
                 if path.is_file():
                     raise
@@ -148,12 +205,14 @@ class ResultTables:
         self, kind: str, rows: Sequence[Row], wanted: Iterable[int]
     ) -> dict[CompactedFile, list[tuple[int, Part]]]:
         """Those of the wanted rows that lie in compacted files, by file."""
-        by_folder: dict[Path, dict[str, int]] = defaultdict(dict)
+        by_category: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         for index in wanted:
-            by_folder[self.category(kind, rows[index])][rows[index]["result_key"]] = index
+            row = rows[index]
+            by_category[row["dataset"], row["category"]][row["result_key"]] = index
         found: dict[CompactedFile, list[tuple[int, Part]]] = defaultdict(list)
-        for folder, by_key in by_folder.items():
-            for file in self.compacted(folder):
+        for by_key in by_category.values():
+            row = rows[next(iter(by_key.values()))]
+            for file in self.compacted(self.category(kind, row)):
                 for key in by_key.keys() & file.parts.keys():
                     found[file].append((by_key[key], file.parts[key]))
         return found

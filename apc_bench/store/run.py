@@ -24,9 +24,10 @@ from apc_bench.store.extractors import Extractors
 from apc_bench.store.files import TEMPORARY, read_json, too_new, write_json
 from apc_bench.store.folder import RunFolder, in_parallel
 from apc_bench.store.info import INFO, RunInfo, is_run
+from apc_bench.store.known_files import KnownFiles
 from apc_bench.store.lock import held
 from apc_bench.store.places import HIVE
-from apc_bench.store.planned import PlannedSteps
+from apc_bench.store.planned import PlannedSteps, row_of
 from apc_bench.store.schemas import SCHEMA_VERSION
 from apc_bench.store.splits import Splits
 from apc_bench.store.trials import Trials
@@ -43,6 +44,7 @@ class Run(RunFolder):
         self.splits = Splits(self)
         self.extractors = Extractors(self)
         self.trials = Trials(self, self.planned)
+        self.known = KnownFiles(path)
         self.compaction = Compaction(self, self.planned, self.trials.tables)
 
     @classmethod
@@ -110,14 +112,17 @@ class Run(RunFolder):
         return bool(self.done([step]))
 
     def done(self, steps: Sequence[Step]) -> set[str]:
-        """The result keys of those of the steps that are done (`is_done`), read in parallel."""
-        found = zip(steps, in_parallel(self._verify, steps), strict=True)
-        return {step.result_key for step, exists in self.sound(found) if exists}
-
-    def _verify(self, step: Step) -> bool:
-        if step.kind == EXTRACTOR:
-            return self.extractors.verify(step.result_key)
-        return self.trials.verify(step)
+        """The result keys of those of the steps that are done (`is_done`), read in parallel. What
+        has not changed since it was last looked at is not read again (`known`).
+        """
+        trials = [step for step in steps if step.kind != EXTRACTOR]
+        keys = [step.result_key for step in steps if step.kind == EXTRACTOR]
+        verified = self.trials.verify([row_of(step) for step in trials], self.known)
+        found = {step.result_key: done for step, done in zip(trials, verified, strict=True)}
+        tuned = in_parallel(lambda key: self.extractors.verify(key, self.known), keys)
+        found |= dict(zip(keys, tuned, strict=True))
+        outcomes = ((step.result_key, found[step.result_key]) for step in steps)
+        return {key for key, exists in self.sound(outcomes) if exists}
 
     # run.json and the log
 

@@ -1,6 +1,6 @@
 """splits/: who is train, reserved and test for each category and seed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from apc_bench.datasets.samples import Sample
 from apc_bench.datasets.split import Assigned, Split
 from apc_bench.errors import DamagedFile
 from apc_bench.store.files import read_table, write_table
-from apc_bench.store.folder import RunFolder
+from apc_bench.store.folder import RunFolder, in_parallel
+from apc_bench.store.known_files import KnownFiles
 from apc_bench.store.places import folders_of, placed
 from apc_bench.store.schemas import SPLIT, SPLIT_PLACE
 
@@ -43,6 +44,21 @@ class Splits:
             return False
         return metadata.items() <= known.items() and there.equals(table)
 
+    def lacking(
+        self, dataset: str, places: Iterable[tuple[str, int]], known: KnownFiles
+    ) -> set[tuple[str, int]]:
+        """Those of the categories and seeds whose split is not there or does not verify."""
+        unique = list(dict.fromkeys(places))
+
+        def sound(path: Path) -> bool:
+            return (
+                path.is_file() and known.read(path, lambda path: read_table(path)[1]["kind"]) != ""
+            )
+
+        paths = [self._path(_place(dataset, category, seed)) for category, seed in unique]
+        found = zip(unique, in_parallel(sound, paths), strict=True)
+        return {place for place, whole in found if whole is not True}
+
     def read(self, dataset: str, category: str, seed: int) -> Split:
         """The split as it was written, but for `training` of an anomalous sample, which is not
         kept: its draw is done. Raises DamagedFile.
@@ -55,7 +71,12 @@ class Splits:
 
     def _path(self, place: Mapping[str, Any]) -> Path:
         folders = folders_of(self._folder.schema, SPLIT_PLACE, place)
-        return self._folder.path / "splits" / folders / "split.parquet"
+        return Path(f"{self._folder.path}/splits/{folders}/split.parquet")
+
+
+def _kind(path: Path) -> str:
+    """What a file that verifies is. Raises DamagedFile."""
+    return read_table(path)[1].get("kind", "")
 
 
 def _place(dataset: str, category: str, seed: int) -> dict[str, Any]:

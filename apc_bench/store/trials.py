@@ -16,6 +16,7 @@ from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.store.compacted import KINDS
 from apc_bench.store.files import count_rows, write_table
 from apc_bench.store.folder import RunFolder, in_parallel
+from apc_bench.store.known_files import KnownFiles
 from apc_bench.store.places import placed
 from apc_bench.store.planned import PlannedSteps, row_of
 from apc_bench.store.result_files import as_frame, check_owner, check_sha256, read_result
@@ -78,31 +79,43 @@ class Trials:
     def _write(self, path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
         return write_table(path, table, metadata, self._folder.schema)
 
-    def verify(self, step: Step) -> bool:
-        """Whether the trial's metrics exist. Raises DamagedFile where a file of it does not
-        verify.
+    def there(self, rows: Sequence[Row]) -> set[str]:
+        """The result keys of the trials whose metrics exist and verify; damaged ones are
+        remembered. `rows`: of the plan.
         """
-        row = row_of(step)
-        path = self.tables.path("metrics", row)
-        if path.is_file():
-            _, metadata = read_result(path, step.result_key, METRICS_TABLE)
-        elif part := self.tables.verified_part("metrics", row):
-            metadata = dict(part.small.metadata)
-        else:
-            return False
-        for name, sha256 in metadata.items():
-            if name.startswith(HASH):
-                self._check(name.removeprefix(HASH), row, sha256)
-        return True
+        found = zip(rows, self.tables.metadata("metrics", rows), strict=True)
+        return {row["result_key"] for row, known in self._folder.sound(found) if known is not None}
 
-    def _check(self, kind: str, row: Row, sha256: str) -> None:
+    def verify(self, rows: Sequence[Row], known: KnownFiles) -> list[bool | DamagedFile]:
+        """Whether each trial's metrics exist; in the place of one of which a file does not verify
+        its DamagedFile. `rows`: of the plan.
+        """
+        found = self.tables.metadata("metrics", rows)
+        folded = {
+            kind: {index: one.sha256 for index, one in self.tables.folded(kind, rows).items()}
+            for kind in KINDS
+        }
+
+        def check(index: int) -> bool:
+            metadata = found[index]
+            if isinstance(metadata, DamagedFile):
+                raise metadata
+            for name, sha256 in (metadata or {}).items():
+                kind = name.removeprefix(HASH)
+                if kind != name and sha256 != folded.get(kind, {}).get(index):
+                    self._check(kind, rows[index], sha256, known)
+            return metadata is not None
+
+        return in_parallel(check, range(len(rows)))
+
+    def _check(self, kind: str, row: Row, sha256: str, known: KnownFiles) -> None:
         """Raises DamagedFile unless the file of this hash is there, or compacted."""
         path = self.tables.path(kind, row)
         if kind in KINDS and not path.is_file():
             part = self.tables.verified_part(kind, row)
             if part is not None and part.small.sha256 == sha256:
                 return
-        check_sha256(path, sha256)
+        check_sha256(path, sha256, known.sha256)
 
     def metrics(self) -> pl.DataFrame:
         """The metrics of every trial of the plan whose metrics file verifies

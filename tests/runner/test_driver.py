@@ -12,7 +12,10 @@ from click.testing import Result
 from processes import scores_of
 from support import apc_bench
 
-from apc_bench.store import attempts
+from apc_bench.datasets.split import make_split
+from apc_bench.runner import prepare
+from apc_bench.store import attempts, known_files
+from apc_bench.store.known_files import KNOWN
 from apc_bench.store.run import Run
 
 TINY = ("sweep", "--job", "tiny", "--executor", "serial")
@@ -33,8 +36,8 @@ def times_of_metrics(run: Path) -> dict[Path, int]:
 
 
 def times_of_files(run: Path) -> dict[Path, int]:
-    """Of all but run.json and the sweep's hold on the folder."""
-    of_the_sweep = (run / name for name in ("run.json", ".holder.json", ".lock"))
+    """Of all but run.json, the sweep's hold on the folder and what it remembers."""
+    of_the_sweep = (run / name for name in ("run.json", ".holder.json", ".lock", KNOWN))
     files = {path for path in run.rglob("*") if path.is_file()} - {*of_the_sweep}
     return {path: path.stat().st_mtime_ns for path in files}
 
@@ -66,6 +69,21 @@ def test_running_the_same_command_again_does_nothing(tiny, place):
     assert f"page: {tiny / 'report' / 'index.html'}" in result.output.replace("\n", "")
     assert times_of_files(tiny) == before
     assert len(attempts.read_attempts(tiny / "attempts")) == started
+
+
+def test_what_a_sweep_has_verified_it_does_not_read_again_nor_split_again(tiny, place, monkeypatch):
+    sweep(tiny, place / "cache", "--features", "bank")
+    splits: list[int] = []
+
+    def counted(*given: object, **named: object) -> object:
+        splits.append(1)
+        return make_split(*given, **named)
+
+    monkeypatch.setattr(known_files, "file_sha256", None)  # whoever calls it fails
+    monkeypatch.setattr(prepare, "make_split", counted)
+    result = sweep(tiny, place / "cache", "--features", "bank")
+    assert "0 steps done, 28 were done before" in result.output
+    assert len(splits) == 2  # of each category one, and not one a seed
 
 
 def test_a_report_that_is_lost_or_older_than_results_or_version_is_made_by_the_next_sweep(
@@ -117,7 +135,7 @@ def test_an_altered_file_is_named_and_its_trial_alone_is_done_again(tiny, place)
     victim.write_bytes(data)
     result = sweep(tiny, place / "cache", "--features", "bank")
     assert str(victim) in result.output.replace("\n", "")
-    assert "1 steps done, 27 were done before" in result.output
+    assert "1 step done, 27 were done before" in result.output
     assert scores_of(tiny).equals(wanted)
 
 

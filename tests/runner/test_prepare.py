@@ -3,6 +3,10 @@
 import pytest
 from support import apc_bench, make_category, small_job
 
+from apc_bench.runner.prepare import find_dataset
+from apc_bench.settings.job import sweep_from
+from apc_bench.store import provenance
+from apc_bench.store.cache import Cache
 from apc_bench.store.run import Run
 
 
@@ -22,6 +26,27 @@ def test_unreadable_images_are_all_named_before_the_start_or_left_out_on_request
         "train/good/000.png",
         "test/dent/001.png",
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags", "resolved"),
+    [
+        ("auto", "avx512f avx512_bf16", "bfloat16"),
+        ("auto", "avx512f", "float32"),
+        ("float32", "avx512f avx512_bf16", "float32"),
+    ],
+)
+def test_trainings_run_in_bfloat16_where_the_processor_is_made_for_it_and_nobody_says_otherwise(
+    tmp_path, monkeypatch, asked, flags, resolved
+):
+    monkeypatch.setattr(provenance, "_cpu_line", lambda *names: flags)
+    make_category(tmp_path / "data")
+    job = small_job(tmp_path)
+    job.write_text(f"precision: {asked}\ndevice: cpu\n{job.read_text()}")
+    sweep, _ = sweep_from(str(job), {})
+    said: list[str] = []
+    sweep, _ = find_dataset(sweep, tmp_path / "data", Cache(tmp_path / "c"), say=said.append)
+    assert sweep.precision == resolved
 
 
 def _no_folder(tmp_path):

@@ -14,6 +14,7 @@ from apc_bench.store.provenance import (
     computing_environment,
     device_class,
     gpu_names,
+    is_faster_in_bfloat16,
     recorded_environment,
 )
 
@@ -63,6 +64,25 @@ def test_limits_on_the_instructions_of_a_processor_make_another_class(monkeypatc
     plain = device_class("cpu")
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     assert device_class("cpu") == f"{plain}/ATEN_CPU_CAPABILITY=default"
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "limit", "faster"),
+    [
+        ("cpu", "avx2 avx512f avx512_bf16", None, True),
+        ("cpu", "avx2 avx512f", None, False),
+        ("cpu", "avx2 avx512f avx512_bf16", "ATEN_CPU_CAPABILITY", False),
+        ("cpu", "avx2 avx512f avx512_bf16", "ONEDNN_MAX_CPU_ISA", False),
+        ("cuda", "avx2", None, True),
+    ],
+)
+def test_bfloat16_is_for_what_has_instructions_for_it(monkeypatch, device, flags, limit, faster):
+    for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    if limit:
+        monkeypatch.setenv(limit, "default")
+    monkeypatch.setattr(provenance, "_cpu_line", lambda *names: flags)
+    assert is_faster_in_bfloat16(device) is faster
 
 
 def test_gpus_are_named_once_whatever_their_number(monkeypatch):
