@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from apc_bench.cli.completion import known_datasets
 from apc_bench.cli.help import FullGroup
 from apc_bench.cli.options import FOLDER, Names
 from apc_bench.errors import UsageError, unknown
@@ -60,7 +61,7 @@ def list_(into: Path | None) -> None:
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known_datasets)
 @_INTO
 @click.option(
     "--archive",

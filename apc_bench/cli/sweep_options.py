@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 
 import click
 
+from apc_bench.cli.completion import names_or_files
 from apc_bench.cli.help import GroupedCommand, in_group
 from apc_bench.cli.options import BITS, FOLDER, RESIZE, Names, Numbers
 from apc_bench.runner.executors import EXECUTORS
-from apc_bench.settings.backbones import BACKBONES
+from apc_bench.settings.backbones import BACKBONES, TIMM
 from apc_bench.settings.protocols import PROTOCOLS
 
 JOBS = (
@@ -44,6 +45,7 @@ _OPTIONS = (
     what(
         "--job",
         metavar="NAME|FILE",
+        shell_complete=names_or_files(JOBS),
         help=(
             f"A shipped job ({', '.join(JOBS)}) or a job file ending in .yaml. [default:"
             " quickstart; with --data paper, under --protocol crossfit photos]"
@@ -82,6 +84,7 @@ _OPTIONS = (
     what(
         "--backbone",
         metavar="NAME",
+        shell_complete=names_or_files([*BACKBONES, TIMM]),
         help=(
             f"For every method: {', '.join(BACKBONES)}, or timm/NAME for any model of timm (pip"
             " install 'apc-bench[timm]'). [default: each method's of the"
