@@ -48,7 +48,8 @@ def _check(maps: Sequence[Tensor], neighbourhood: int) -> None:
         raise ValueError("patch_features needs at least one feature map")
     if neighbourhood < 1 or neighbourhood % 2 == 0:
         raise ValueError(f"neighbourhood must be odd and positive, got {neighbourhood}")
-    if len({len(fmap) for fmap in maps}) > 1:
+    # Not by len, which torch.export takes for a constant.
+    if any(fmap.shape[0] != maps[0].shape[0] for fmap in maps):
         raise ValueError(f"feature maps of different batch sizes: {[len(fmap) for fmap in maps]}")
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import click
 
 from apc_bench.cli.help import GroupedCommand
-from apc_bench.cli.options import DATA, FOLDER, Names, photos_of
+from apc_bench.cli.options import CACHE, DATA, FOLDER, Names, photos_of
+from apc_bench.errors import UsageError
 
 EXAMPLES = (
     "apc-bench export RUN maps --method apc",
     "apc-bench export RUN picture --image dent/004.png",
+    "apc-bench export RUN taken-along --detector apc --category bracket",
 )
 
 
@@ -26,6 +28,15 @@ EXAMPLES = (
     ),
 )
 @click.option(
+    "--detector",
+    metavar="METHOD",
+    help=(
+        "Instead, a trained detector (PatchCore or APC) of one category as one file that scores"
+        " photos without apc-bench, with a script that needs torch and Pillow alone. [default: the"
+        " maps of all]"
+    ),
+)
+@click.option(
     "--method",
     metavar="NAME",
     help="Of the job's methods. [default: the only one; of an image, all]",
@@ -36,45 +47,50 @@ EXAMPLES = (
 @click.option("--seed", type=int, metavar="N", help="Or fold. [default: the first]")
 @click.option("--categories", "--category", type=Names(), metavar="A,B", help="[default: all]")
 @DATA
+@CACHE
 def export(
     run: Path,
     out: Path,
     image: str | None,
+    detector: str | None,
     method: str | None,
     shots: int | None,
     seed: int | None,
     categories: tuple[str, ...] | None,
     data: Path | None,
+    cache_path: Path | None,
 ) -> None:
-    """A run's maps for other tools, or one image in pictures.
+    """A run's maps for other tools, one image in pictures, or a detector to take along.
 
     Maps are float32 TIFF at the size of the original images, in the layout that MVTec's evaluation
     script reads: OUT/CATEGORY/test/TYPE/NAME.tiff, with scores.csv and, in export.json, what they
     are. They are smoothed as for the pixel metrics. What a crop cut off gets the smallest value of
     the category's maps: it counts as normal.
     """
+    from apc_bench.export.chosen import Choice
     from apc_bench.results.reading import read_results
     from apc_bench.store.run import Run
 
+    if detector is not None and (image is not None or method is not None):
+        other = "--image" if image is not None else "--method"
+        raise UsageError(f"--detector and {other} ask for different things; pass one of them")
     opened = Run.open(run)
     results = read_results(opened)
+    choice = Choice(detector or method, shots, seed, categories)
     if image is not None:
-        from apc_bench.export.chosen import check_categories
-        from apc_bench.export.named import find_image
-        from apc_bench.export.pictures import export_pictures, pictured_systems
+        from apc_bench.export.pictures import export_pictures
 
-        systems = pictured_systems(results, method, shots)
-        check_categories(results, categories or ())
-        wanted = categories or results.categories
-        named = find_image(results, opened, image, systems=systems, categories=wanted, seed=seed)
-        lines = export_pictures(results, opened, named, systems, photos_of(opened, data), out)
+        lines = export_pictures(results, opened, image, choice, photos_of(opened, data), out)
+    elif detector is not None:
+        from apc_bench.export.detector import export_detector
+        from apc_bench.store.cache import Cache, default_folder
+
+        cache = Cache(cache_path or default_folder())
+        photos = photos_of(opened, data)
+        lines = export_detector(results, opened, choice.trials(results), cache, photos, out)
     else:
-        from apc_bench.export.chosen import choose_trials
         from apc_bench.export.maps import export_maps
 
-        chosen = choose_trials(
-            results, method=method, shots=shots, seed=seed, categories=categories
-        )
-        lines = export_maps(results, opened, chosen, out)
+        lines = export_maps(results, opened, choice.trials(results), out)
     for line in lines:
         click.echo(line)

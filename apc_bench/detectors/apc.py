@@ -14,6 +14,7 @@ from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.protocol import Fitted, Trained, Training
 from apc_bench.detectors.training_tensors import as_trained, training_tensors
 from apc_bench.errors import TrainingError
+from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.finetune import TrainingStep, finetune
 from apc_bench.networks.unet import UNet
 from apc_bench.settings.detectors import ApcSettings
@@ -40,10 +41,14 @@ class Apc(PatchCore):
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank with the extractor, as far fine-tuned as the settings say."""
+        images = bank_images(data, self.settings.normals)
+        return self._fit(data, self.extractor(trained), images, remembered=None)
+
+    def extractor(self, trained: Path | None) -> Backbone:
+        """As PatchCore says: as far fine-tuned as the settings say."""
         assert trained is not None
         self._interpolate(load_file(trained))
-        images = bank_images(data, self.settings.normals)
-        return self._fit(data, self.backbone, images, remembered=None)
+        return self.backbone
 
     def _interpolate(self, tuned: Mapping[str, Tensor]) -> None:
         """Weights between frozen and fine-tuned, as far as the bank needs them: what fine-tuning

@@ -40,7 +40,13 @@ class PatchCore:
 
     def fit(self, data: Training, trained: Path | None) -> Fitted:
         """Builds the memory bank from `data.normal`."""
-        return self._fit(data, self.backbone, data.normal, remembered=self.frozen)
+        return self._fit(data, self.extractor(trained), data.normal, remembered=self.frozen)
+
+    def extractor(self, trained: Path | None) -> Backbone:
+        """The network whose features fill the memory bank and are compared with it; `trained`: the
+        weights that `train` gave.
+        """
+        return self.backbone
 
     def _fit(
         self, data: Training, backbone: Backbone, images: Images, *, remembered: str | None

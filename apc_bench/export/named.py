@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from apc_bench.errors import ApcError, UsageError, listed
-from apc_bench.results.aggregate import TEST, Results, System
+from apc_bench.export.chosen import Choice
+from apc_bench.results.aggregate import TEST, Results
 from apc_bench.results.run_reader import RunReader
 
 SCORED = (TEST, "reserved")
@@ -30,28 +31,21 @@ class NamedImage:
         return f"{self.category}/{self.image}"
 
 
-def find_image(
-    results: Results,
-    run: RunReader,
-    name: str,
-    *,
-    systems: Sequence[System],
-    categories: Sequence[str],
-    seed: int | None,
-) -> NamedImage:
+def find_image(results: Results, run: RunReader, name: str, choice: Choice) -> NamedImage:
     """The image that `name` is the path of, or the end of the path, with or without the ending, and
-    the seed asked for; None: the first in which it is in the test set.
+    the seed asked for; left open: the first in which it is in the test set.
 
     Raises UsageError where no image with a map, or more than one, is called so.
     """
-    seeds = sorted({seed for system in systems for seed in system.seeds})
-    if seed is not None and seed not in seeds:
+    seeds = sorted({seed for system in choice.systems(results) for seed in system.seeds})
+    categories = choice.of_categories(results)
+    if choice.seed is not None and choice.seed not in seeds:
         known, word = ", ".join(map(str, seeds)), results.seed_words[0]
-        raise UsageError(f"no {word} {seed} in this run (has: {known})")
+        raise UsageError(f"no {word} {choice.seed} in this run (has: {known})")
     found: dict[str, list[tuple[bool, int, NamedImage]]] = {}
     training = set()
     for category in categories:
-        for one in seeds if seed is None else [seed]:
+        for one in seeds if choice.seed is None else [choice.seed]:
             for image, split in _images(run, category, one):
                 named = NamedImage(category, image, one)
                 if split in SCORED:

@@ -3,7 +3,7 @@ the map over the photo, in the colours of the page.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from apc_bench.errors import DataError, RunError
-from apc_bench.export.chosen import choose_system
+from apc_bench.export.chosen import Choice
 from apc_bench.export.folder import new_folder
 from apc_bench.export.maps import at_original_size
-from apc_bench.export.named import NamedImage
+from apc_bench.export.named import NamedImage, find_image
 from apc_bench.metrics.evaluation import pixel_scores
 from apc_bench.report.figure_style import file_name
 from apc_bench.report.pictures import NO_MASK, RGB, Mask, Photos, photos_of
@@ -38,32 +38,23 @@ LINES_A_SIDE = 300
 """So many widths of the mask's outline are as long as the photo's longer side."""
 
 
-def pictured_systems(results: Results, method: str | None, shots: int | None) -> list[System]:
-    """The systems whose maps of an image are shown: a method's, or every one's at its largest
-    number of shots. Raises UsageError.
-    """
-    if method is not None:
-        return [choose_system(results, method, shots)]
-    if shots is None:
-        return list(results.at_most_shots())
-    return [system for system in results.systems if system.frozen or system.shots == shots]
-
-
 def export_pictures(
     results: Results,
     run: RunReader,
-    named: NamedImage,
-    systems: Sequence[System],
+    image: str,
+    choice: Choice,
     data: Path | None,
     out: Path,
 ) -> Iterator[str]:
-    """Writes OUT/photo.png, OUT/mask.png where the image has a mask, of each system OUT/map-*.png
-    and OUT/overlay-*.png, and OUT/about.json; says what, a line a system. `data`: the dataset's
-    folder, None where it is not known.
+    """Of the test image of that name (named.py) writes OUT/photo.png, OUT/mask.png where it has a
+    mask, of each system OUT/map-*.png and OUT/overlay-*.png, and OUT/about.json; says what, a line
+    a system. `data`: the dataset's folder, None where it is not known.
 
-    Raises DataError where the photo is not at hand, RunError where no system has a map of it,
-    UsageError where `out` holds anything, StorageError.
+    Raises UsageError for a name of no image or of several and where `out` holds anything, DataError
+    where the photo is not at hand, RunError where no system has a map of it, StorageError.
     """
+    systems = choice.systems(results)
+    named = find_image(results, run, image, choice)
     photos = photos_of(results, run, named.category, data)
     photo = _photo(photos, named)
     with new_folder(out) as folder:

@@ -24,6 +24,7 @@ from apc_bench.detectors.protocol import Detector, Images, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, StorageError, TakenOver, WeightsError
 from apc_bench.files.hashing import digest
+from apc_bench.networks.progress import Progress
 from apc_bench.networks.weights import resolve
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome, SweepContext, attempted
@@ -94,7 +95,7 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
 
 def fit_extractor(step: Step, context: SweepContext, run: Run, progress: Reporter) -> None:
     """Fine-tunes and stores the extractor with its training curves."""
-    inputs = _Inputs(step, context, run, progress)
+    inputs = Inputs(step, context, run, progress)
     detector = inputs.detector()
     progress("training")
     started = time.perf_counter()
@@ -110,7 +111,7 @@ def score_trial(step: Step, context: SweepContext, run: Run, progress: Reporter)
     """
     _reset_peak_memory()
     started = time.perf_counter()
-    inputs = _Inputs(step, context, run, progress)
+    inputs = Inputs(step, context, run, progress)
     decoded_at = time.perf_counter()
     progress("fitting")
     extractor = run.extractors.read(step.needs) if step.needs else None
@@ -166,12 +167,12 @@ def _costs(
     )
 
 
-class _Inputs:
+class Inputs:
     """A step's inputs: the stored split, checked for leaks, and the decoded images."""
 
-    def __init__(self, step: Step, context: SweepContext, run: Run, progress: Reporter) -> None:
+    def __init__(self, step: Step, context: SweepContext, run: Run, progress: Progress) -> None:
         self.step, self.context, self.progress = step, context, progress
-        progress("reading images")
+        progress("reading images", 0, 0)
         self.split = run.splits.read(step.dataset, step.category, step.seed)
         check_leaks(self.split)
         samples = tuple(row.sample for row in self.split.rows)

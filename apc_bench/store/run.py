@@ -201,6 +201,10 @@ class Run(RunFolder):
         """As `Trials.maps`."""
         return self.trials.maps(result_key)
 
+    def bank(self, result_key: str) -> NDArray[np.float32] | None:
+        """As `Trials.bank`."""
+        return self.trials.bank(result_key)
+
     def map_metadata(self, result_key: str) -> dict[str, str]:
         """As `Trials.map_metadata`."""
         return self.trials.map_metadata(result_key)

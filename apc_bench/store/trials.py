@@ -210,6 +210,19 @@ class Trials:
         values = flat.astype(np.float32).reshape(-1, rows, columns)
         return table["image"].to_pylist(), values / np.float32(metadata["scale"])
 
+    def bank(self, result_key: str) -> NDArray[np.float32] | None:
+        """The vectors (m, d) of a trial's memory bank; None where the run did not keep it
+        (`--features bank`). Raises DamagedFile.
+        """
+        with self._folder.remembering():
+            path = self.tables.path("features", self._planned.row(result_key))
+            if not path.is_file():
+                return None
+            table, _ = read_result(path, result_key, place=PLACE)
+        vectors = table["vector"].combine_chunks()
+        values: NDArray[np.float32] = vectors.flatten().to_numpy(zero_copy_only=False)
+        return values.reshape(len(vectors), -1)
+
     def map_metadata(self, result_key: str) -> dict[str, str]:
         """What a trial's maps are measured in: `unit`, `sigma` of the smoothing, `image_size` of
         the input, `grid`. Raises DamagedFile.
