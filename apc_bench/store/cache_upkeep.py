@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -123,15 +123,18 @@ def _of_kind(folder: Path, kind: str) -> Iterator[Kept]:
 
 
 def _extent(path: Path) -> tuple[int, int]:
-    """Bytes, and the time of last use: of an entry its mark's, of others the newest file's."""
+    """Bytes, and the time of last use: of an entry its mark's, of others the newest file's. What
+    its builder takes away or replaces meanwhile is passed over.
+    """
     size, newest = 0, 0
-    files = [path] if path.is_file() else path.rglob("*")
+    files = (
+        [path]
+        if path.is_file()
+        else [Path(at, name) for at, _, names in os.walk(path) for name in names]
+    )
     for file in files:
-        try:
+        with suppress(FileNotFoundError):
             state = file.lstat()
-        except FileNotFoundError:  # replaced by its builder just now
-            continue
-        if not file.is_dir():
             size, newest = size + state.st_size, max(newest, state.st_mtime_ns)
     return size, _mark(path) or newest
 

@@ -15,7 +15,7 @@ from support import apc_bench
 
 from apc_bench.errors import RunError, UsageError
 from apc_bench.store.cache import Cache
-from apc_bench.store.cache_upkeep import clear, contents, keep_limit, parse_size
+from apc_bench.store.cache_upkeep import Kept, clear, contents, keep_limit, parse_size
 from apc_bench.store.cache_use import UPKEEP, claims, in_use
 
 OLD, NEWER, NEWEST = (letter * 16 for letter in "abc")
@@ -123,6 +123,20 @@ def test_who_takes_an_entry_or_begins_waits_for_who_removes(tmp_path):
             pass
 
     assert waits_for(tmp_path / UPKEEP, begins)
+
+
+def test_what_is_used_after_it_was_listed_stays(tmp_path, monkeypatch):
+    fill(tmp_path)
+
+    def listed_then_used(folder: Path) -> list[Kept]:
+        listed = contents(folder)
+        Cache(folder).entry("features", OLD, None)
+        return listed
+
+    monkeypatch.setattr("apc_bench.store.cache_upkeep.contents", listed_then_used)
+    with in_use(tmp_path):
+        keep_limit(tmp_path, 0)
+    assert left(tmp_path) == [OLD]
 
 
 def test_a_cache_that_may_only_be_read_serves_what_it_has(tmp_path, monkeypatch):
