@@ -53,9 +53,12 @@ class Standalone(nn.Module):
         self.register_buffer("centre", bank.mean(0))
         self.register_buffer("squares", (bank - bank.mean(0)).square().sum(1))
         self.register_buffer("support", _support(bank, settings.reweight_neighbours))
-        with torch.inference_mode():
+        with torch.no_grad():
             pixels = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
             rows, columns = self._maps(pixels)[0].shape[-2:]
+            # Its kernels are made once and remembered (bank/patches.py): here, and not while
+            # torch.export traces, whose tensors have no values.
+            self._features(pixels)
         self.grid = (int(rows), int(columns))
         self.register_buffer("down", _grown(self.grid[0], image_size, settings.sigma))
         self.register_buffer("across", _grown(self.grid[1], image_size, settings.sigma))

@@ -60,9 +60,10 @@ def export_detector(
             refitted.backbone, refitted.settings, refitted.bank, image_size=image_size
         )
         about = _about(results, trials, refitted)
-        check = _checked(module, results, run, key, category, data)
-        about["check"] = check.told
         _save(module, image_size, folder / DETECTOR, about)
+        written = torch.export.load(folder / DETECTOR).module()
+        check = _checked(written, results, run, key, category, data)
+        about["check"] = check.told
         text = json.dumps(about, indent=2, ensure_ascii=False)
         (folder / ABOUT).write_text(text + "\n", encoding="utf-8")
         (folder / SCRIPT).write_bytes(Path(score.__file__).read_bytes())
@@ -145,9 +146,14 @@ class _Check:
 
 
 def _checked(
-    module: Standalone, results: Results, run: Run, key: str, category: str, data: Path | None
+    detector: torch.nn.Module,
+    results: Results,
+    run: Run,
+    key: str,
+    category: str,
+    data: Path | None,
 ) -> _Check:
-    """Scores some test images, evenly over the run's order."""
+    """Scores some test images with the file as written, evenly over the run's order."""
     table = run.scores(key)
     rows = [row for row in table.iter_rows(named=True) if row["split"] == TEST]
     photos = photos_of(results, run, category, data)
@@ -158,6 +164,6 @@ def _checked(
             continue
         pixels = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))[None]
         with torch.inference_mode():
-            found = float(module(pixels)[0])
+            found = float(detector(pixels)[0])
         differences.append(abs(found - row["score"]) / max(abs(row["score"]), 1e-12))
     return _Check(len(differences), max(differences, default=0.0))

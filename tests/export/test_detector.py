@@ -15,6 +15,7 @@ from fabricated_run import fabricate
 from PIL import Image
 from support import apc_bench, make_category
 
+from apc_bench.bank import patches
 from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.images import read_image
 from apc_bench.errors import UsageError
@@ -99,11 +100,15 @@ def test_a_kept_bank_needs_no_training_photo_and_maps_are_those_of_the_metrics(
     only = ["--methods", "patchcore", "--features", "bank"]
     apc_bench(*sweep, *only, "--run", tmp_path / "run", "--executor", "serial")
     out = tmp_path / "file"
+    patches._kernel.cache_clear()  # as in a new process
     (learned / "data").rename(learned / "away")
     try:
         told = apc_bench("export", tmp_path / "run", out, "--detector", "patchcore").output
     finally:
         (learned / "away").rename(learned / "data")
+    ones = [torch.ones(1, 64, 4, 4), torch.ones(1, 128, 2, 2)]
+    means = patches.patch_features(ones, neighbourhood=3, pretrain_dim=64, target_dim=64)
+    assert means.max() <= 1.001  # what was traced has left nothing behind
     assert "kept by the run" in told and "not checked: no test photo" in told
     about = json.loads((out / "about.json").read_text())
     assert about["input"]["resize"] == "letterbox" and about["threshold"] is None
