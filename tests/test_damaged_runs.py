@@ -14,6 +14,7 @@ from support import apc_bench
 
 from apc_bench.store.files import write_table
 from apc_bench.store.schemas import OLDEST_SCHEMA, SCHEMA_VERSION
+from apc_bench.wording import counted
 
 CHOSEN = [
     "--job",
@@ -143,7 +144,7 @@ def test_a_damage_is_named_and_undone_and_what_is_healthy_stays(whole, run, plac
     output = sweep(run, place)
     assert f"damaged: {victim}" in output
     again = 0 if victim.parent == run else 1
-    assert f"{again} steps done, {3 - again} were done before" in output
+    assert f"{counted(again, 'step')} done, {3 - again} were done before" in output
     assert {path: path.stat().st_mtime_ns for path in healthy} == healthy
     wanted = results_of(whole)
     assert results_of(run).keys() == wanted.keys()

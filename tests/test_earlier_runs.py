@@ -89,10 +89,11 @@ def fresh(place) -> Path:
     of then, whatever the defaults are today.
     """
     job = yaml.safe_load(Path("job.yaml").read_text())
-    recorded = json.loads((RUN / "run.json").read_text())["settings"]["methods"]
+    recorded = json.loads((RUN / "run.json").read_text())["settings"]
+    job["precision"] = recorded["precision"]
     for name, method in job["methods"].items():
         implied = DETECTORS[method.get("detector", "patchcore")].implied
-        method["settings"] = {**implied, **recorded[name]["settings"]}
+        method["settings"] = {**implied, **recorded["methods"][name]["settings"]}
     Path("then.yaml").write_text(yaml.safe_dump(job))
     of_then = ("sweep", "--job", "then.yaml", "--data", "data", "--cache", "cache")
     apc_bench(*of_then, *SERIAL, "--run", "fresh", *PART)

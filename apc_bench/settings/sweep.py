@@ -188,9 +188,7 @@ class Sweep(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where steps compute."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of trainings, whose weights stay float32; auto: bfloat16 where the device has
-    instructions for it. Features and scores are float32 always.
-    """
+    """Arithmetic of trainings; auto: bfloat16 where the device has instructions for it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -37,7 +37,7 @@ def data(kind: str, generator: torch.Generator, width: int) -> tuple[torch.Tenso
     return vectors, queries
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(KINDS),

@@ -18,7 +18,7 @@ def fold_of(category, seed: int, folds: int) -> Split:
     return make_split(category, hashes(category), CrossFit(folds=folds), dataset="d", seed=seed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(categories(), st.integers(2, 6), st.integers(0, 2))
 def test_each_group_is_tested_in_one_fold_and_taught_in_all_others(category, folds, assignment):
     groups = {sample.group for sample in category.samples if sample.anomalous}

@@ -229,7 +229,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_mask(tmp_path / "none.png", None)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(["PNG", "JPEG", "BMP", "TIFF"]),
     st.integers(0, 10**6),

@@ -189,7 +189,7 @@ def by_itself(levels: np.ndarray) -> np.ndarray:
     return brightest >= (128 if brightest.max() >= 128 else 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(

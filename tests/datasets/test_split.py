@@ -24,7 +24,7 @@ def split_of(category: Category, seed: int, reserve: int):
     return make_split(category, hashes(category), Holdout(reserve), dataset="d", seed=seed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(categories(), st.integers(0, 9), st.integers(1, 8))
 def test_the_reserve_leaves_the_test_set_with_its_groups_and_shots_are_nested(
     category, seed, reserve

@@ -131,7 +131,7 @@ def plain_pro(maps, masks, limit):
     return area / limit
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([2, 4, 30, 10**6]),

@@ -13,6 +13,7 @@ from processes import scores_of
 from support import apc_bench
 
 from apc_bench.datasets.split import make_split
+from apc_bench.report import page_since
 from apc_bench.runner import prepare
 from apc_bench.store import attempts, known_files
 from apc_bench.store.known_files import KNOWN
@@ -93,14 +94,18 @@ def test_a_report_that_is_lost_or_older_than_results_or_version_is_made_by_the_n
     page.unlink()
     sweep(tiny, place / "cache", "--features", "bank")
     assert page.read_text().startswith("<!doctype html>")
-    page.write_text("of an earlier state")
-    os.utime(mark, ns=(0, attempts.last_written(tiny / "attempts")))
-    sweep(tiny, place / "cache", "--features", "bank")
-    assert page.read_text().startswith("<!doctype html>")
-    page.write_text("by an earlier version")
+    (data,) = {Path(Run.open(tiny).info.data)}
+    ended = attempts.last_written(tiny / "attempts")
+    assert page_since(tiny, data, ended) == page
+    assert page_since(tiny, None, ended) is None  # without images it is another
+    stat = mark.stat()
+    os.utime(mark, ns=(0, ended))
+    assert page_since(tiny, data, ended) is None
+    os.utime(mark, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    sound = mark.read_text()
     mark.write_text("made by apc-bench 0.0.1\n")
-    sweep(tiny, place / "cache", "--features", "bank")
-    assert page.read_text().startswith("<!doctype html>")
+    assert page_since(tiny, data, ended) is None
+    mark.write_text(sound)
 
 
 def test_a_damaged_split_is_written_anew(tiny, place):

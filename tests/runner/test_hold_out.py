@@ -88,14 +88,14 @@ def test_the_table_of_thresholds_says_why_it_is_empty(tmp_path):
 def test_it_is_said_before_the_start(tmp_path):
     data = photos(tmp_path, train=6, groups=1)
     found = apc_bench("data", "check", data, "--reserve", 1).output
-    assert "warning: no hold-out: the 6 normal training images are all of one group" in found
+    assert "warning: threshold: the 6 normal training images are all of one group" in found
     told = swept(tmp_path, *HOLDOUT, "--dry-run", methods="patchcore")
     assert "category 'part': the 6 normal training images are all of one group" in told
 
 
 def test_it_is_not_said_of_two_groups(tmp_path):
     data = photos(tmp_path, train=6, groups=2)
-    assert "no hold-out" not in apc_bench("data", "check", data, "--reserve", 1).output
+    assert "all of one group" not in apc_bench("data", "check", data, "--reserve", 1).output
     told = swept(tmp_path, *HOLDOUT, "--dry-run", methods="patchcore")
     assert "hold out" not in told
 
