@@ -198,7 +198,7 @@ def test_the_choices_lead_to_every_trial_and_back(report: Path, visit: Any) -> N
 def test_a_detector_without_a_memory_bank_says_so(report: Path, visit: Any) -> None:
     page = visit(report, place="#images/0/0/1")
     page.evaluate(
-        "() => { for (const one of categoryData('0').trials['0-1'].images) delete one.nearest;"
+        "() => { for (const one of categoryData('0').trials['0-1'].images) one.nearest = null;"
         " follow(); }"
     )
     words = page.locator("#trial .case .nearest .words").all_inner_texts()
