@@ -34,7 +34,8 @@ def commands() -> Iterator[str]:
 def _option_tables(command: click.Command, context: click.Context) -> Iterator[str]:
     """A table of options for each heading of the help, but for --help itself."""
     for heading, options in option_groups(command, context).items():
-        rows = [_option_row(option, context) for option in options if option.name != "help"]
+        own = [option for option in options if option is not command.get_help_option(context)]
+        rows = [_option_row(option, context) for option in own]
         if rows:
             title = "option" if heading == "Options" else heading
             yield f"| {title} | what it does |\n|:--|:--|\n{''.join(rows)}\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apc_bench.cli.help import GroupedCommand
-from apc_bench.cli.options import CACHE, JSON
+from apc_bench.cli.options import CACHE, JSON, cache_folder
 from apc_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,11 +76,10 @@ def cache(clear: str | None, limit: str | None, cache_path: Path | None, as_json
     What a running sweep uses stays. Downloads (weights, datasets) are shown and never removed.
     Removing the rest changes no number: the next sweep makes it again.
     """
-    from apc_bench.store.cache import default_folder
     from apc_bench.store.cache_upkeep import clear as clear_kinds
     from apc_bench.store.cache_upkeep import contents, keep_limit, parse_size
 
-    folder = (cache_path or default_folder()).expanduser().absolute()
+    folder = cache_folder(cache_path)
     if clear and limit:
         raise UsageError("--clear and --limit are two ways to make room: name one of them")
     removed = None

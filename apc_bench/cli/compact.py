@@ -13,7 +13,7 @@ def compact(run: Path) -> None:
     """Fold the scores, metrics and curves of finished trials into a few files per category.
 
     The same rows, for every reader, in files that open faster; a sweep goes on in the folder as
-    before. A sweep of a thousand trials or more does it by itself at its end.
+    before. A sweep does it by itself at its end where a hundred trials have files of their own.
     """
     from apc_bench.store.run import Run
 

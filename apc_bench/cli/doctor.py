@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apc_bench.cli.help import GroupedCommand
-from apc_bench.cli.options import CACHE, JSON
+from apc_bench.cli.options import CACHE, JSON, cache_folder
 from apc_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def doctor(quick: bool, cache_path: Path | None, as_json: bool) -> int:
 
     folder, faults, shown = None, [], {}
     try:
-        folder = _folder(cache_path)
+        folder = cache_folder(cache_path)
     except UsageError as error:
         faults.append(str(error))
     for fact in examine(folder, start_ray=not quick):
@@ -48,12 +48,6 @@ def doctor(quick: bool, cache_path: Path | None, as_json: bool) -> int:
     else:
         click.echo("\n".join(["", *(f"wrong: {fault}" for fault in faults or ("nothing",))]))
     return 1 if faults else 0
-
-
-def _folder(cache_path: Path | None) -> Path:
-    from apc_bench.store.cache import default_folder
-
-    return (cache_path or default_folder()).expanduser().absolute()
 
 
 def _line(fact: Fact) -> str:

@@ -32,7 +32,7 @@ def tell(prepared: Prepared, path: Path, execution: Execution) -> None:
     for step in prepared.steps:
         say(f"{'done ' if step.result_key in done else 'would'} {step.name}")
     left = [step for step in prepared.steps if step.result_key not in done]
-    prepared.splits_of(left)
+    prepared.splits_of(left)  # what a sweep would refuse is refused
     for line in threshold_lines(prepared):
         say(line)
     say(f"run folder: {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from apc_bench.store.run import Run
 
 COUNT_MAX = 1_000_000
+
+Decorator = Callable[[Any], Any]
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
@@ -91,21 +94,43 @@ FOLDER = LocalPath(path_type=Path)
 BITS = click.IntRange(8, 16)
 RESIZE = click.Choice(["square", "letterbox", "crop"])
 
-CACHE = click.option(
-    "--cache",
-    "cache_path",
-    type=FOLDER,
-    metavar="DIR",
-    help="Decoded images, features and weights. [default: $APC_BENCH_CACHE or ~/.cache/apc-bench]",
-)
+
+def cache_option(option: Callable[..., Decorator] = click.option) -> Decorator:
+    """`--cache`; `option`: click's, or one that puts it under a heading (help.py)."""
+    return option(
+        "--cache",
+        "cache_path",
+        type=FOLDER,
+        metavar="DIR",
+        help=(
+            "Decoded images, features and weights. [default: $APC_BENCH_CACHE or"
+            " ~/.cache/apc-bench]"
+        ),
+    )
+
+
+def dataset_option(option: Callable[..., Decorator] = click.option) -> Decorator:
+    """`--dataset`; `option` as above."""
+    return option(
+        "--dataset", metavar="NAME", help="What to call the dataset. [default: the folder's name]"
+    )
+
+
+def cache_folder(given: Path | None) -> Path:
+    """The cache's folder, absolute: the one that --cache names, or the usual one. Raises
+    UsageError where there is none.
+    """
+    from apc_bench.store.cache import default_folder
+
+    return (given or default_folder()).expanduser().absolute()
+
+
+CACHE, DATASET = cache_option(), dataset_option()
 DATA = click.option(
     "--data",
     type=FOLDER,
     metavar="DIR",
     help="The dataset, for the pictures. [default: where the sweep found it]",
-)
-DATASET = click.option(
-    "--dataset", metavar="NAME", help="What to call the dataset. [default: the folder's name]"
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="As one JSON object, for programs.")
 

@@ -7,7 +7,15 @@ import click
 
 from apc_bench.cli.completion import names_or_files
 from apc_bench.cli.help import GroupedCommand, in_group
-from apc_bench.cli.options import BITS, FOLDER, RESIZE, Names, Numbers
+from apc_bench.cli.options import (
+    BITS,
+    FOLDER,
+    RESIZE,
+    Names,
+    Numbers,
+    cache_option,
+    dataset_option,
+)
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.settings.backbones import BACKBONES, TIMM
 from apc_bench.settings.protocols import PROTOCOLS
@@ -60,9 +68,7 @@ _OPTIONS = (
             " --run. [default: none]"
         ),
     ),
-    what(
-        "--dataset", metavar="NAME", help="What to call the dataset. [default: the folder's name]"
-    ),
+    dataset_option(what),
     what("--categories", type=Names(), metavar="A,B", help="Only these. [default: all]"),
     what(
         "--methods",
@@ -241,16 +247,7 @@ _OPTIONS = (
             " another where that will not do]"
         ),
     ),
-    where(
-        "--cache",
-        "cache_path",
-        type=FOLDER,
-        metavar="DIR",
-        help=(
-            "Decoded images, features and weights. [default: $APC_BENCH_CACHE or"
-            " ~/.cache/apc-bench]"
-        ),
-    ),
+    cache_option(where),
     output(
         "--run",
         "run_path",

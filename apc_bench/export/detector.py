@@ -19,7 +19,7 @@ from apc_bench.export import score
 from apc_bench.export.chosen import ExportedTrials, result_key_of
 from apc_bench.export.folder import new_folder
 from apc_bench.report.pictures import photos_of
-from apc_bench.results.aggregate import TEST, Results
+from apc_bench.results.aggregate import TEST, Results, why_undefined
 from apc_bench.runner.refit import Refitted, refit
 from apc_bench.store.cache import Cache
 from apc_bench.store.run import Run
@@ -92,7 +92,6 @@ def _about(results: Results, trials: ExportedTrials, refitted: Refitted) -> dict
     row = results.trials[system, category, trials.seed].rows[TEST]
     encoding = results.info.encodings.get(category, {})
     weights = results.info.weights.get(system.method, {})
-    undefined = dict(row["undefined"] or [])
     return {
         "apc_bench": __version__,
         "torch": torch.__version__,
@@ -115,7 +114,7 @@ def _about(results: Results, trials: ExportedTrials, refitted: Refitted) -> dict
             "unit": refitted.settings.distance,
         },
         "threshold": row["threshold"],
-        "no_threshold": undefined.get("threshold"),
+        "no_threshold": why_undefined(row).get("threshold"),
         "false_alarms": settings["false_alarms"],
         "bank": {"vectors": len(refitted.bank), "origin": refitted.origin},
     }

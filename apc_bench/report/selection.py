@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
+
+from apc_bench.results.detections import ranks_among
 
 TYPES_MAX = 4
 HARDEST = 3
@@ -87,11 +88,10 @@ class Judged:
         it was found; None without a threshold.
         """
         test = self.scores.filter(pl.col("split") == "test")
-        normal = np.sort(test.filter(~pl.col("label"))["score"].to_numpy())
+        normal = test.filter(~pl.col("label"))["score"].to_numpy()
         anomalous = test.filter("label")
         scores = anomalous["score"].to_numpy()
-        below = np.searchsorted(normal, scores) + np.searchsorted(normal, scores, "right")
-        ranks = (below / (2 * max(1, len(normal)))).tolist()
+        ranks = ranks_among(scores, normal).tolist()
         found: list[bool | None] = [None] * len(scores)
         if self.threshold is not None:
             found = (scores > self.threshold).tolist()

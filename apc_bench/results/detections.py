@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -148,14 +149,21 @@ class _Tried:
     false_alarms: float | None
 
 
+def ranks_among(values: NDArray[Any], normal: NDArray[Any]) -> NDArray[np.float64]:
+    """The share of the `normal` scores (m,), in any order, that each of `values` (n,) is above,
+    ties half: (n,); their mean is the AUROC. 0 where there are none.
+    """
+    normal = np.sort(normal)
+    below = np.searchsorted(normal, values) + np.searchsorted(normal, values, "right")
+    return below / (2 * max(1, len(normal)))
+
+
 def _tried(table: pl.DataFrame, threshold: float | None) -> _Tried:
     test, label = (table["split"] == TEST).to_numpy(), table["label"].to_numpy()
     scores, anomalous = table["score"].to_numpy(), test & label
-    normal, values = np.sort(scores[test & ~label]), scores[anomalous]
-    below = np.searchsorted(normal, values) + np.searchsorted(normal, values, "right")
+    normal, values = scores[test & ~label], scores[anomalous]
     found, false_alarms = np.full(len(values), np.nan), None
     if threshold is not None:
         found = (values > threshold).astype(np.float64)
         false_alarms = float((normal > threshold).mean()) if len(normal) else None
-    ranks = below / (2 * max(1, len(normal)))
-    return _Tried(anomalous, found, ranks, len(normal), false_alarms)
+    return _Tried(anomalous, found, ranks_among(values, normal), len(normal), false_alarms)

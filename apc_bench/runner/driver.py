@@ -197,24 +197,8 @@ def _perform(step: Step, context: SweepContext) -> Outcome:
 def _context(
     prepared: Prepared, path: Path, cache: Cache, execution: Execution, holding: str
 ) -> SweepContext:
-    packages = {}
-    for method in prepared.sweep.chosen.values():
-        if method.package:
-            packages[method.detector] = method.package
-    return SweepContext(
-        sweep=prepared.sweep,
-        run=path.resolve(),
-        data=prepared.dataset.root,
-        cache=cache.folder.resolve(),
-        fingerprints=prepared.fingerprints,
-        encodings=prepared.encodings,
-        weights={name: weights.sha256 for name, weights in prepared.weights.items()},
-        environment=prepared.environment,
-        packages=packages,
-        networks={name: used.network for name, used in prepared.weights.items() if used.network},
-        holding=holding,
-        step_timeout=execution.step_timeout,
-    )
+    context = prepared.context(path, cache)
+    return replace(context, holding=holding, step_timeout=execution.step_timeout)
 
 
 def _record_for_worker(run: Run, step: Step, outcome: Outcome) -> None:
@@ -230,23 +214,24 @@ def _record_for_worker(run: Run, step: Step, outcome: Outcome) -> None:
 
 
 def _write_start(run: Run, prepared: Prepared) -> list[Step]:
-    """Checks that the folder is this sweep's, then adds settings, plan and splits to it. Returns
-    the steps that are left to do.
+    """Checks that the folder is this sweep's and that what is left can be split, then adds
+    settings, plan and splits to it. Returns the steps that are left to do.
     """
     info, old = info_of(prepared), _info_before(run)
     if old is not None:
         info = old.merge(info, run.path)
     run.clean()
-    run.planned.add(prepared.steps)
-    run.write_info(replace(info, schema=run.schema))
-    if run.compaction.staging.exists():
-        run.compact()
     done = run.done(prepared.steps)
     left = [step for step in prepared.steps if step.result_key not in done]
     places = ((step.category, step.seed) for step in prepared.steps)
     lacking = run.splits.lacking(prepared.dataset.name, places, run.known)
     unsplit = [step for step in prepared.steps if (step.category, step.seed) in lacking]
-    in_parallel(run.splits.write, prepared.splits_of([*left, *unsplit]))
+    splits = prepared.splits_of([*left, *unsplit])
+    run.planned.add(prepared.steps)
+    run.write_info(replace(info, schema=run.schema))
+    if run.compaction.staging.exists():
+        run.compact()
+    in_parallel(run.splits.write, splits)
     run.known.save()
     run.compaction.take_out(left)
     return left

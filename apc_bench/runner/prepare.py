@@ -20,6 +20,7 @@ from apc_bench.errors import UsageError
 from apc_bench.files.hashing import digest, file_sha256
 from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, make_plan
+from apc_bench.runner.messages import SweepContext
 from apc_bench.runner.scan import Say, scan_files
 from apc_bench.settings.backbones import is_timm
 from apc_bench.settings.detectors import PRNetSettings
@@ -58,6 +59,22 @@ class Prepared:
     def encodings(self) -> dict[str, Encoding]:
         """By category."""
         return {planned.category.name: planned.category.encoding for planned in self.planned}
+
+    def context(self, run: Path, cache: Cache) -> SweepContext:
+        """What the sweep's steps share, of a run folder that nobody holds yet."""
+        methods = self.sweep.chosen.values()
+        return SweepContext(
+            sweep=self.sweep,
+            run=run.resolve(),
+            data=self.dataset.root,
+            cache=cache.folder.resolve(),
+            fingerprints=self.fingerprints,
+            encodings=self.encodings,
+            weights={name: used.sha256 for name, used in self.weights.items()},
+            environment=self.environment,
+            packages={one.detector: one.package for one in methods if one.package},
+            networks={name: used.network for name, used in self.weights.items() if used.network},
+        )
 
     def splits_of(self, steps: Iterable[Step]) -> list[Split]:
         """The splits of the steps, each once. Raises DataError where the images do not suffice."""

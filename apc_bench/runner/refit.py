@@ -124,13 +124,4 @@ def _context(
             f"the photos or masks of '{step.category}' in {data} are not those that the run was"
             " made with; --data DIR names another folder"
         )
-    return SweepContext(
-        sweep=prepared.sweep,
-        run=run.path.resolve(),
-        data=prepared.dataset.root,
-        cache=cache.folder.resolve(),
-        fingerprints=prepared.fingerprints,
-        encodings=prepared.encodings,
-        weights={name: weights.sha256 for name, weights in prepared.weights.items()},
-        environment=prepared.environment,
-    )
+    return prepared.context(run.path, cache)

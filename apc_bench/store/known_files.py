@@ -17,22 +17,21 @@ class KnownFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, tuple[str, str]] | None = None
+        self._known = _read(folder / KNOWN)
         self._fresh = False
 
     def read(self, path: Path, read: Callable[[Path], str]) -> str:
         """What `read` gives of a file, or gave of it when it was the same. Raises what `read`
         raises, OSError where there is no such file.
         """
-        known = self._loaded()
         name = str(path).removeprefix(f"{self._folder}/")
         stat = path.stat()
         # The change time too: copying tools set the time of modification at will.
         state = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
-        before, text = known.get(name, ("", ""))
+        before, text = self._known.get(name, ("", ""))
         if before != state:
             text = read(path)
-            known[name] = (state, text)
+            self._known[name] = (state, text)
             self._fresh = True
         return text
 
@@ -43,14 +42,9 @@ class KnownFiles:
     def save(self) -> None:
         """Keeps what is new; only the holder of the run's lock may. Raises StorageError."""
         if self._fresh:
-            text = json.dumps(self._loaded())
+            text = json.dumps(self._known)
             write_atomically(self._folder / KNOWN, lambda path: path.write_text(text))
             self._fresh = False
-
-    def _loaded(self) -> dict[str, tuple[str, str]]:
-        if self._known is None:
-            self._known = _read(self._folder / KNOWN)
-        return self._known
 
 
 def _read(path: Path) -> dict[str, tuple[str, str]]:

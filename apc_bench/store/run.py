@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,6 @@ class Run(RunFolder):
         self.splits = Splits(self)
         self.extractors = Extractors(self)
         self.trials = Trials(self, self.planned)
-        self.known = KnownFiles(path)
         self.compaction = Compaction(self, self.planned, self.trials.tables)
 
     @classmethod
@@ -59,6 +59,11 @@ class Run(RunFolder):
         if info.schema > SCHEMA_VERSION:
             raise too_new(path, info.schema)
         return run
+
+    @cached_property
+    def known(self) -> KnownFiles:
+        """What was read of its files and need not be read again: only who verifies them asks."""
+        return KnownFiles(self.path)
 
     # The folder as a whole
 

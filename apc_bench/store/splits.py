@@ -51,9 +51,7 @@ class Splits:
         unique = list(dict.fromkeys(places))
 
         def sound(path: Path) -> bool:
-            return (
-                path.is_file() and known.read(path, lambda path: read_table(path)[1]["kind"]) != ""
-            )
+            return path.is_file() and known.read(path, _kind) == "split"
 
         paths = [self._path(_place(dataset, category, seed)) for category, seed in unique]
         found = zip(unique, in_parallel(sound, paths), strict=True)

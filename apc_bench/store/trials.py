@@ -94,6 +94,7 @@ class Trials:
         folded = {
             kind: {index: one.sha256 for index, one in self.tables.folded(kind, rows).items()}
             for kind in KINDS
+            if kind != "metrics"
         }
 
         def check(index: int) -> bool:

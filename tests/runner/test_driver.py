@@ -13,6 +13,7 @@ from processes import scores_of
 from support import apc_bench
 
 from apc_bench.datasets.split import make_split
+from apc_bench.errors import DataError
 from apc_bench.report import page_since
 from apc_bench.runner import prepare
 from apc_bench.store import attempts, known_files
@@ -85,6 +86,25 @@ def test_what_a_sweep_has_verified_it_does_not_read_again_nor_split_again(tiny, 
     result = sweep(tiny, place / "cache", "--features", "bank")
     assert "0 steps done, 28 were done before" in result.output
     assert len(splits) == 2  # of each category one, and not one a seed
+
+
+def test_a_split_that_cannot_be_made_leaves_a_run_as_it_is(tiny, place, monkeypatch):
+    """A step that is planned and can never be done would be left for ever."""
+
+    def of_early_seeds(*given: object, seed: int, **named: object) -> object:
+        if seed > 1:
+            raise DataError("too few groups")
+        return make_split(*given, seed=seed, **named)
+
+    before, info = times_of_files(tiny), (tiny / "run.json").read_text()
+    monkeypatch.setattr(prepare, "make_split", of_early_seeds)
+    more = ("--features", "bank", "--seeds", "0,1,2")
+    assert "too few groups" in sweep(tiny, place / "cache", *more, code=2).output
+    assert "too few groups" in sweep(tiny, place / "cache", *more, "--dry-run", code=2).output
+    assert "too few groups" in sweep(place / "none", place / "cache", *more, code=2).output
+    assert times_of_files(tiny) == before
+    assert (tiny / "run.json").read_text() == info
+    assert not (place / "none").exists()
 
 
 def test_a_report_that_is_lost_or_older_than_results_or_version_is_made_by_the_next_sweep(
