@@ -114,7 +114,7 @@ def test_a_report_that_is_lost_or_older_than_results_or_version_is_made_by_the_n
     page.unlink()
     sweep(tiny, place / "cache", "--features", "bank")
     assert page.read_text().startswith("<!doctype html>")
-    (data,) = {Path(Run.open(tiny).info.data)}
+    data = Run.open(tiny).info.data
     ended = attempts.last_written(tiny / "attempts")
     assert page_since(tiny, data, ended) == page
     assert page_since(tiny, None, ended) is None  # without images it is another
