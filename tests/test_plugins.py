@@ -218,7 +218,7 @@ def test_a_node_with_another_version_of_the_package_is_named(site, swept, tmp_pa
     """Else its results would stand under the key of this version."""
     contexts = []
     monkeypatch.setattr(
-        "apc_bench.runner.driver.SweepContext",
+        "apc_bench.runner.prepare.SweepContext",
         lambda **given: contexts.append(SweepContext(**given)) or contexts[-1],
     )
     detector, toml, reader = example()
