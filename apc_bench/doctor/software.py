@@ -19,7 +19,12 @@ from apc_bench.store.provenance import COMPUTES, RECORDED, version_line, version
 DISTRIBUTION = "apc-bench"
 MODULES = {"pillow": "PIL"}
 """Where a library's module has another name than its distribution."""
-EXTRAS = {"timm": ("timm",), "cluster": ("aiohttp", "opencensus", "smart_open")}
+EXTRAS = {
+    "anomalib": ("anomalib",),
+    "cluster": ("aiohttp", "opencensus", "smart_open"),
+    "mlflow": ("mlflow-skinny",),
+    "timm": ("timm",),
+}
 """Extra -> the distributions that it brings, as far as they tell whether it is there."""
 
 
