@@ -5,19 +5,30 @@ from pathlib import Path
 import click
 
 from apc_bench.cli.help import GroupedCommand
-from apc_bench.cli.options import CACHE, DATA, FOLDER, Names, photos_of
+from apc_bench.cli.options import CACHE, DATA, FOLDER, Names, cache_folder, photos_of
 from apc_bench.errors import UsageError
 
 EXAMPLES = (
     "apc-bench export RUN maps --method apc",
     "apc-bench export RUN picture --image dent/004.png",
     "apc-bench export RUN taken-along --detector apc --category bracket",
+    "apc-bench export RUN banks --what bank --method patchcore",
 )
 
 
 @click.command(cls=GroupedCommand, examples=EXAMPLES)
 @click.argument("run", type=FOLDER)
 @click.argument("out", type=FOLDER)
+@click.option(
+    "--what",
+    type=click.Choice(["maps", "bank"]),
+    default="maps",
+    show_default=True,
+    help=(
+        "Of a method's trials of one seed: the anomaly maps, or the memory banks as indexes of"
+        " faiss, which patchcore-inspection's scorer reads."
+    ),
+)
 @click.option(
     "--image",
     metavar="NAME",
@@ -51,6 +62,7 @@ EXAMPLES = (
 def export(
     run: Path,
     out: Path,
+    what: str,
     image: str | None,
     detector: str | None,
     method: str | None,
@@ -60,20 +72,22 @@ def export(
     data: Path | None,
     cache_path: Path | None,
 ) -> None:
-    """A run's maps for other tools, one image in pictures, or a detector to take along.
+    """A run's maps or memory banks for other tools, one image in pictures, a detector to take away.
 
     Maps are float32 TIFF at the size of the original images, in the layout that MVTec's evaluation
     script reads: OUT/CATEGORY/test/TYPE/NAME.tiff, with scores.csv and, in export.json, what they
     are. They are smoothed as for the pixel metrics. What a crop cut off gets the smallest value of
     the category's maps: it counts as normal.
+
+    Banks are OUT/CATEGORY/nnscorer_search_index.faiss, with the training image, row and column of
+    each vector in origins.parquet beside it. What the run did not keep (sweep --features bank) is
+    filled once more from the photos, of PatchCore and APC.
     """
+    _check_one_is_asked_for(what, image, detector, method)
     from apc_bench.export.chosen import Choice
     from apc_bench.results.reading import read_results
     from apc_bench.store.run import Run
 
-    if detector is not None and (image is not None or method is not None):
-        other = "--image" if image is not None else "--method"
-        raise UsageError(f"--detector and {other} ask for different things; pass one of them")
     opened = Run.open(run)
     results = read_results(opened)
     choice = Choice(detector or method, shots, seed, categories)
@@ -81,16 +95,34 @@ def export(
         from apc_bench.export.pictures import export_pictures
 
         lines = export_pictures(results, opened, image, choice, photos_of(opened, data), out)
-    elif detector is not None:
-        from apc_bench.export.detector import export_detector
-        from apc_bench.store.cache import Cache, default_folder
-
-        cache = Cache(cache_path or default_folder())
-        photos = photos_of(opened, data)
-        lines = export_detector(results, opened, choice.trials(results), cache, photos, out)
-    else:
+    elif detector is None and what == "maps":
         from apc_bench.export.maps import export_maps
 
         lines = export_maps(results, opened, choice.trials(results), out)
+    else:
+        from apc_bench.export.bank import export_banks
+        from apc_bench.export.detector import export_detector
+        from apc_bench.store.cache import Cache
+
+        write = export_detector if detector is not None else export_banks
+        cache, photos = Cache(cache_folder(cache_path)), photos_of(opened, data)
+        lines = write(results, opened, choice.trials(results), cache, photos, out)
     for line in lines:
         click.echo(line)
+
+
+def _check_one_is_asked_for(
+    what: str, image: str | None, detector: str | None, method: str | None
+) -> None:
+    asked = [
+        name
+        for name, given in (
+            ("--what bank", what == "bank"),
+            ("--detector", detector is not None),
+            ("--image", image is not None),
+            ("--method", detector is not None and method is not None),
+        )
+        if given
+    ]
+    if len(asked) > 1:
+        raise UsageError(f"{asked[0]} and {asked[1]} ask for different things; pass one of them")

@@ -56,9 +56,8 @@ def export_detector(
         refitted = refit(run, key, cache, data, say=said.append)
         yield from said
         image_size = int(results.settings["image_size"])
-        module = Standalone(
-            refitted.backbone, refitted.settings, refitted.bank, image_size=image_size
-        )
+        bank = torch.tensor(refitted.bank.vectors)
+        module = Standalone(refitted.backbone, refitted.settings, bank, image_size=image_size)
         about = _about(results, trials, refitted)
         _save(module, image_size, folder / DETECTOR, about)
         written = torch.export.load(folder / DETECTOR).module()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.registry import OWN
@@ -27,23 +27,26 @@ from apc_bench.store.cache import Cache
 from apc_bench.store.cache_use import in_use
 from apc_bench.store.provenance import gpu_names
 from apc_bench.store.run import Run
+from apc_bench.store.trials import StoredBank
 from apc_bench.wording import counted
 
 REFITTED = ("patchcore", "apc")
 """Detectors whose scores are distances to a memory bank, and nothing beside."""
+
+KEPT = "kept by the run"
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refitted:
-    """What scores an image: a backbone, the settings of its patch features and distances, and the
-    bank's vectors (m, d) float32; on the CPU. `origin`: where the bank comes from, in words.
+    """What scores an image: a backbone on the CPU, the settings of its patch features and
+    distances, and the bank. `origin`: where the bank comes from, in words.
     """
 
     backbone: Backbone
     settings: PatchCoreSettings
-    bank: Tensor
+    bank: StoredBank
     origin: str
 
 
@@ -61,10 +64,29 @@ def refit(run: Run, result_key: str, cache: Cache, data: Path | None, *, say: Sa
     if kept is not None:
         extractor = run.extractors.read(step.needs).weights if step.needs else None
         backbone = detector.extractor(extractor).eval()
-        return Refitted(backbone, detector.settings, torch.tensor(kept), "kept by the run")
+        return Refitted(backbone, detector.settings, kept, KEPT)
     say(f"the run did not keep its memory banks (--features bank): filling that of {step.category}")
     with in_use(cache.folder):
         return _filled(detector, step, _context(run, sweep, step, cache, data, say=say), run)
+
+
+def bank_of(
+    run: Run, result_key: str, cache: Cache, data: Path | None, *, say: Say
+) -> tuple[StoredBank, str]:
+    """The memory bank of a trial of the run, and where it comes from, in words: of any detector
+    where the run kept it. Raises as `refit`.
+    """
+    kept = run.bank(result_key)
+    if kept is not None:
+        return kept, KEPT
+    step = _step(run, Sweep.model_validate(run.info.settings), result_key)
+    if step.settings.detector not in REFITTED:
+        raise UsageError(
+            f"'{step.method}' ({step.settings.detector}): the run kept no memory bank of it"
+            f" (--features bank), and only those of {' and '.join(REFITTED)} can be filled again"
+        )
+    refitted = refit(run, result_key, cache, data, say=say)
+    return refitted.bank, refitted.origin
 
 
 def _filled(detector: PatchCore, step: Step, context: SweepContext, run: Run) -> Refitted:
@@ -76,8 +98,15 @@ def _filled(detector: PatchCore, step: Step, context: SweepContext, run: Run) ->
     extractor = run.extractors.read(step.needs).weights if step.needs else None
     fitted = detector.fit(training, extractor)
     assert fitted.bank is not None
+    places = fitted.bank.places(torch.arange(len(fitted.bank))).numpy()
+    bank = StoredBank(
+        fitted.bank.vectors.cpu().numpy(),
+        tuple(training.normal.names[image] for image in places[:, 0]),
+        places[:, 1].astype(np.int16),
+        places[:, 2].astype(np.int16),
+    )
     origin = f"filled again from {counted(len(training.normal), 'training image')}"
-    return Refitted(detector.backbone.cpu(), detector.settings, fitted.bank.vectors.cpu(), origin)
+    return Refitted(detector.backbone.cpu(), detector.settings, bank, origin)
 
 
 def _step(run: Run, sweep: Sweep, result_key: str) -> Step:

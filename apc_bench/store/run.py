@@ -31,7 +31,7 @@ from apc_bench.store.places import HIVE
 from apc_bench.store.planned import PlannedSteps, row_of
 from apc_bench.store.schemas import SCHEMA_VERSION
 from apc_bench.store.splits import Splits
-from apc_bench.store.trials import Trials
+from apc_bench.store.trials import StoredBank, Trials
 
 
 class Run(RunFolder):
@@ -206,7 +206,7 @@ class Run(RunFolder):
         """As `Trials.maps`."""
         return self.trials.maps(result_key)
 
-    def bank(self, result_key: str) -> NDArray[np.float32] | None:
+    def bank(self, result_key: str) -> StoredBank | None:
         """As `Trials.bank`."""
         return self.trials.bank(result_key)
 

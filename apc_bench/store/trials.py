@@ -41,6 +41,21 @@ class TrialResult:
     features: pa.Table | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredBank:
+    """A memory bank: vectors (m, d) float32, and of each the training image that it was seen in and
+    the row and column (m,) int16 of its patch there.
+    """
+
+    vectors: NDArray[np.float32]
+    images: tuple[str, ...]
+    rows: NDArray[np.int16]
+    columns: NDArray[np.int16]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
 class Trials:
     """The results of a run's trials, by result key."""
 
@@ -211,9 +226,9 @@ class Trials:
         values = flat.astype(np.float32).reshape(-1, rows, columns)
         return table["image"].to_pylist(), values / np.float32(metadata["scale"])
 
-    def bank(self, result_key: str) -> NDArray[np.float32] | None:
-        """The vectors (m, d) of a trial's memory bank; None where the run did not keep it
-        (`--features bank`). Raises DamagedFile.
+    def bank(self, result_key: str) -> StoredBank | None:
+        """A trial's memory bank; None where the run did not keep it (`--features bank`). Raises
+        DamagedFile.
         """
         with self._folder.remembering():
             path = self.tables.path("features", self._planned.row(result_key))
@@ -222,7 +237,12 @@ class Trials:
             table, _ = read_result(path, result_key, place=PLACE)
         vectors = table["vector"].combine_chunks()
         values: NDArray[np.float32] = vectors.flatten().to_numpy(zero_copy_only=False)
-        return values.reshape(len(vectors), -1)
+        return StoredBank(
+            values.reshape(len(vectors), -1),
+            tuple(table["image"].to_pylist()),
+            table["row"].to_numpy(),
+            table["column"].to_numpy(),
+        )
 
     def map_metadata(self, result_key: str) -> dict[str, str]:
         """What a trial's maps are measured in: `unit`, `sigma` of the smoothing, `image_size` of
