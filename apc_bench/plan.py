@@ -89,7 +89,7 @@ def make_plan(
     steps: dict[str, Step] = {}
     for planned in categories:
         for name, method in sweep.chosen.items():
-            shots = sweep.shots if method.settings.fine_tuned else (0,)
+            shots = sweep.shots if method.settings.learns_from_anomalous else (0,)
             for step in planner.steps(planned, name, shots):
                 steps.setdefault(step.result_key, step)
     return tuple(sorted(steps.values(), key=_rank))
@@ -127,10 +127,10 @@ class _Planner:
             computed["network"] = self.networks[name]
         anywhere = place(sweep, self.dataset, category, 0, 0)
         learned = {"detector": method.detector, "backbone": method.backbone}
-        tuned = method.settings.fine_tuned
+        tuned = method.settings.trains
         tuning = {**learned, "training": method.settings.training()} if tuned else {}
         scoring = {"method": name, **method.identity(), "false_alarms": sweep.false_alarms}
-        macs = finetune_macs(sweep, method), trial_macs(sweep, method, planned)
+        macs = finetune_macs(sweep, method, planned), trial_macs(sweep, method, planned)
         for shots, seed in product(numbers, sweep.seeds):
             step = partial(
                 Step,
@@ -171,14 +171,12 @@ def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> d
     }
 
 
-def finetune_macs(sweep: Sweep, method: Method) -> float:
+def finetune_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
     """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder,
     which weighs about as much again.
     """
-    # Another package's settings may name them otherwise.
-    batch: float = getattr(method.settings, "batch", 16)
-    steps: float = getattr(method.settings, "steps", 300)
-    return 3.0 * 2 * image_macs(sweep, method) * batch * steps
+    images = method.settings.images_trained_on(planned.sizes[1])
+    return 3.0 * 2 * image_macs(sweep, method) * images
 
 
 def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:

@@ -50,7 +50,7 @@ def threshold_lines(prepared: Prepared) -> list[str]:
     sweep = prepared.sweep
     titles: dict[bool, list[str]] = {FROZEN: [], FINE_TUNED: []}
     for name, method in sweep.chosen.items():
-        titles[method.settings.fine_tuned].append(method.title or name)
+        titles[method.settings.holds_out].append(method.title or name)
     found = []
     for planned in prepared.planned:
         found += calibrations(

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from apc_bench.detectors.anomalib.detector import Anomalib
 from apc_bench.detectors.apc import Apc
 from apc_bench.detectors.apc_plus import ApcPlus
 from apc_bench.detectors.patchcore import PatchCore
 from apc_bench.detectors.prnet import PRNetDetector
 from apc_bench.detectors.protocol import Detector
 from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.anomalib import ANOMALIB
 from apc_bench.settings.detectors import plugin_of, settings_class
 
 OWN: Mapping[str, type[Detector]] = {
@@ -15,6 +17,7 @@ OWN: Mapping[str, type[Detector]] = {
     "apc": Apc,
     "apc+": ApcPlus,
     "prnet": PRNetDetector,
+    ANOMALIB: Anomalib,
 }
 """settings.detectors.DETECTORS has their settings under the same names."""
 

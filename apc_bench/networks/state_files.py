@@ -43,10 +43,11 @@ def read_state(path: Path, entries: tuple[str, ...] = ("state_dict",)) -> State:
     # versions.
     except Exception as error:
         raise WeightsError(f"cannot read weights {path}: {_fault(error)}") from error
-    return _state_dict(content, path, entries)
+    return state_dict_of(content, path, entries)
 
 
-def _state_dict(content: object, path: Path, entries: tuple[str, ...]) -> State:
+def state_dict_of(content: object, path: Path, entries: tuple[str, ...] = ("state_dict",)) -> State:
+    """The state dict that a file held. Raises `WeightsError` for objects other than tensors."""
     state = content
     if isinstance(content, Mapping):
         state = next((content[entry] for entry in entries if entry in content), content)

@@ -43,6 +43,25 @@ def load_timm(name: str, weights: Path) -> tuple[TimmBackbone, list[str]]:
     return backbone.eval(), messages
 
 
+def whole_state(name: str, weights: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of timm's model without its classifier (timm_models.build) from a file, which
+    may be of the kinds that `load_timm` takes. Raises as it does, and `WeightsError` where one is
+    missing.
+    """
+    state, _ = _without_classifier(name, weights)
+    blanks = build(name).state_dict()
+    fault = _mismatch(state, blanks)
+    if fault:
+        state = _translated(name, state, f"weights {weights} are not of backbone '{name}': {fault}")
+    missing = [key for key in blanks if key not in state and blanks[key].is_floating_point()]
+    if missing:
+        raise WeightsError(
+            f"weights {weights} hold only a part of the network: {listed(map(repr, missing), 3)}"
+            " missing; fetch the file again"
+        )
+    return tensors_for(blanks, state, weights)
+
+
 def _without_classifier(name: str, weights: Path) -> tuple[State, list[str]]:
     """The file's tensors without wrappers' prefixes and the classifier, and what was left out."""
     state, wrapper = unwrapped(read_state(weights, ("state_dict", "model")))

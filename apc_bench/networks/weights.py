@@ -11,7 +11,13 @@ from typing import Any
 from apc_bench.errors import ApcError, StorageError, UsageError, WeightsError, unknown
 from apc_bench.files.download import download, record_of, record_sum, recorded_sum
 from apc_bench.files.hashing import file_sha256
-from apc_bench.settings.backbones import BACKBONES, BackboneSpec, is_timm
+from apc_bench.settings.backbones import (
+    BACKBONES,
+    NO_BACKBONE,
+    TEACHERS,
+    BackboneSpec,
+    is_timm,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ def resolve(
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Weights:
     """The weights file of a backbone: `file` where given, else the shipped one, else
-    `cache`/weights, else a download to there; of a backbone of timm from the Hugging Face hub.
+    `cache`/weights, else a download to there; of a backbone of timm from the Hugging Face hub. For
+    NO_BACKBONE no file.
 
     Raises `UsageError` for an unknown backbone, or one of timm without it, `WeightsError` for a
     file that is missing, cannot be had (or may not: `fetch` False) or has another sum than
@@ -65,6 +72,8 @@ def resolve(
 
         given = _given_file(backbone, file) if file is not None else None
         return timm_weights.resolve(backbone, file=given, cache=cache, fetch=fetch)
+    if backbone == NO_BACKBONE:
+        return Weights(Path(), NO_BACKBONE, "nothing: it starts without weights")
     spec = _spec(backbone)
     local = _local_file(backbone, spec, file)
     if local is not None:
@@ -94,6 +103,8 @@ def describe(backbone: str, *, file: Path | None, cache: Path) -> str | None:
         if file is not None:
             _given_file(backbone, file)
         return timm_weights.describe(backbone, given=file is not None, cache=cache)
+    if backbone == NO_BACKBONE:
+        return None
     spec = _spec(backbone)
     if _local_file(backbone, spec, file) is not None:
         return None
@@ -104,9 +115,9 @@ def describe(backbone: str, *, file: Path | None, cache: Path) -> str | None:
 
 
 def _spec(backbone: str) -> BackboneSpec:
-    if backbone not in BACKBONES:
+    if backbone not in BACKBONES and backbone not in TEACHERS:
         raise UsageError(unknown("backbone", backbone, BACKBONES))
-    return BACKBONES[backbone]
+    return (BACKBONES | TEACHERS)[backbone]
 
 
 def _local_file(backbone: str, spec: BackboneSpec, given: Path | None) -> Path | None:

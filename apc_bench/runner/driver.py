@@ -22,7 +22,7 @@ from apc_bench.runner.messages import Outcome, SweepContext, attempted
 from apc_bench.runner.prepare import Prepared
 from apc_bench.runner.progress import Display, counted_steps
 from apc_bench.runner.time_limit import take_note
-from apc_bench.settings.detectors import plugin_of
+from apc_bench.settings.detectors import package_of
 from apc_bench.settings.sweep import Sweep
 from apc_bench.store import attempts
 from apc_bench.store.cache import Cache
@@ -160,10 +160,9 @@ def find_fault(context: SweepContext) -> str | None:
 def _package(detector: str) -> str:
     """`name version` of the package that brings the detector here, or why none does."""
     try:
-        plugin = plugin_of(detector)
+        return package_of(detector) or "absent"
     except UsageError as error:
         return str(error)
-    return plugin.package if plugin else "absent"
 
 
 def _lost(run: Run, context: SweepContext, step: Step, cause: str) -> Outcome | bool:

@@ -75,7 +75,7 @@ class Measuring:
         kind = {name: value for name, value in settings.items() if name not in COUNTED}
         key = digest([method.detector, method.backbone, kind])
         if key not in self._known:
-            load_libraries(method.detector, trains=method.settings.fine_tuned)
+            load_libraries(method.detector, trains=method.settings.trains)
             with tempfile.TemporaryDirectory() as folder:
                 path = weights or random_weights(method.backbone, Path(folder))
                 try:
@@ -101,7 +101,7 @@ class _Measured:
     def rates(self) -> Rates:
         """Of the training, where there is one, and of the trial."""
         rates, trained = Rates(), None
-        if self.method.settings.fine_tuned:
+        if self.method.settings.trains:
             rates, content = self._trained()
             trained = self.folder / "trained.safetensors"
             trained.write_bytes(content.weights)
@@ -211,7 +211,7 @@ class _Measured:
         return detector_class(method.detector)(method, self.weights, sha256)
 
     def _data(self, normal: int) -> Training:
-        tuned = self.method.settings.fine_tuned
+        tuned = self.method.settings.holds_out
         return self.examples.training(normal, self.sweep, self._memo, fine_tuned=tuned)
 
     def _memo(self, key: str, shape: tuple[int, ...], fill: Any) -> NDArray[np.float32]:

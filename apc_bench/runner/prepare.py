@@ -22,6 +22,7 @@ from apc_bench.networks.weights import Weights, describe, resolve
 from apc_bench.plan import Planned, Step, make_plan
 from apc_bench.runner.messages import SweepContext
 from apc_bench.runner.scan import Say, scan_files
+from apc_bench.settings.anomalib import ANOMALIB, INSTALL
 from apc_bench.settings.backbones import is_timm
 from apc_bench.settings.detectors import PRNetSettings
 from apc_bench.settings.sweep import Method, Sweep, SyntheticData
@@ -213,26 +214,36 @@ def _find_weights(
     missing: dict[str, None] = {}
     told: dict[str, None] = {}
     for name, method in sweep.chosen.items():
+        if method.detector == ANOMALIB and method.package is None:
+            raise UsageError(INSTALL)
         note = describe(method.backbone, file=method.weights, cache=cache.folder)
         if note and dry:
+            told |= dict.fromkeys(_check_weights(sweep, method, None))
             missing[note] = None
             weights[name] = Weights(Path(), NOT_HERE, NOT_HERE)
             continue
         if note:
             say(note)
         weights[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
-        if method.weights is not None or is_timm(method.backbone):
+        own = method.weights is None and not is_timm(method.backbone)
+        if method.detector == ANOMALIB or not own:
             told |= dict.fromkeys(_check_weights(sweep, method, weights[name]))
     for message in told:
         say(message)
     return weights, tuple(missing)
 
 
-def _check_weights(sweep: Sweep, method: Method, weights: Weights) -> list[str]:
+def _check_weights(sweep: Sweep, method: Method, weights: Weights | None) -> list[str]:
     """What comes from elsewhere is opened before the first step: of another network, damaged, too
     partial, or without the layers asked for, it would fail every one of them. Says what the user
-    should know of it.
+    should know of it. `weights`: None where they are not here yet.
     """
+    if method.detector == ANOMALIB:
+        from apc_bench.detectors.anomalib.checking import check
+
+        return check(method, weights, sweep.image_size)
+    if weights is None:
+        return []
     from apc_bench.networks.loading import load_backbone
     from apc_bench.networks.prnet import require_resolutions
 

@@ -8,8 +8,10 @@ import socket
 
 import torch
 
+from apc_bench.detectors.anomalib.surroundings import load_anomalib
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ResourceError
+from apc_bench.settings.anomalib import ANOMALIB
 
 
 def set_determinism(device: str, *, threads: int, seed: int) -> None:
@@ -39,5 +41,7 @@ def load_libraries(detector: str, *, trains: bool) -> None:
     can take longer over that than over a small step.
     """
     detector_class(detector)
+    if detector == ANOMALIB:
+        load_anomalib()
     if trains:
         importlib.import_module("torch._dynamo")  # torch does so at a process's first optimizer

@@ -90,12 +90,12 @@ class Counts:
 def step_seconds(step: Step, split: Split, rates: Rates) -> float:
     """Of one step, without frozen features that are remembered."""
     settings = step.settings.settings
-    counts = Counts.of(split, fine_tuned=settings.fine_tuned)
+    counts = Counts.of(split, fine_tuned=settings.holds_out)
     if step.kind == EXTRACTOR:
         steps: float = sum(getattr(settings, name) * each for name, each in rates.steps.items())
         return PER_STEP + rates.training + counts.learnable * rates.training_image + steps
     # The full test set is evaluated beside the test set where nothing was learned from it.
-    twice = 0 if settings.fine_tuned else counts.tested + counts.reserved
+    twice = 0 if settings.learns_from_anomalous else counts.tested + counts.reserved
     seconds = PER_STEP + rates.fitting + counts.normal * rates.fitting_image
     seconds += counts.scored * rates.scoring_image
     seconds += (counts.tested + twice) * rates.metrics_image

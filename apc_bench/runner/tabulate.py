@@ -158,7 +158,7 @@ def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evalua
         measured.uncalibrated,
     )
     evaluated = {TEST: evaluate(subset.where(test), threshold, curves=True)}
-    if not measured.step.settings.settings.fine_tuned:
+    if not measured.step.settings.settings.learns_from_anomalous:
         evaluated[FULL] = evaluate(subset, threshold)
     for name in sorted({str(name) for name in kind[test & label]}):
         evaluated[f"type:{name}"] = evaluate(

@@ -203,19 +203,17 @@ class Inputs:
         return images_of(self.split, self.decoded, rows)
 
     def training(self) -> Training:
-        """What the detector may learn from. Only a fine-tuned one holds images out, of its training
-        alone.
-        """
+        """What the detector may learn from. Only where its settings say so are images held out."""
         sweep = self.context.sweep
-        tuned = self.step.settings.settings.fine_tuned
+        holds_out = self.step.settings.settings.holds_out
         normal = self.split.where("train")
-        held_out = [row for row in normal if tuned and self.split.rows[row].held_out]
-        learnable = [row for row in normal if not (tuned and self.split.rows[row].held_out)]
+        held_out = [row for row in normal if holds_out and self.split.rows[row].held_out]
+        learnable = [row for row in normal if not (holds_out and self.split.rows[row].held_out)]
         drawn = self.split.drawn(self.step.shots)
         return Training(
             normal=self.images(normal),
             learnable=self.images(learnable),
-            calibration=self.images(held_out) if tuned else None,
+            calibration=self.images(held_out) if holds_out else None,
             anomalous=self.images(drawn),
             masks=self.decoded.masks[drawn],
             masked=self.decoded.mask_state[drawn] == "present",

@@ -89,6 +89,37 @@ BACKBONES: dict[str, BackboneSpec] = {
     ),
 }
 
+NO_BACKBONE = "none"
+"""The backbone of a detector that has a network of its own, which starts without weights."""
+
+EFFICIENT_AD = "anomalib/efficient_ad"
+"""The teacher of anomalib's EfficientAd: the backbone of no other system."""
+
+TEACHERS: dict[str, BackboneSpec] = {
+    EFFICIENT_AD: BackboneSpec(
+        network="",
+        layers=(),
+        filename="efficientad_pretrained_weights.zip",
+        url=(
+            "https://github.com/open-edge-platform/anomalib/releases/download/"
+            "efficientad_pretrained_weights/efficientad_pretrained_weights.zip"
+        ),
+        sha256_prefix="c09aeaa2b33f244b3261a5efdaeae8f8284a949470a4c5a526c61275fe62684a",
+        size=40_000_000,
+        licence="Apache-2.0 (anomalib); distilled on ImageNet, which has its own terms",
+        gmacs=60.0,
+    )
+}
+"""Networks whose weights a detector starts from without reading their stages."""
+
+OWN_GMACS = 100.0
+"""What a network without a backbone is taken to cost: Draem's two U-nets."""
+
+
+def is_network(backbone: str) -> bool:
+    """Whether it names a network whose stages can be read."""
+    return backbone != NO_BACKBONE and backbone not in TEACHERS
+
 
 def is_timm(backbone: str) -> bool:
     """Whether timm makes the backbone, and not this project."""
@@ -105,7 +136,7 @@ def check_name(backbone: str) -> None:
                 f"backbone '{backbone}' is not named like a model of timm: timm/MODEL or"
                 " timm/MODEL.WEIGHTS, such as timm/vit_small_patch14_dinov2.lvd142m"
             )
-    elif backbone not in BACKBONES:
+    elif backbone not in BACKBONES and is_network(backbone):
         raise UsageError(
             f"{unknown('backbone', backbone, BACKBONES)}; or timm/NAME for any of timm's"
         )
@@ -113,10 +144,12 @@ def check_name(backbone: str) -> None:
 
 def check_layers(backbone: str, layers: Sequence[str]) -> None:
     """Raises UsageError for a layer that a backbone of ours does not have; those of timm's are
-    known once it is loaded.
+    known once it is loaded; and for what is no network whose stages can be read.
     """
     if is_timm(backbone):
         return
+    if not is_network(backbone):
+        raise UsageError(f"backbone '{backbone}' has no layers that this detector could read")
     known = BACKBONES[backbone].layers
     for layer in layers:
         if layer not in known:
@@ -127,4 +160,6 @@ def check_layers(backbone: str, layers: Sequence[str]) -> None:
 
 def gmacs(backbone: str) -> float:
     """10^9 multiply-accumulates of one 224-pixel image; of timm's backbones a guess."""
-    return TIMM_GMACS if is_timm(backbone) else BACKBONES[backbone].gmacs
+    if backbone == NO_BACKBONE:
+        return OWN_GMACS
+    return TIMM_GMACS if is_timm(backbone) else (BACKBONES | TEACHERS)[backbone].gmacs

@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from apc_bench.settings.backbones import check_layers
+
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 """The stages that every backbone has under these names, as far as it is deep."""
 
@@ -47,7 +49,8 @@ class DetectorSettings(Frozen):
 
     fine_tuned: ClassVar[bool] = False
     """Whether it learns from anomalous images in a step of its own, which `training` gives the
-    settings of.
+    settings of, and holds normal images out of it to calibrate with. `trains`,
+    `learns_from_anomalous` and `holds_out` tell these apart where a detector's settings decide.
     """
     former_names: ClassVar[Mapping[str, str]] = {}
     """A setting that was renamed -> its first name, under which ids and run folders know it for
@@ -93,6 +96,12 @@ class DetectorSettings(Frozen):
             )
         return layers
 
+    def check_backbone(self, backbone: str) -> None:
+        """Raises UsageError for a backbone that it cannot be built on, or that has not its
+        layers.
+        """
+        check_layers(backbone, self.layers)
+
     def identity(self) -> dict[str, Any]:
         """The settings that make a detector another one, as JSON values under their first names;
         without what was implied before it was a setting.
@@ -102,6 +111,31 @@ class DetectorSettings(Frozen):
     def as_before(self) -> set[str]:
         """The settings that have their implied values."""
         return {name for name, value in self.implied.items() if getattr(self, name) == value}
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is trained in a step of its own."""
+        return self.fine_tuned
+
+    @property
+    def learns_from_anomalous(self) -> bool:
+        """Whether it learns from the drawn images; else it is the same for every number of shots,
+        and is scored once for all.
+        """
+        return self.fine_tuned
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether normal images are held out of what it learns from, to calibrate with."""
+        return self.fine_tuned
+
+    def images_trained_on(self, normal: int) -> float:
+        """How many images all steps of its training take in, with `normal` images to learn from: to
+        order steps and to estimate time. Another package's settings may count them otherwise.
+        """
+        batch: float = getattr(self, "batch", 16)
+        steps: float = getattr(self, "steps", 300)
+        return batch * steps
 
     def training(self) -> dict[str, Any]:
         """The settings that the training depends on, as JSON values under their first names;

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from apc_bench import plugins
 from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.anomalib import ANOMALIB, AnomalibSettings, packages
 from apc_bench.settings.base import (
     LAYERS,
     BatchSettings,
@@ -308,8 +309,9 @@ DETECTORS: dict[str, type[DetectorSettings]] = {
     "apc": ApcSettings,
     "apc+": ApcPlusSettings,
     "prnet": PRNetSettings,
+    ANOMALIB: AnomalibSettings,
 }
-"""Our own detectors; other packages add theirs (plugins.py)."""
+"""Our own detectors, and anomalib's models as one; other packages add theirs (plugins.py)."""
 
 
 def plugin_of(detector: str) -> plugins.Plugin | None:
@@ -317,6 +319,16 @@ def plugin_of(detector: str) -> plugins.Plugin | None:
     UsageError where names clash.
     """
     return plugins.plugin(plugins.DETECTORS, detector, own=DETECTORS)
+
+
+def package_of(detector: str) -> str | None:
+    """`name version` of the package that the detector comes from; None for one of our own, and
+    where anomalib is not installed. Raises UsageError where names clash.
+    """
+    plugin = plugin_of(detector)
+    if detector == ANOMALIB:
+        return packages()
+    return plugin.package if plugin else None
 
 
 def settings_class(detector: str) -> type[DetectorSettings]:

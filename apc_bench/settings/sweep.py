@@ -18,13 +18,14 @@ from pydantic import (
 )
 
 from apc_bench.errors import UsageError, unknown
-from apc_bench.settings.backbones import check_layers, check_name
+from apc_bench.settings.anomalib import ANOMALIB, usual_backbone
+from apc_bench.settings.backbones import check_name
 from apc_bench.settings.base import Frozen, Share
 from apc_bench.settings.detectors import (
     DetectorSettings,
     Losses,
     PatchCoreSettings,
-    plugin_of,
+    package_of,
     settings_class,
 )
 from apc_bench.settings.explain import explain, shortened
@@ -52,9 +53,9 @@ class Method(Frozen):
     """One system of a sweep: a detector, its backbone and weights, its settings."""
 
     detector: str = "patchcore"
-    """A detector of ours (patchcore, apc, apc+, prnet), or of an installed package."""
+    """A detector of ours (patchcore, apc, apc+, prnet), anomalib, or of an installed package."""
     backbone: str = "resnet50"
-    """The network whose features are read: one of ours, or timm/NAME."""
+    """The network whose features are read: one of ours, or timm/NAME. (none: it has its own)"""
     weights: Path | None = None
     """A local file of weights, instead of the backbone's own."""
     title: str | None = None
@@ -96,10 +97,18 @@ class Method(Frozen):
             raise ValueError(str(error)) from None
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_backbone(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("detector") == ANOMALIB:
+            usual = usual_backbone(values.get("settings") or {})
+            return {**({"backbone": usual} if usual else {}), **values}
+        return values
+
     @model_validator(mode="after")
-    def _layers_of_the_backbone(self) -> Self:
+    def _backbone_of_the_detector(self) -> Self:
         try:
-            check_layers(self.backbone, self.settings.layers)
+            self.settings.check_backbone(self.backbone)
         except UsageError as error:
             raise ValueError(str(error)) from None
         return self
@@ -107,8 +116,7 @@ class Method(Frozen):
     @property
     def package(self) -> str | None:
         """`name version` of the package that its detector comes from; None for one of our own."""
-        plugin = plugin_of(self.detector)
-        return plugin.package if plugin else None
+        return package_of(self.detector)
 
     def identity(self) -> dict[str, Any]:
         """What makes two methods the same: all but the title and where the weights lie."""

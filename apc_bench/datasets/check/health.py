@@ -36,6 +36,7 @@ from apc_bench.datasets.recognise import recognise
 from apc_bench.datasets.samples import Category, Dataset
 from apc_bench.errors import DataError
 from apc_bench.files.machine import usable_cores
+from apc_bench.settings.anomalib import ANOMALIB
 from apc_bench.settings.detectors import DETECTORS
 from apc_bench.settings.sweep import Sweep
 
@@ -87,7 +88,7 @@ def _threshold(category: Category, dataset: Dataset) -> Iterator[Finding]:
     """
     if reason := nothing_to_hold_out(category.samples):
         yield Finding(WARNING, THRESHOLD, reason)
-    kinds = {name: settings.fine_tuned for name, settings in DETECTORS.items()}
+    kinds = {name: one.fine_tuned for name, one in DETECTORS.items() if name != ANOMALIB}
     systems = {
         kind: [name for name in kinds if kinds[name] == kind] for kind in (FROZEN, FINE_TUNED)
     }

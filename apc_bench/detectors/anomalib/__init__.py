@@ -1,0 +1,1 @@
+"""anomalib's models as a detector. Only `detector` may be imported without anomalib."""
