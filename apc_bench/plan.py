@@ -13,7 +13,7 @@ from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import Split
 from apc_bench.files.hashing import digest
 from apc_bench.settings.backbones import gmacs
-from apc_bench.settings.detectors import PatchCoreSettings
+from apc_bench.settings.detectors import ApcPlusSettings, ApcSettings, PatchCoreSettings
 from apc_bench.settings.sweep import Method, Sweep
 from apc_bench.wording import counted
 
@@ -92,7 +92,17 @@ def make_plan(
             shots = sweep.shots if method.settings.learns_from_anomalous else (0,)
             for step in planner.steps(planned, name, shots):
                 steps.setdefault(step.result_key, step)
-    return tuple(sorted(steps.values(), key=_rank))
+    return _one_of_each_first(sorted(steps.values(), key=_rank))
+
+
+def _one_of_each_first(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """A step of every method goes before all others: it tells early how long the method's take, and
+    whether the method works at all.
+    """
+    able = [step for step in steps if step.needs is None]
+    firsts = {step.method: step for step in reversed(able)}
+    keys = {step.result_key for step in firsts.values()}
+    return tuple(sorted(steps, key=lambda step: step.result_key not in keys))
 
 
 def _rank(step: Step) -> tuple[Any, ...]:
@@ -130,7 +140,7 @@ class _Planner:
         tuned = method.settings.trains
         tuning = {**learned, "training": method.settings.training()} if tuned else {}
         scoring = {"method": name, **method.identity(), "false_alarms": sweep.false_alarms}
-        macs = finetune_macs(sweep, method, planned), trial_macs(sweep, method, planned)
+        scored = trial_macs(sweep, method, planned)
         for shots, seed in product(numbers, sweep.seeds):
             step = partial(
                 Step,
@@ -145,11 +155,12 @@ class _Planner:
             if tuned:
                 identity = {**where, **tuning}
                 needs = digest({"kind": EXTRACTOR, **identity, **computed})
-                yield step(EXTRACTOR, digest(identity), needs, needs=None, macs=macs[0])
+                trained = finetune_macs(sweep, method, planned, shots)
+                yield step(EXTRACTOR, digest(identity), needs, needs=None, macs=trained)
             identity = {**where, **scoring}
             made_of = {**computed, "extractor": needs, "features": sweep.features}
             key = digest({"kind": TRIAL, **identity, **made_of})
-            yield step(TRIAL, digest(identity), key, needs=needs, macs=macs[1])
+            yield step(TRIAL, digest(identity), key, needs=needs, macs=scored)
 
 
 def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> dict[str, Any]:
@@ -171,12 +182,30 @@ def place(sweep: Sweep, dataset: str, category: str, shots: int, seed: int) -> d
     }
 
 
-def finetune_macs(sweep: Sweep, method: Method, planned: Planned) -> float:
+def finetune_macs(sweep: Sweep, method: Method, planned: Planned, shots: int) -> float:
     """Multiply-accumulates of a fine-tuning: forward and backward through extractor and decoder,
-    which weighs about as much again.
+    which weighs about as much again; of a patch classifier, those of the features it learns from.
     """
-    images = method.settings.images_trained_on(planned.sizes[1])
-    return 3.0 * 2 * image_macs(sweep, method) * images
+    settings, image = method.settings, image_macs(sweep, method)
+    features = 0.0
+    if isinstance(settings, ApcPlusSettings) and settings.classifies:
+        features = image * images_in_views(settings, shots)
+    if isinstance(settings, ApcPlusSettings) and not settings.tunes:
+        return features
+    images = settings.images_trained_on(planned.sizes[1])
+    return features + 3.0 * 2 * learned_macs(sweep, method) * images
+
+
+def learned_macs(sweep: Sweep, method: Method) -> float:
+    """Multiply-accumulates of the features of an image, or a crop, that a network learns from."""
+    settings = method.settings
+    side = (settings.crop or 1.0) if isinstance(settings, ApcSettings) else 1.0
+    return image_macs(sweep, method) * side**2
+
+
+def images_in_views(settings: ApcPlusSettings, shots: int) -> int:
+    """How many images APC+'s classifier learns from in a changed view."""
+    return shots * settings.classifier_views + settings.classifier_normal_views
 
 
 def trial_macs(sweep: Sweep, method: Method, planned: Planned) -> float:

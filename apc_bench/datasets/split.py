@@ -117,7 +117,7 @@ class SplitsBySeed(Mapping[int, Split]):
     sweep that goes on may have a hundred seeds, and needs those of the steps that are left.
     """
 
-    def __init__(self, seeds: Sequence[int], make: Callable[[int], Split]) -> None:
+    def __init__(self, seeds: Sequence[int], make: Callable[..., Split]) -> None:
         self._seeds = seeds
         self._make = make
         self._made: dict[int, Split] = {}
@@ -126,7 +126,7 @@ class SplitsBySeed(Mapping[int, Split]):
         if seed not in self._made:
             if seed not in self._seeds:
                 raise KeyError(seed)
-            self._made[seed] = self._make(seed)
+            self._made[seed] = self._make(seed=seed)
         return self._made[seed]
 
     def __iter__(self) -> Iterator[int]:

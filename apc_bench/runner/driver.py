@@ -18,9 +18,10 @@ from apc_bench.files.hashing import digest
 from apc_bench.plan import Step
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution, Hooks
+from apc_bench.runner.foretold import foretold
 from apc_bench.runner.messages import Outcome, SweepContext, attempted
 from apc_bench.runner.prepare import Prepared
-from apc_bench.runner.progress import Display, counted_steps
+from apc_bench.runner.progress import Display, counted_steps, plain
 from apc_bench.runner.time_limit import take_note
 from apc_bench.settings.detectors import package_of
 from apc_bench.settings.sweep import Sweep
@@ -84,7 +85,8 @@ def run_sweep(
         left = _write_start(run, prepared)
         context = _context(prepared, path, cache, execution, holding)
         before = len(prepared.steps) - len(left)
-        with Display(left, run.attempts_folder, console=console) as display:
+        expected = foretold(prepared, left, execution, plain(console))
+        with Display(left, run.attempts_folder, console=console, expected=expected) as display:
             for line in run.damaged:
                 display.say(f"damaged: {line}")
             steps = counted_steps(prepared.steps)
@@ -118,7 +120,7 @@ def _execute(
     perform = functools.partial(_perform, context=context)
     hooks = Hooks(
         say=display.say,
-        began=display.running.began,
+        began=display.began,
         probe=functools.partial(find_fault, context),
         lost=functools.partial(_lost, run, context),
     )

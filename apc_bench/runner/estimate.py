@@ -55,12 +55,13 @@ class SystemTime:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Times of the systems of a sweep; `at_once`: how many steps this machine does in the time of
-    one; `beside`: seconds of start, decoding and report; `notes`: what a reader must know, a
-    sentence each.
+    """Times of the systems of a sweep, and of each step by its result_key (None: not known);
+    `at_once`: how many steps this machine does in the time of one; `beside`: seconds of start,
+    decoding and report; `notes`: what a reader must know, a sentence each.
     """
 
     systems: tuple[SystemTime, ...]
+    steps: Mapping[str, float | None]
     at_once: float
     beside: float
     notes: tuple[str, ...]
@@ -101,6 +102,7 @@ def estimate(prepared: Prepared, left: Sequence[Step], execution: Execution) -> 
     decoding = some.seconds * images / cores if len(left) == len(prepared.steps) else 0.0
     return Estimate(
         systems=tuple(_systems(sweep, left, seconds)),
+        steps=seconds,
         at_once=min(steps_at_once(sweep, execution), max(1, len(left))),
         beside=START[execution.executor] + decoding if left else 0.0,
         notes=tuple(notes),

@@ -2,9 +2,10 @@
 on a few images and for a few steps.
 """
 
+import math
+import statistics
 import tempfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -15,33 +16,39 @@ from numpy.typing import NDArray
 
 from apc_bench.bank.coreset import greedy_coreset
 from apc_bench.bank.memory_bank import ORIGIN, MemoryBank
+from apc_bench.detectors.patch_examples import STAGE as LEARNED_FROM
 from apc_bench.detectors.protocol import Detector, Fitted, Scored, Trained, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ResourceError
 from apc_bench.files.hashing import digest
 from apc_bench.metrics.evaluation import Subset, Threshold, evaluate, windows_of
+from apc_bench.networks.progress import Progress
 from apc_bench.networks.timm_models import build
-from apc_bench.plan import image_macs
+from apc_bench.plan import image_macs, images_in_views, learned_macs
 from apc_bench.runner.examples import Pictures
 from apc_bench.runner.process import load_libraries, set_determinism
-from apc_bench.runner.rates import BankRates, Rates, bank_size
-from apc_bench.runner.stopwatch import Stopwatch
+from apc_bench.runner.rates import STEPS_OF, BankRates, Rates, bank_size
+from apc_bench.runner.stopwatch import Stopwatch, Ticks
 from apc_bench.settings.backbones import BACKBONES, is_timm
-from apc_bench.settings.detectors import DetectorSettings, PatchCoreSettings, PRNetSettings
+from apc_bench.settings.detectors import (
+    ApcPlusSettings,
+    DetectorSettings,
+    PatchCoreSettings,
+    PRNetSettings,
+)
 from apc_bench.settings.sweep import Method, Sweep
 
 COUNTED = ("steps", "classifier_steps")
 """Settings that count the steps of a training."""
 
-FEW = {"cpu": 1, "cuda": 8}
-MORE = {"cpu": 3, "cuda": 30}
-"""Steps of the shorter training that is measured, and how many more the longer one has. The first
-ones on a GPU are recorded, and all others replayed.
+FEW = {"cpu": 4, "cuda": 38}
+"""Steps of the training that is measured. The first ones on a GPU are recorded, and all others
+replayed.
 """
 
-HEAVY, SMALL_BATCH = 2e9, 4
-"""Multiply-accumulates of an image from which on a CPU measures a single training step, of a small
-batch, and multiplies: a ResNet-50's at 224 pixels else takes minutes.
+HEAVY, FEWEST, SMALL_BATCH = 2e9, 2, 4
+"""Multiply-accumulates of an image that is learned from, from which on a CPU measures fewer steps,
+of a small batch, and multiplies: those of a ResNet-50 at 224 pixels else take minutes.
 """
 
 IMAGES = {"cpu": (4, 16), "cuda": (32, 32)}
@@ -108,27 +115,33 @@ class _Measured:
         return self._fitted(rates, trained)
 
     def _trained(self) -> tuple[Rates, Trained]:
-        """Rates of the training: what more steps take is what a step takes."""
+        """Rates of the training, from when it says that a step is done."""
         settings, device = self.method.settings, self.sweep.device
-        counted = [name for name in COUNTED if name in settings.training()]
-        few = settings.model_copy(update=dict.fromkeys(counted, FEW[device]))
-        if device == "cpu" and image_macs(self.sweep, self.method) > HEAVY:
-            smaller = few.model_copy(update={"batch": SMALL_BATCH})
-            seconds, trained = self.watch.seconds(lambda: self._train(smaller))
-            larger: float = getattr(settings, "batch", SMALL_BATCH) / SMALL_BATCH
-            return Rates(steps=dict.fromkeys(counted[:1], seconds * larger)), trained
-        whole, trained = self.watch.steady(lambda: self._train(few))
+        batch: int = getattr(settings, "batch", SMALL_BATCH)
+        few = dict.fromkeys((name for name in COUNTED if name in settings.training()), FEW[device])
+        heavy = device == "cpu" and learned_macs(self.sweep, self.method) > HEAVY
+        if heavy and "steps" in few:
+            few |= {"steps": FEWEST, "batch": SMALL_BATCH}
+        ticks = Ticks(self.watch, (*STEPS_OF, LEARNED_FROM))
+        seconds, trained = self.watch.seconds(
+            lambda: self._train(settings.model_copy(update=few), ticks)
+        )
         steps = {}
-        for name in counted:
-            longer = few.model_copy(update={name: FEW[device] + MORE[device]})
-            seconds, _ = self.watch.steady(partial(self._train, longer))
-            most = seconds / (FEW[device] + MORE[device])  # as if all of it were steps
-            steps[name] = min(max(0.0, seconds - whole) / MORE[device], most)
-        beside = max(0.0, whole - FEW[device] * sum(steps.values()))
-        return Rates(training=beside, steps=steps), trained
+        for stage, name in STEPS_OF.items():
+            if spent := ticks.seconds[stage]:
+                steps[name] = statistics.median(spent[1:] or spent)
+                seconds -= steps[name] * len(spent)
+        if heavy and "steps" in steps:
+            steps["steps"] *= batch / SMALL_BATCH
+        views = math.fsum(ticks.seconds[LEARNED_FROM])
+        in_view = 0.0
+        if isinstance(settings, ApcPlusSettings) and settings.classifies:
+            in_view = views / max(1, images_in_views(settings, len(self.examples.anomalous)))
+        return Rates(training=max(0.0, seconds - views), in_view=in_view, steps=steps), trained
 
-    def _train(self, settings: DetectorSettings) -> Trained:
-        return self._detector(settings).train(self._data(len(self.examples) // 2))
+    def _train(self, settings: DetectorSettings, progress: Progress) -> Trained:
+        data = self._data(len(self.examples) // 2)
+        return self._detector(settings).train(replace(data, progress=progress))
 
     def _fitted(self, rates: Rates, trained: Path | None) -> Rates:
         """These rates with those of the trial."""

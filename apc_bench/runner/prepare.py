@@ -4,6 +4,7 @@ environment resolved. All that can be wrong is wrong here.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -165,11 +166,7 @@ def splits_of(
     """The category's split under each seed, by the sweep's protocol; asking for one raises
     DataError where the images do not suffice.
     """
-    protocol = sweep.evaluation
-
-    def make(seed: int) -> Split:
-        return make_split(category, hashes, protocol, dataset=dataset, seed=seed)
-
+    make = partial(make_split, category, hashes, sweep.evaluation, dataset=dataset)
     return SplitsBySeed(sweep.seeds, make)
 
 

@@ -2,47 +2,61 @@
 to stderr only.
 """
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from apc_bench.plan import EXTRACTOR, Step
 from apc_bench.runner.messages import Outcome
+from apc_bench.runner.remaining import Remaining
 from apc_bench.runner.running import Running
 from apc_bench.wording import counted, duration
 
 
 class Display:
-    """Counts steps as they end, tells by their cost how long the rest takes, and shows how far the
-    `running` ones are, which lies in `folder` (store/stages.py). Use as a context manager; `say`
-    prints a line above the display.
+    """Counts steps as they end, tells how long the rest takes (`expected`: as Remaining's), and
+    shows how far the `running` ones are, which lies in `folder` (store/stages.py). Use as a context
+    manager; `say` prints a line above the display.
     """
 
-    def __init__(self, steps: Sequence[Step], folder: Path, *, console: Console) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        folder: Path,
+        *,
+        console: Console,
+        expected: Mapping[str, float] | None = None,
+    ) -> None:
         self.console = console
         self.say = plain(console)
         self.total, self.ended, self.failed = len(steps), 0, 0
-        self.macs = sum(step.macs for step in steps)
-        self.macs_done = 0.0
-        self.started = time.monotonic()
+        self.remaining = Remaining(steps, expected)
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            _Left(self.left),
         )
-        self.running = Running(folder, None if console.is_terminal else self.say)
+        say = None if console.is_terminal else self.say
+        self.running = Running(folder, say, self.left)
         self.bar = _Bar(*columns, console=console, disable=not console.is_terminal)
         self.bar.running = self.running
-        self.task = self.bar.add_task("starting", total=self.total, left="")
+        self.task = self.bar.add_task("starting", total=self.total)
 
     def __enter__(self) -> Self:
         self.running.__enter__()
@@ -53,29 +67,49 @@ class Display:
         self.running.__exit__(*raised)
         self.bar.stop()
 
+    def began(self, step: Step) -> None:
+        """A step was handed to a worker, perhaps once more."""
+        self.remaining.began()
+        self.running.began(step)
+
     def ended_with(self, step: Step, outcome: Outcome) -> None:
         """Shows one ended step; a failure keeps its line in the terminal too."""
         self.running.ended(step)
         self.ended += 1
-        self.macs_done += step.macs
-        left = self._left()
+        self.remaining.ended(step, outcome.seconds if outcome.ok else None)
         if not outcome.ok:
             self.failed += 1
             self.say(f"FAILED {step.name}: {outcome.reason}")
         if self.console.is_terminal:
             failed = f", {self.failed} failed" if self.failed else ""
-            self.bar.update(self.task, advance=1, description=escape(step.name) + failed, left=left)
+            self.bar.update(self.task, advance=1, description=escape(step.name) + failed)
         elif outcome.ok:
-            line = f"[{self.ended}/{self.total}] {step.name}: {outcome.seconds:.1f} s"
+            line, left = (
+                f"[{self.ended}/{self.total}] {step.name}: {outcome.seconds:.1f} s",
+                self.left(),
+            )
             self.say(f"{line}, {left}" if left else line)
 
-    def _left(self) -> str:
-        """Time left, from the share of the planned work that is done."""
-        share = self.macs_done / self.macs if self.macs else 1.0
-        if self.ended == self.total or share <= 0:
+    def left(self) -> str:
+        """`about 12 min left`; nothing where that is not known, or nothing is left."""
+        if self.ended == self.total:
             return ""
-        spent = time.monotonic() - self.started
-        return f"about {duration(spent * (1 - share) / share)} left"
+        seconds = self.remaining.seconds(self.running.ongoing())
+        return "" if seconds is None else f"about {duration(seconds)} left"
+
+
+class _Left(ProgressColumn):
+    """How long all takes still, looked at once a second."""
+
+    max_refresh = 1.0
+
+    def __init__(self, left: Callable[[], str]) -> None:
+        super().__init__()
+        self._left = left
+
+    def render(self, task: Task) -> Text:
+        """As ProgressColumn's."""
+        return Text(self._left())
 
 
 class _Bar(Progress):

@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from apc_bench.datasets.split import Split
-from apc_bench.plan import EXTRACTOR, Step
+from apc_bench.plan import EXTRACTOR, Step, images_in_views
 from apc_bench.settings.detectors import ApcPlusSettings, PatchCoreSettings
+
+STEPS_OF = {
+    "fine-tuning": "steps",
+    "training": "steps",
+    "patch classifier": "classifier_steps",
+}
+"""The stages in which a training says of each step that it is done, and the setting that counts
+them.
+"""
 
 PER_STEP = 0.5
 """Seconds of a step that are none of these rates: reading, writing, checking."""
@@ -42,13 +51,15 @@ class Rates:
     """Seconds of a method's work on one slot.
 
     Training: `training` beside its steps, `training_image` for each normal image that it may see,
-    `steps` by the setting that counts them. A trial: `fitting`, `fitting_image` for each normal
-    image, `scoring_image` and `metrics_image`. `remembered`: frozen features by the key that they
-    are kept under, for each image of a category, once.
+    `in_view` for each image in a changed view, `steps` by the setting that counts them. A trial:
+    `fitting`, `fitting_image` for each normal image, `scoring_image` and `metrics_image`.
+    `remembered`: frozen features by the key that they are kept under, for each image of a category,
+    once.
     """
 
     training: float = 0.0
     training_image: float = 0.0
+    in_view: float = 0.0
     steps: Mapping[str, float] = field(default_factory=dict)
     fitting: float = 0.0
     fitting_image: float = 0.0
@@ -93,7 +104,10 @@ def step_seconds(step: Step, split: Split, rates: Rates) -> float:
     counts = Counts.of(split, fine_tuned=settings.holds_out)
     if step.kind == EXTRACTOR:
         steps: float = sum(getattr(settings, name) * each for name, each in rates.steps.items())
-        return PER_STEP + rates.training + counts.learnable * rates.training_image + steps
+        seconds = PER_STEP + rates.training + counts.learnable * rates.training_image + steps
+        if isinstance(settings, ApcPlusSettings):
+            seconds += images_in_views(settings, step.shots) * rates.in_view
+        return seconds
     # The full test set is evaluated beside the test set where nothing was learned from it.
     twice = 0 if settings.learns_from_anomalous else counts.tested + counts.reserved
     seconds = PER_STEP + rates.fitting + counts.normal * rates.fitting_image

@@ -1,8 +1,8 @@
 """How long a computation takes on this machine, when nothing else runs on it."""
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import SupportsFloat, TypeVar
 
 import torch
 
@@ -29,9 +29,13 @@ class Stopwatch:
 
     def seconds(self, call: Callable[[], T]) -> tuple[float, T]:
         """Of a call, and what it returns."""
-        apart, started = self._apart, self._now()
+        started = self.now()
         result = call()
-        return self._now() - started - (self._apart - apart), result
+        return self.now() - started, result
+
+    def now(self) -> float:
+        """Seconds on its clock, without what was measured apart."""
+        return self._now() - self._apart
 
     def steady(self, call: Callable[[], T]) -> tuple[float, T]:
         """As `seconds`, of the fastest of several calls where they are quick."""
@@ -53,3 +57,23 @@ class Stopwatch:
         if self._on_gpu:
             torch.cuda.synchronize()
         return self._clock()
+
+
+class Ticks:
+    """Takes the time whenever a training says how far it is in one of `stages`: a
+    networks.progress.Progress.
+    """
+
+    def __init__(self, watch: Stopwatch, stages: Iterable[str]) -> None:
+        self._watch = watch
+        self.seconds: dict[str, list[float]] = {stage: [] for stage in stages}
+        self._last = watch.now()
+
+    def __call__(
+        self, stage: str, done: int, total: int, loss: SupportsFloat | None = None, /
+    ) -> None:
+        """The time since the last word, or the start, is this stage's."""
+        if stage in self.seconds:
+            now = self._watch.now()
+            self.seconds[stage].append(now - self._last)
+            self._last = now

@@ -133,7 +133,10 @@ def test_the_command_takes_several_and_says_what_is_wrong_with_one():
         ("apc.steps=many", "methods.apc.settings.steps: must be a whole number (got 'many')"),
         ("apc.epochs=5", "'epochs' is called 'steps' here"),
         ("apc.backbone=x", "'backbone' stands beside the settings, under methods.apc"),
-        ("patchcore.steps=5", "detector 'patchcore' has no 'steps'; apc, apc+, prnet and anomalib have"),
+        (
+            "patchcore.steps=5",
+            "detector 'patchcore' has no 'steps'; apc, apc+, prnet and anomalib have",
+        ),
         ("apc.layers=[", "'[' is no value of a job file"),
     ):
         output = apc_bench(*sweep, typed, code=2).output

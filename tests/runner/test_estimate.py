@@ -11,10 +11,12 @@ from support import make_category
 from apc_bench.files.machine import Usable
 from apc_bench.plan import EXTRACTOR
 from apc_bench.runner import estimate as estimates
+from apc_bench.runner import foretold as foretelling
 from apc_bench.runner import measuring
 from apc_bench.runner.estimate import estimate
 from apc_bench.runner.executors import ray_place
 from apc_bench.runner.executors.protocol import Execution
+from apc_bench.runner.foretold import estimate_apart, foretold
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.runner.rates import CALIBRATED, PER_STEP, BankRates, Rates, step_seconds
 from apc_bench.settings.sweep import make_sweep
@@ -161,10 +163,38 @@ ALL = {
 def test_every_detector_of_ours_is_really_measured_and_nothing_is_written(prepared, tmp_path):
     plan = prepared(ALL, shots=(2,), seeds=(0,))
     assert plan.missing, "the weights of resnet18 are not at hand: any will do"
-    told = estimate(plan, plan.steps, SERIAL)
+    told = estimate_apart(plan, plan.steps, SERIAL)
     assert told.notes == ()
+    assert {*told.steps} == {step.result_key for step in plan.steps}
     for system in told.systems:
         assert system.trial > PER_STEP
         assert (system.tuning is None) == (system.title in ("frozen", "deep"))
     known_of_files = {"hashes.json", "hashes.lock", "encodings"}
     assert {path.name for path in (tmp_path / "cache").iterdir()} <= known_of_files
+
+
+def test_a_long_sweep_is_foretold_and_a_short_one_starts_at_once(prepared, measured, monkeypatch):
+    plan, said = prepared(), []
+    monkeypatch.setattr(foretelling, "estimate_apart", estimate)
+    assert foretold(plan, plan.steps, SERIAL, said.append) is None and not said
+    monkeypatch.setitem(foretelling.LONG, "cpu", 0.0)
+    seconds = foretold(plan, plan.steps, SERIAL, said.append)
+    tuned = [step for step in plan.steps if step.kind == EXTRACTOR]
+    assert seconds[tuned[-1].result_key] == pytest.approx(PER_STEP + 3.0 + 5 * 2.0)
+    assert said[1] == "about 8 min on this machine; --dry-run tells it by system"
+    monkeypatch.setattr(foretelling, "estimate_apart", lambda *given: "no such GPU")
+    assert foretold(plan, plan.steps, SERIAL, said.append) is None
+    assert said[-1] == "no estimate of time before the start: no such GPU"
+
+
+def test_a_classifier_s_training_grows_with_the_drawn_images(prepared):
+    method = {"detector": "apc+", "backbone": "builtin", "settings": SMALL}
+    plan = prepared({"plus": method})
+    rates = Rates(in_view=0.5, steps={"classifier_steps": 0.01})
+    seconds = {}
+    for step in plan.steps:
+        if step.kind == EXTRACTOR:
+            split = plan.planned[0].splits[step.seed]
+            seconds[step.shots] = step_seconds(step, split, rates)
+    assert seconds[2] - seconds[1] == pytest.approx(0.5 * 8)
+    assert seconds[1] == pytest.approx(PER_STEP + 500 * 0.01 + 0.5 * (8 + 60))

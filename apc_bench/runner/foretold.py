@@ -1,0 +1,75 @@
+"""How long each step of a long sweep takes on this machine, measured before its start, in a process
+of its own: the driver loads no torch, and a GPU's memory is free again.
+"""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from apc_bench.errors import ApcError
+from apc_bench.plan import Step
+from apc_bench.runner.estimate import Estimate, estimate, steps_at_once
+from apc_bench.runner.executors.protocol import Execution
+from apc_bench.runner.prepare import Prepared
+from apc_bench.wording import duration
+
+LONG = {"cpu": 3e13, "cuda": 3e15}
+"""Multiply-accumulates of one slot's steps from which on a sweep is long, about twenty minutes: a
+shorter one soon knows by itself.
+"""
+
+
+def foretold(
+    prepared: Prepared, left: Sequence[Step], execution: Execution, say: Callable[[str], None]
+) -> dict[str, float] | None:
+    """Seconds of each step that is left, by its result_key; None for a sweep that is not long, or
+    where it cannot be said, which is told.
+    """
+    sweep = prepared.sweep
+    share = min(steps_at_once(sweep, execution), max(1, len(left)))
+    if sum(step.macs for step in left) / share < LONG[sweep.device]:
+        return None
+    say(f"measuring one step of each kind on this machine's {sweep.device}, to tell the time …")
+    told = estimate_apart(prepared, left, execution)
+    if isinstance(told, str):
+        say(f"no estimate of time before the start: {told}")
+        return None
+    seconds = {key: spent for key, spent in told.steps.items() if spent is not None}
+    if len(seconds) < len(left):
+        return None
+    say(f"about {duration(told.seconds)} on this machine; --dry-run tells it by system")
+    return seconds
+
+
+def estimate_apart(
+    prepared: Prepared, left: Sequence[Step], execution: Execution
+) -> Estimate | str:
+    """What `estimate` returns, in another process; or why it does not."""
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=pickle.dumps((prepared, list(left), execution)),
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        return words[-1] if words else f"the measuring process ended with {done.returncode}"
+    told: Estimate | str = pickle.loads(done.stdout)
+    return told
+
+
+def _main() -> None:
+    """Reads what is to be estimated from stdin, and writes the estimate to stdout."""
+    out = sys.stdout.buffer
+    sys.stdout = sys.stderr  # what libraries print is none of it
+    told: Estimate | str
+    try:
+        told = estimate(*pickle.load(sys.stdin.buffer))
+    except ApcError as error:
+        told = str(error)
+    out.write(pickle.dumps(told))
+
+
+if __name__ == "__main__":
+    _main()

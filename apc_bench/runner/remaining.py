@@ -1,0 +1,130 @@
+"""How long the steps that are left will take, from what those of the same kind took."""
+
+import math
+import statistics
+import time
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from apc_bench.plan import Step
+
+TOLD_FROM = 0.05
+"""Share of its training from which on a running step tells how long it will be: the first steps are
+slower than the others.
+"""
+
+OVERDUE = 0.1
+"""Share of its time that a step is said to need still when that is over already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ongoing:
+    """A step that has run for `seconds`; `share`: of its training that is done, None where it does
+    not say.
+    """
+
+    step: Step
+    seconds: float
+    share: float | None = None
+
+    @property
+    def in_all(self) -> float | None:
+        """The seconds that it will have taken at its end, as far as it tells."""
+        if self.share is None or self.share < TOLD_FROM:
+            return None
+        return self.seconds / self.share
+
+
+@dataclass(slots=True)
+class _Group:
+    """Steps of one method and kind: what is expected of those that are left, and what the others
+    took of what was expected of them, sorted.
+    """
+
+    left: float = 0.0
+    ratios: list[float] = field(default_factory=list)
+
+
+class Remaining:
+    """Told of steps that end. A step is taken to be as long as was `expected` of it (seconds by
+    result_key; None: its arithmetic, which orders them and no more), times what its method's steps
+    of the kind took of that so far.
+    """
+
+    def __init__(self, steps: Sequence[Step], expected: Mapping[str, float] | None = None) -> None:
+        self._in_seconds = expected is not None
+        self._expected = expected or {step.result_key: step.macs for step in steps}
+        self._groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
+        for step in steps:
+            self._group(step).left += self._of(step)
+        self._known = self._taken = self._busy = 0.0
+        self._began = math.inf
+
+    def began(self) -> None:
+        """A step begins now."""
+        self._began = min(self._began, time.monotonic())
+
+    def ended(self, step: Step, seconds: float | None) -> None:
+        """A step has ended after so many seconds; None or 0: it was not done now, which tells
+        nothing.
+        """
+        group, expected = self._group(step), self._of(step)
+        group.left = max(0.0, group.left - expected)
+        if seconds:
+            insort(group.ratios, seconds / expected)
+            self._known += expected
+            self._taken += seconds
+            self._busy += seconds
+
+    def seconds(self, running: Iterable[Ongoing] = ()) -> float | None:
+        """Until all steps have ended, if as many run at a time as did so far; None while nothing
+        tells how long steps take.
+        """
+        running = list(running)
+        ratios, overall = self._ratios(running)
+        if overall is None:
+            return None
+        work = sum(group.left * ratios.get(key, overall) for key, group in self._groups.items())
+        longest = 0.0
+        for one in running:
+            whole = one.in_all or self._of(one.step) * ratios.get(_key(one.step), overall)
+            left = max(whole - one.seconds, OVERDUE * whole)
+            work += left - self._of(one.step) * ratios.get(_key(one.step), overall)
+            longest = max(longest, left)
+        return max(work / self._at_once(running), longest)
+
+    def _ratios(
+        self, running: Sequence[Ongoing]
+    ) -> tuple[dict[tuple[str, str], float], float | None]:
+        """What steps took of what was expected, by group where any tells, and of all together."""
+        told = defaultdict(list)
+        known, taken = self._known, self._taken
+        for one in running:
+            if (whole := one.in_all) is not None:
+                told[_key(one.step)].append(whole / self._of(one.step))
+                known, taken = known + self._of(one.step), taken + whole
+        ratios = {key: statistics.median(group) for key, group in told.items()}
+        for key, group in self._groups.items():
+            if group.ratios:
+                ratios[key] = statistics.median(group.ratios)
+        if known:
+            return ratios, taken / known
+        return ratios, 1.0 if self._in_seconds else None
+
+    def _at_once(self, running: Sequence[Ongoing]) -> float:
+        """Steps at a time, on the average of the sweep so far."""
+        busy = self._busy + sum(one.seconds for one in running)
+        passed = time.monotonic() - self._began
+        return busy / passed if busy > 0 and passed > 0 else max(1, len(running))
+
+    def _group(self, step: Step) -> _Group:
+        return self._groups[_key(step)]
+
+    def _of(self, step: Step) -> float:
+        return self._expected[step.result_key]
+
+
+def _key(step: Step) -> tuple[str, str]:
+    return step.kind, step.method
