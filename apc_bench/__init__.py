@@ -3,6 +3,22 @@ samples.
 """
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from apc_bench.interface import (
+        Execution,
+        Facts,
+        Maps,
+        OpenedRun,
+        ShownTable,
+        job,
+        open_run,
+        sweep,
+    )
+
+__all__ = ["Execution", "Facts", "Maps", "OpenedRun", "ShownTable", "job", "open_run", "sweep"]
 
 __version__ = "0.1.0"
 
@@ -13,3 +29,14 @@ RESULT_VERSION = 2
 
 # Read by torch when it first allocates: large tensors on huge pages, a seventh of the page faults.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def __getattr__(name: str) -> Any:
+    """Of the Python interface, which loads polars, matplotlib and more, only what is asked for."""
+    if name in __all__:
+        return getattr(import_module("apc_bench.interface"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -41,6 +41,7 @@ ROOMS = (
     "gate",
     "history",
     "doctor",
+    "interface",
     "cli",
     "__main__",
 )

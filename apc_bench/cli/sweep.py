@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,7 @@ import click
 from apc_bench.cli.dry_run import tell, threshold_lines
 from apc_bench.cli.report import show
 from apc_bench.cli.sweep_options import EXAMPLES, SweepCommand, sweep_options
-from apc_bench.errors import ResourceError, StorageError, UsageError
-from apc_bench.runner.executors import EXECUTORS
+from apc_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +46,7 @@ def sweep(
     from apc_bench.runner.driver import default_run
     from apc_bench.runner.prepare import prepare
     from apc_bench.runner.progress import plain
+    from apc_bench.runner.start import check_gpu, check_lasting, make_room
     from apc_bench.store.cache import Cache, default_folder
     from apc_bench.store.cache_use import in_use
 
@@ -57,14 +56,14 @@ def sweep(
     repeated = _repeated(like, job)
     data = data or _data_of(repeated)
     settings, lines = _settings(job, data, repeated, options)
-    _check_gpu(settings, execution)
+    check_gpu(settings, execution)
     cache = Cache(cache_path or default_folder())
-    for line in [*lines, *(() if dry_run else _room_made(cache.folder))]:
+    for line in [*lines, *(() if dry_run else make_room(cache.folder))]:
         say(line)
     with in_use(cache.folder):
         prepared = prepare(settings, data, cache, say=say, dry=dry_run)
         path = run_path or default_run(prepared.sweep, prepared.dataset.name)
-        _check_lasting(path)
+        check_lasting(path)
         for line in _differences(repeated, prepared, path) if repeated else ():
             say(line)
         if dry_run:
@@ -77,38 +76,18 @@ def _swept(
     prepared: Prepared, path: Path, cache: Cache, execution: Execution, console: Console
 ) -> int:
     """Does the sweep and shows its page; the exit code."""
-    from apc_bench.runner.driver import run_sweep
+    from apc_bench.report import current_page
     from apc_bench.runner.progress import plain
+    from apc_bench.runner.start import swept
     from apc_bench.store.run import Run
 
-    say = plain(console)
-    say(f"run folder: {path}")
-    summary = run_sweep(prepared, path, cache, execution, console)
-    for step, reason in summary.failed:
-        say(f"failed: {step.name}: {reason}")
-    data = prepared.dataset.root
-    page = show(Run.open(path), data, page=_page_of(summary, path, data))
+    summary = swept(prepared, path, cache, execution, console)
+    run, data = Run.open(path), prepared.dataset.root
+    unchanged = not (summary.done or summary.failed)
+    page = show(run, data, page=current_page(run, data) if unchanged else None)
     click.echo(f"page: {page.resolve()}")
-    say("\n".join([*threshold_lines(prepared), _ending(summary, path)]))
+    plain(console)("\n".join([*threshold_lines(prepared), _ending(summary, path)]))
     return summary.exit_code
-
-
-def _room_made(folder: Path) -> list[str]:
-    """Holds the cache to its limit: what was removed, in a line."""
-    from apc_bench.store.cache_upkeep import LIMIT, default_limit, keep_limit
-    from apc_bench.wording import in_bytes
-
-    limit = default_limit()
-    try:
-        removed = keep_limit(folder, limit)
-    except StorageError:  # who may only read a cache makes no room in it, and needs none
-        return []
-    if not (removed.count and limit):
-        return []
-    return [
-        f"cache: {removed.line()}: the longest unused, to keep to {in_bytes(limit)} (set {LIMIT} to"
-        " another size, or to none)"
-    ]
 
 
 def _execution(options: dict[str, Any]) -> Execution:
@@ -118,59 +97,11 @@ def _execution(options: dict[str, Any]) -> Execution:
     from dataclasses import fields
 
     from apc_bench.runner.executors.protocol import Execution
+    from apc_bench.runner.start import checked
 
-    chosen = {field.name: options.pop(field.name) for field in fields(Execution)}
-    if chosen["address"] == "local":
-        chosen["address"] = None
-    execution = Execution(**chosen)
-    if execution.scale_up and not (execution.address and execution.workers):
-        raise UsageError(
-            "--scale-up needs --address and --workers: on what cluster, and for how many steps at a"
-            " time"
-        )
-    EXECUTORS[execution.executor]().check(execution)
-    return execution
-
-
-def _check_gpu(settings: Sweep, execution: Execution) -> None:
-    """Raises ResourceError where every step would look for a GPU that this machine lacks; a cluster
-    is asked once Ray is connected to it.
-    """
-    from apc_bench.store.provenance import gpu_names
-
-    if settings.device != "cuda" or execution.address is not None or gpu_names():
-        return
-    import torch  # where the driver's own tool is missing, it alone knows
-
-    if not torch.cuda.is_available():
-        raise ResourceError(
-            "--device cuda: this machine has no GPU that torch can use; leave --device out for the"
-            " processor, or name a cluster that has GPUs with --address"
-        )
-
-
-def _check_lasting(path: Path) -> None:
-    """A Ray job works in a copy of the working folder that is deleted with Ray's session, and so
-    would be a run folder in it.
-    """
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not path.is_absolute():
-        raise UsageError(
-            f"--run {path} would lie in the job's own copy of the folder and vanish with it; give"
-            " an absolute path on shared storage"
-        )
-
-
-def _page_of(summary: Summary, path: Path, data: Path) -> Path | None:
-    """The page of a run in which nothing was left to do, where it is as a new one would be."""
-    from apc_bench.report import page_since
-    from apc_bench.store import attempts
-    from apc_bench.store.run import Run
-
-    if summary.done or summary.failed:
-        return None
-    run = Run(path)
-    moment = max(attempts.last_written(run.attempts_folder), run.planned.last_written())
-    return page_since(path, data, moment)
+    return checked(
+        Execution(**{field.name: options.pop(field.name) for field in fields(Execution)})
+    )
 
 
 def _ending(summary: Summary, path: Path) -> str:
@@ -232,22 +163,12 @@ def _differences(repeated: Run, prepared: Prepared, path: Path) -> list[str]:
 def _settings(
     job: str | None, data: Path | None, repeated: Run | None, flags: Mapping[str, Any]
 ) -> tuple[Sweep, list[str]]:
-    """The repeated run's; else the job named; else the paper's methods on the folder given, resized
-    to a square unless it is MVTec AD; else the quickstart. And lines to show.
-    """
-    from apc_bench.datasets.catalog import is_mvtec_ad
-    from apc_bench.datasets.layouts import read_dataset
-    from apc_bench.settings.job import override, sweep_from
+    """The repeated run's, or else as `chosen_settings`; and lines to show."""
+    from apc_bench.runner.start import chosen_settings
+    from apc_bench.settings.job import override
     from apc_bench.settings.sweep import make_sweep
 
-    if repeated is not None:
-        settings = override(repeated.info_with("settings").settings, flags)
-        return make_sweep(settings, source=f"settings of {repeated.path}"), []
-    if job or data is None:
-        return sweep_from(job or "quickstart", flags)
-    dataset = read_dataset(data, categories=flags["categories"])
-    names = tuple(category.name for category in dataset.categories)
-    flags = {**flags, "categories": flags["categories"] or names, "job": "sweep"}
-    if flags["resize"] is None and not is_mvtec_ad(dataset):
-        flags["resize"] = "square"
-    return sweep_from("photos" if flags["protocol"] == "crossfit" else "paper", flags)
+    if repeated is None:
+        return chosen_settings(job, data, flags)
+    settings = override(repeated.info_with("settings").settings, flags)
+    return make_sweep(settings, source=f"settings of {repeated.path}"), []

@@ -3,7 +3,7 @@ of the images, where they are at hand).
 """
 
 from apc_bench.report.extent import extent_of
-from apc_bench.report.write import page_since, write_report
+from apc_bench.report.write import current_page, page_since, write_report
 from apc_bench.results.answer import answers
 from apc_bench.results.folders import reports_folder
 from apc_bench.results.like_normal import with_types_like_normal
@@ -14,6 +14,7 @@ from apc_bench.tables.terminal import remarks, terminal_table
 __all__ = [
     "answer_in_words",
     "answers",
+    "current_page",
     "extent_of",
     "page_since",
     "read_results",

@@ -9,7 +9,15 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from apc_bench.report.figure_style import COLUMN, WITH_PNG, legend_below, looks, style, title_of
+from apc_bench.report.figure_style import (
+    COLUMN,
+    WITH_PNG,
+    ReportFigure,
+    legend_below,
+    looks,
+    style,
+    title_of,
+)
 from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer
@@ -52,7 +60,7 @@ def answer_figure(results: Results, answered: Sequence[Answer]) -> Figure | None
         title = f"defects found of 100 at a threshold for {allowed}"
     with style():
         height = 0.9 + (0.1 + 0.07 * systems) * len(rows)
-        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, height), layout="constrained")
         axis = figure.subplots()
         for place, row in enumerate(rows):
             _draw_row(axis, results, row, place)

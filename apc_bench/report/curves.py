@@ -10,7 +10,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from apc_bench.errors import ApcError
-from apc_bench.report.figure_style import COLUMN, Look, legend_below, looks, style, title_of
+from apc_bench.report.figure_style import (
+    COLUMN,
+    Look,
+    ReportFigure,
+    legend_below,
+    looks,
+    style,
+    title_of,
+)
 from apc_bench.report.parallel import FigureTask, figure_by_category
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
@@ -42,7 +50,7 @@ def curves_figure(results: Results, run: RunReader, category: str) -> Figure | N
     with style():
         panels = [panel for panel in PANELS if results.shown([f"{panel[0]}_auroc"])]
         height = 0.5 + 1.5 * len(panels) / 2
-        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, height), layout="constrained")
         axes = dict(zip(panels, figure.subplots(len(panels) // 2, 2).flat, strict=True))
         for (level, curve), axis in axes.items():
             across, up = AXES[curve]

@@ -2,14 +2,16 @@
 are the same bytes for the same run.
 """
 
+import io
 import re
 import textwrap
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from matplotlib import rc_context
@@ -62,6 +64,7 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.03,
 }
 DPI = 300
+SCREEN_DPI = 150
 COLUMN = 3.5
 """Inches: the width of a column in the field's papers, at which the type below is 7 to 8.5
 points.
@@ -110,6 +113,25 @@ def looks(results: Results) -> dict[str, Look]:
     return drawn
 
 
+class ReportFigure(Figure):
+    """A figure that is saved in the style of a report whoever saves it, and that Jupyter shows.
+    `definitions` and `provenance`: what its numbers are, and where they come from, by name.
+    """
+
+    definitions: Mapping[str, str] = MappingProxyType({})
+    provenance: Mapping[str, str] = MappingProxyType({})
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As matplotlib has it, but for the style."""
+        with style(), _glyphs_as_boxes():
+            super().savefig(fname, **options)
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.savefig(out, format="png", dpi=SCREEN_DPI)
+        return out.getvalue()
+
+
 def style() -> AbstractContextManager[None]:
     """Wherever a figure is made or saved: its settings, whatever the user's matplotlibrc says."""
     return rc_context(STYLE)
@@ -144,14 +166,21 @@ def save(
 ) -> None:
     """Writes `name.png`, `name.svg` and `name.pdf` without dates or versions in them."""
     folder.mkdir(parents=True, exist_ok=True)
-    with style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
+    with style(), _glyphs_as_boxes():
         figure.set_dpi(dpi)
         _fix_layout(figure)
         for format_ in formats:
             # The canvas itself, since Figure.savefig draws everything twice.
             canvas, path = _CANVASES[format_](figure), folder / f"{name}.{format_}"
             getattr(canvas, f"print_{format_}")(path, metadata=_METADATA[format_])
+
+
+@contextmanager
+def _glyphs_as_boxes() -> Iterator[None]:
+    """Signs that the font lacks are drawn as boxes, and nothing is said of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def _fix_layout(figure: Figure) -> None:

@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from apc_bench.metrics.catalogue import AUROCS, CATALOGUE
-from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
+from apc_bench.report.figure_style import COLUMN, WITH_PNG, ReportFigure, style
 from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results, System
 from apc_bench.tables.gains import Gain, gain, largest_gain
@@ -41,7 +41,7 @@ def heatmap_figure(results: Results) -> Figure | None:
     longest = max(len(line) for label in columns for line in label.splitlines())
     height = 1.0 + 0.17 * len(rows) + 0.055 * longest
     with style():
-        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, height), layout="constrained")
         metrics = results.shown(AUROCS)
         axes = list(figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0])
         for axis, metric in zip(axes, metrics, strict=True):

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from apc_bench.report.figure_style import file_name, style
+from apc_bench.report.figure_style import ReportFigure, file_name, style
 from apc_bench.report.parallel import FigureTask
 from apc_bench.report.pictures import RGB, Mask, Photos, photos_of
 from apc_bench.report.scaled_maps import COLOURS, HIGH, LOW, SCALE, ScaledMaps, read_scaled_maps
@@ -77,7 +77,7 @@ def _grid(title: str, picks: Sequence[Pick], shown: Sequence[ScaledMaps], photos
     width = 2.0 + 1.75 * columns + 0.6
     caption = textwrap.fill(f"{RULE}. {SCALE.format(one=_ones(shown))}.", int(width * 15))
     height = 1.78 * len(picks) + 0.75 + 0.15 * len(caption.splitlines())
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = ReportFigure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(
         len(picks), 1 + columns, squeeze=False, width_ratios=[1.15] + [1] * columns
     )

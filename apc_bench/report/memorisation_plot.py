@@ -13,7 +13,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from apc_bench.report.figure_style import COLUMN, WITH_PNG, legend_below, style, title_of
+from apc_bench.report.figure_style import (
+    COLUMN,
+    WITH_PNG,
+    ReportFigure,
+    legend_below,
+    style,
+    title_of,
+)
 from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results
 from apc_bench.results.memorisation import (
@@ -70,7 +77,7 @@ def memorisation_figure(results: Results, memorised: Sequence[Memorisation]) -> 
     shots = sorted({one.system.shots for one in found})
     title = "image scores, in interquartile ranges above the median test normal"
     with style():
-        figure = Figure(figsize=(COLUMN, 1.1 + 1.3 * len(by_title)), layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, 1.1 + 1.3 * len(by_title)), layout="constrained")
         panels = figure.subplots(len(by_title), 1, sharex=True, sharey=True, squeeze=False)
         axes = list(panels[:, 0])
         for axis, (method, ours) in zip(axes, by_title.items(), strict=True):

@@ -102,7 +102,7 @@ def render_page(
     seeds = illustrations.extent.seeds
     links = TrialLinks(results, seeds)
     return (
-        _environment(templates)
+        template_environment(templates)
         .get_template("page.html.j2")
         .render(
             results=results,
@@ -130,7 +130,8 @@ def render_page(
     )
 
 
-def _environment(templates: Path) -> Environment:
+def template_environment(templates: Path) -> Environment:
+    """Reads the templates of this folder; what a value holds is escaped."""
     environment = Environment(
         loader=FileSystemLoader(templates),
         autoescape=True,

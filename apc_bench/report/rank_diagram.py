@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from apc_bench.metrics.catalogue import CATALOGUE
-from apc_bench.report.figure_style import COLUMN, WITH_PNG, style
+from apc_bench.report.figure_style import COLUMN, WITH_PNG, ReportFigure, style
 from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results, System
 from apc_bench.tables.ranks import NAME, RankedSystems, ranked_by_metric
@@ -36,7 +36,7 @@ def rank_diagram(results: Results) -> Figure | None:
         return None
     heights = [_height(ranked) for ranked in by_metric.values()]
     with style():
-        figure = Figure(figsize=(COLUMN, sum(heights)), layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, sum(heights)), layout="constrained")
         axes = figure.subplots(len(by_metric), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, (metric, ranked) in zip(axes, by_metric.items(), strict=True):
             title = f"Average rank, {CATALOGUE[metric].heading}"

@@ -11,7 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from apc_bench.metrics.catalogue import AUROCS, CATALOGUE, POSTER
-from apc_bench.report.figure_style import COLUMN, Look, legend_below, looks, style, title_of
+from apc_bench.report.figure_style import (
+    COLUMN,
+    Look,
+    ReportFigure,
+    legend_below,
+    looks,
+    style,
+    title_of,
+)
 from apc_bench.report.parallel import (
     FigureTask,
     figure_by_category,
@@ -55,7 +63,7 @@ def shots_figure(results: Results, category: str | None) -> Figure:
     seeds = counted(len(results.seeds), *results.seed_words)
     metrics = results.shown(POSTER)
     with style():
-        figure = Figure(figsize=(COLUMN, 0.6 + 1.3 * len(metrics) / 2), layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, 0.6 + 1.3 * len(metrics) / 2), layout="constrained")
         axes = _panels(figure, len(metrics))
         for axis, metric in zip(axes, metrics, strict=True):
             _draw_metric(axis, results, metric, category)
@@ -157,7 +165,7 @@ def few_samples_figure(results: Results, category: str | None) -> Figure | None:
     defined = []
     with style():
         height = 3.9 if len(metrics) % 2 == 0 else 2.3
-        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, height), layout="constrained")
         axes = _panels(figure, len(metrics))
         for axis, metric in zip(axes, metrics, strict=True):
             at = f"\nat the threshold for {allowed:g} %" if metric.endswith("_rate") else ""

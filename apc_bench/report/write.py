@@ -3,8 +3,7 @@ report.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,21 @@ from uuid import uuid4
 
 from apc_bench import __version__
 from apc_bench.errors import StorageError, UsageError
-from apc_bench.report.answer_plot import answer_task
-from apc_bench.report.curves import curves_tasks
 from apc_bench.report.drilldown import drilldown_tasks
 from apc_bench.report.extent import Extent, extent_of
-from apc_bench.report.gain_heatmap import heatmap_task
-from apc_bench.report.gallery import gallery_tasks
+from apc_bench.report.figures import Known, page_figures, paper_figures
 from apc_bench.report.image_scores import score_tasks
-from apc_bench.report.memorisation_plot import memorisation_task
-from apc_bench.report.page import OPENING, Illustrations, Plot, render_page
-from apc_bench.report.parallel import FigureTask, Task, perform
-from apc_bench.report.rank_diagram import rank_diagram_task
-from apc_bench.report.shots_plots import few_samples_tasks, shots_tasks
+from apc_bench.report.page import Illustrations, Plot, render_page
+from apc_bench.report.parallel import Task, perform
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer, answers
 from apc_bench.results.like_normal import with_types_like_normal
-from apc_bench.results.memorisation import Memorisation, memorisations
+from apc_bench.results.memorisation import memorisations
 from apc_bench.results.reading import read_results
 from apc_bench.results.run_reader import RunReader
+from apc_bench.store import attempts
 from apc_bench.store.provenance import git_revision
+from apc_bench.store.run import Run
 from apc_bench.tables.report_tables import report_tables, write_tables
 
 MARK = ".apc-bench-report"
@@ -93,6 +88,12 @@ def page_since(run: Path, data: Path | None, moment: int) -> Path | None:
         return None
 
 
+def current_page(run: Run, data: Path | None) -> Path | None:
+    """The page of a run's report, where it is as a new one would be, with the images of `data`."""
+    moment = max(attempts.last_written(run.attempts_folder), run.planned.last_written())
+    return page_since(run.path, data, moment)
+
+
 def _mark(data: Path | None) -> str:
     """What tells a report's folder, and what else than its run the report was made of."""
     images = "without images" if data is None else f"with the images of {data.absolute()}"
@@ -118,83 +119,6 @@ def _swap(new: Path, place: Path) -> None:
         place.rename(old)
     new.rename(place)
     shutil.rmtree(old, ignore_errors=True)
-
-
-@dataclass(frozen=True, slots=True)
-class PageFigure:
-    """A figure that the page shows: what it shows, and the name of the table that it stands
-    under.
-    """
-
-    task: FigureTask
-    title: str
-    under: str
-
-
-@dataclass(frozen=True, slots=True)
-class PaperFigure:
-    """A figure that the page links to: what kind it is, and of which category."""
-
-    task: FigureTask
-    kind: str
-    category: str
-
-    def links(self, report: Path) -> Iterator[tuple[str, str]]:
-        """(what, path from the page) of each of its files."""
-        place = self.task.folder.relative_to(report)
-        for ending in self.task.formats:
-            yield f"{self.kind} ({ending.upper()})", f"{place}/{self.task.name}.{ending}"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What figures show besides the results themselves."""
-
-    memorised: Sequence[Memorisation]
-    answered: Sequence[Answer]
-
-
-def page_figures(results: Results, known: Known, folder: Path) -> list[PageFigure]:
-    """The figures that the page shows besides the tables: by shots of the mean over categories, or
-    of the only one.
-    """
-    shots = next(iter(shots_tasks(results, folder).values()))
-    _, many = results.seed_words
-    metrics = (
-        f"Metrics by number of anomalous training images; bands: ± standard deviation over {many}"
-    )
-    few = next(iter(few_samples_tasks(results, folder).values()), None)
-    how_few = f"How few samples: the baseline at 0; bands: 95 % interval over {many}"
-    gain = "Gain over the baseline by category"
-    average = "Average ranks; a bar joins systems that cannot be told apart"
-    found = "What each system finds of the defects; lines: 95 % intervals"
-    drawn = "Scores of drawn images, unseen anomalies, test normals and held-out normals"
-    figures = [
-        PageFigure(answer_task(known.answered, folder), found, OPENING),
-        PageFigure(shots, metrics, "shots"),
-        PageFigure(few, how_few, "shots") if few else None,
-        PageFigure(heatmap_task(folder), gain, "gains"),
-        PageFigure(rank_diagram_task(folder), average, "ranks"),
-        PageFigure(memorisation_task(known.memorised, folder), drawn, "memorisation"),
-    ]
-    return [figure for figure in figures if figure]
-
-
-def paper_figures(
-    results: Results, shown: Sequence[PageFigure], folder: Path, *, data: Path | None
-) -> Iterator[PaperFigure]:
-    """The figures by category that the page links to, besides those that it shows."""
-    paths = {figure.task.path for figure in shown}
-    kinds = {
-        "shots": shots_tasks(results, folder / "plots"),
-        "few": few_samples_tasks(results, folder / "plots"),
-        "curves": curves_tasks(results, folder / "plots"),
-        "gallery": gallery_tasks(results, folder / "gallery", data=data),
-    }
-    for kind, tasks in kinds.items():
-        for category, task in tasks.items():
-            if task.path not in paths:
-                yield PaperFigure(task, kind, category)
 
 
 def _illustrate(

@@ -125,12 +125,14 @@ def _same(one: Method, other: Method) -> bool:
     return one.identity() == other.identity() and one.weights == other.weights
 
 
-def sweep_from(job: str, flags: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
-    """A job and flags -> a validated sweep, and lines that say what was left out or renamed. Raises
-    UsageError.
+def sweep_from(job: str | Mapping[str, Any], flags: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
+    """A job (as `load_job`, or the settings themselves) and flags -> a validated sweep, and lines
+    that say what was left out or renamed. Raises UsageError.
     """
-    values = override(load_job(job), flags)
-    sweep = make_sweep(values, source=f"job '{job}'")
+    name = f"job '{job}'" if isinstance(job, str) else "settings"
+    own = load_job(job) if isinstance(job, str) else {"job": "sweep", **job}
+    values = override(own, flags)
+    sweep = make_sweep(values, source=name)
     backbones = {method.backbone for method in sweep.chosen.values()}
     if flags.get("weights") is not None and len(backbones) > 1:
         raise UsageError(
@@ -139,7 +141,7 @@ def sweep_from(job: str, flags: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
     renamed = former_names(sweep, values["methods"])
     now = ", ".join(f"{former} is called {name} now" for former, name in renamed.items())
     sweep, lines = same_methods_once(sweep)
-    return sweep, [f"job '{job}': {now}; both names are read", *lines] if renamed else lines
+    return sweep, [f"{name}: {now}; both names are read", *lines] if renamed else lines
 
 
 def former_names(sweep: Sweep, methods: Mapping[str, Any]) -> dict[str, str]:

@@ -55,17 +55,21 @@ def comma_separated(table: Table) -> str:
     return out.getvalue()
 
 
-def parquet(table: Table) -> bytes:
+def frame(table: Table) -> pl.DataFrame:
     """The same values as in the CSV file, with types: numbers are numbers, an empty field is
     null.
     """
     names = [field for column in table.columns for field in column.fields]
     rows = [[value for cell in row.cells for value in cell.values] for row in table.rows]
-    frame = pl.DataFrame(
+    return pl.DataFrame(
         {name: _series([row[index] for row in rows]) for index, name in enumerate(names)}
     )
+
+
+def parquet(table: Table) -> bytes:
+    """The frame as a file."""
     out = io.BytesIO()
-    frame.write_parquet(out)
+    frame(table).write_parquet(out)
     return out.getvalue()
 
 
