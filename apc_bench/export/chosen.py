@@ -40,7 +40,7 @@ class Choice:
         """A method of the run with so many shots. Raises UsageError."""
         methods = list(dict.fromkeys(system.method for system in results.systems))
         if self.method is None and len(methods) > 1:
-            raise UsageError(f"of which method? name one of {listed(methods)}")
+            raise UsageError(f"of which method? --method takes one of {listed(methods)}")
         name = self.method or methods[0]
         systems = {system.shots: system for system in results.systems if system.method == name}
         if not systems:

@@ -121,7 +121,7 @@ def test_maps_are_those_of_the_run_by_image(run):
         (lambda run: run.figure("shots", "weav"), "did you mean 'weave'?"),
         (lambda run: run.figure("ranks"), "nothing to draw"),
         (lambda run: run.maps(), "of which category? name one of washer, weave"),
-        (lambda run: run.maps("weave"), "of which method? name one of patchcore, apc"),
+        (lambda run: run.maps("weave"), "of which method? --method takes one of patchcore, apc"),
         (lambda run: run.maps("weave", method="apc", seed=7), "no seed 7 (has: 0, 1, 2)"),
         (lambda run: run.maps("weave", method="apc")["test/x.png"], "no map of 'test/x.png'"),
         (lambda run: run.maps("weave", method="apc").only([]).figure(), "no image was chosen"),
