@@ -159,6 +159,8 @@ class _Planner:
                 yield step(EXTRACTOR, digest(identity), needs, needs=None, macs=trained)
             identity = {**where, **scoring}
             made_of = {**computed, "extractor": needs, "features": sweep.features}
+            if method.libraries:
+                made_of["libraries"] = method.libraries
             key = digest({"kind": TRIAL, **identity, **made_of})
             yield step(TRIAL, digest(identity), key, needs=needs, macs=scored)
 

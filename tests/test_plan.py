@@ -249,6 +249,7 @@ TRAINING_CHANGES = {
     "losses": {"segmentation": 0.0},
 }
 BANK_CHANGES = {
+    "search": {"faiss": "HNSW32"},
     "layers": ("layer2",),
     "neighbourhood": 1,
     "pretrain_dim": 8,

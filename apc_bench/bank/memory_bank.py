@@ -1,14 +1,20 @@
-"""The memory bank: normal patch vectors, where each was seen, and the exact search for the
-nearest.
-"""
+"""The memory bank: normal patch vectors, where each was seen, and the search for the nearest."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from apc_bench.bank.precision import full_precision
 from apc_bench.bank.search import Index
+from apc_bench.metrics.search_recall import SearchRecall
+from apc_bench.settings.search import FaissSearch
+
+if TYPE_CHECKING:
+    from apc_bench.bank.approximate import ApproximateIndex
 
 ORIGIN = {"image": torch.int32, "row": torch.int16, "column": torch.int16, "group": torch.int32}
 """Where a vector of the bank was seen."""
@@ -39,9 +45,11 @@ class Nearest:
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryBank:
     """Vectors (m, d) float32 and, for each, the training image (m,) int32, the position in its
-    patch grid, row and column (m,) int16, and the group (m,) int32.
+    patch grid, row and column (m,) int16, and the group (m,) int32. `search`: of the approximate
+    kind; None for the exact one.
 
-    Raises ValueError for other shapes or types, no vector, and values that are not finite.
+    Raises ValueError for other shapes or types, no vector, and values that are not finite;
+    UsageError where the vectors are too few for the search.
     """
 
     vectors: Tensor
@@ -49,7 +57,8 @@ class MemoryBank:
     row: Tensor
     column: Tensor
     group: Tensor
-    index: Index = field(init=False, repr=False)
+    search: FaissSearch | None = None
+    index: Index | ApproximateIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or not len(self.vectors) or self.vectors.dtype != torch.float32:
@@ -64,10 +73,18 @@ class MemoryBank:
                     f"{name} must be {dtype} of shape ({len(self)},), got {value.dtype} of shape"
                     f" {tuple(value.shape)}"
                 )
-        object.__setattr__(self, "index", Index(self.vectors))
+        index: Index | ApproximateIndex = (
+            Index(self.vectors) if self.search is None else _approximate(self.vectors, self.search)
+        )
+        object.__setattr__(self, "index", index)
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def recall(self) -> SearchRecall | None:
+        """How often an approximate search found the nearest vector so far; None of an exact one."""
+        return None if isinstance(self.index, Index) else self.index.recall
 
     def places(self, vectors: Tensor) -> Tensor:
         """Where vectors (n,) int64 were seen: (n, 3) int64 image, row and column, on the CPU."""
@@ -82,7 +99,7 @@ class MemoryBank:
         Exact (bank/search.py): all vectors that can be among the nearest are compared by the sum of
         squared differences in float64, and ties go to the lowest index. So a distance does not
         depend on threads, device or batch. Memory beside the result is bounded, however large the
-        bank.
+        bank. With `search` some vectors are missed (bank/approximate.py).
 
         Raises ValueError for queries of another width, for values that are not finite, and where
         fewer than k vectors are left.
@@ -133,6 +150,12 @@ class MemoryBank:
         if not 1 <= k <= left:
             raise ValueError(f"cannot find the {k} nearest of {left} bank vectors")
         return left_out
+
+
+def _approximate(vectors: Tensor, search: FaissSearch) -> ApproximateIndex:
+    from apc_bench.bank.approximate import ApproximateIndex  # faiss is loaded where it is used
+
+    return ApproximateIndex(vectors, search)
 
 
 def reweight(

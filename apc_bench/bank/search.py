@@ -60,15 +60,15 @@ class _Search:
 
 
 class Index:
-    """Vectors (m, d) float32 made ready for many searches. Raises ValueError for values that are
-    not finite.
+    """Vectors (m, d) float32 made ready for many searches. `integers`: in integers first, where
+    the processor is fast in them. Raises ValueError for values that are not finite.
     """
 
-    def __init__(self, vectors: Tensor) -> None:
-        _check_finite(vectors)
+    def __init__(self, vectors: Tensor, *, integers: bool = True) -> None:
+        check_finite(vectors)
         self.vectors = vectors
         self.ways: tuple[Way, ...] = (in_floats(vectors),)
-        if fast_integers(vectors.device):
+        if integers and fast_integers(vectors.device):
             self.ways = (in_integers(vectors), *self.ways)
 
     def nearest(self, queries: Tensor, left_out: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -101,7 +101,7 @@ class Index:
     def _blocks(self, queries: Tensor, left_out: Tensor, k: int) -> Iterator[_Search]:
         """Searches of so many queries that a product with BANK_ROWS vectors has PRODUCT_BYTES."""
         queries = queries.float()
-        _check_finite(queries)
+        check_finite(queries)
         width = min(len(self.vectors), BANK_ROWS)
         rows = max(1, min(len(queries), PRODUCT_BYTES[self.vectors.device.type] // (4 * width)))
         room = torch.empty(rows * width, device=self.vectors.device)
@@ -145,8 +145,8 @@ class Index:
                 unsettled |= torch.bincount(query, minlength=count) > at_most
                 settled = ~unsettled[query]
                 query, column = query[settled], column[settled]
-                squared = _squared_distances(queries, query, self.vectors, own[column])
-                distance, index = _merged(distance, index, query, squared, own[column])
+                squared = squared_distances(queries, query, self.vectors, own[column])
+                distance, index = merged(distance, index, query, squared, own[column])
         return distance, index, unsettled
 
     def _reached(
@@ -158,7 +158,7 @@ class Index:
         first = values.min(1, keepdim=True) if k == 1 else values.topk(k, largest=False)
         query = torch.arange(len(queries), device=queries.device).repeat_interleave(k)
         vector = own[first.indices.flatten()]
-        squared = _squared_distances(queries, query, self.vectors, vector).view(-1, k)
+        squared = squared_distances(queries, query, self.vectors, vector).view(-1, k)
         return squared.sqrt().where(first.values < ranker.beyond, torch.inf).amax(1)
 
 
@@ -185,12 +185,13 @@ def in_integers(vectors: Tensor) -> Way:
     return way
 
 
-def _check_finite(vectors: Tensor) -> None:
+def check_finite(vectors: Tensor) -> None:
+    """Raises ValueError for values that are not."""
     if vectors.numel() and not all(bool(extreme.isfinite()) for extreme in torch.aminmax(vectors)):
         raise ValueError("queries or bank vectors hold values that are not finite")
 
 
-def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: Tensor) -> Tensor:
+def squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: Tensor) -> Tensor:
     """Sums of squared differences of pairs (queries[query[i]], vectors[vector[i]]) in float64."""
     squared = torch.empty(len(query), dtype=torch.float64, device=query.device)
     at_once = PAIRS[query.device.type]
@@ -207,7 +208,7 @@ def _squared_distances(queries: Tensor, query: Tensor, vectors: Tensor, vector: 
     return squared
 
 
-def _merged(
+def merged(
     distance: Tensor, index: Tensor, query: Tensor, squared: Tensor, vector: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The k nearest of what was found before, (q, k), and of new pairs; equal distances by

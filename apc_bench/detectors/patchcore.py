@@ -118,10 +118,16 @@ def build_bank(
     """The patches thinned by the greedy coreset to ratio or `bank_max`, on their device.
 
     The bank names an image by its position among `among`. `progress`: as `greedy_coreset`'s.
+    Raises UsageError where it is too small for the settings' search.
     """
     count = max(1, int(len(patches.vectors) * settings.coreset_ratio))
     if settings.bank_max:
         count = min(count, settings.bank_max)
+    search = settings.approximate_search
+    if search is not None:
+        from apc_bench.bank.faiss_index import check_size  # faiss is loaded where it is used
+
+        check_size(search, patches.vectors.shape[1], count)
     chosen = greedy_coreset(
         patches.vectors,
         count,
@@ -142,6 +148,7 @@ def build_bank(
         row=(patch // patches.grid[1]).short(),
         column=(patch % patches.grid[1]).short(),
         group=groups[image].to(vectors.device),
+        search=search,
     )
 
 

@@ -69,6 +69,8 @@ def export_detector(
     place = f"{trials.system.label} on {category}, {results.seed_words[0]} {trials.seed}"
     yield f"{place}: memory bank of {len(refitted.bank)} vectors, {refitted.origin}"
     yield check.words
+    if refitted.settings.approximate_search is not None:
+        yield f"the run searched with {refitted.settings.approximate_search}; the file does exactly"
     if about["threshold"] is None:
         yield f"no threshold: {about['no_threshold']}"
     yield f"detector: {out / DETECTOR}; try `python {out / SCRIPT} PHOTO`"

@@ -150,6 +150,9 @@ def find_fault(context: SweepContext) -> str | None:
             differing.append(
                 f"the package of detector '{detector}' is {installed!r}, not {package!r}"
             )
+    for name, known in context.libraries.items():
+        if version_of(name) != known:
+            differing.append(f"{name} is {version_of(name)!r}, not {known!r}")
     for method, network in context.networks.items():
         installed = f"timm {version_of('timm')}"
         if installed != network.package:

@@ -36,6 +36,7 @@ from apc_bench.settings.detectors import (
     PatchCoreSettings,
     PRNetSettings,
 )
+from apc_bench.settings.search import EXACT
 from apc_bench.settings.sweep import Method, Sweep
 
 COUNTED = ("steps", "classifier_steps")
@@ -219,6 +220,9 @@ class _Measured:
         )
 
     def _detector(self, settings: DetectorSettings) -> Detector:
+        if isinstance(settings, PatchCoreSettings):
+            # A few images fill no index of many lists: the exact search stands for it.
+            settings = settings.model_copy(update={"search": EXACT})
         method = self.method.model_copy(update={"settings": settings})
         sha256 = f"{method.backbone} of {self.weights.name}"
         return detector_class(method.detector)(method, self.weights, sha256)
@@ -265,4 +269,4 @@ def between(vectors: torch.Tensor, count: int) -> torch.Tensor:
 def _bank_of(vectors: torch.Tensor) -> MemoryBank:
     places = {name: torch.zeros(len(vectors), dtype=dtype) for name, dtype in ORIGIN.items()}
     places["group"] = places["group"].to(vectors.device)
-    return MemoryBank(vectors=vectors, **places)
+    return MemoryBank(vectors=vectors, search=None, **places)

@@ -19,8 +19,9 @@ class SweepContext:
 
     fingerprints: category -> fingerprint; encodings: category -> how its files are to be
     understood; weights: method -> sha256; environment: what decides bits
-    (store/provenance.py); packages: detector of another package -> `name version`; networks: method
-    -> its backbone, where another package makes it; holding: the sweep's name for its hold on the
+    (store/provenance.py); packages: detector of another package -> `name version`; libraries: what
+    else some method computes with -> its version; networks: method -> its backbone, where another
+    package makes it; holding: the sweep's name for its hold on the
     run folder (store/lock.py); step_timeout: seconds after which a step ends its own process, which
     must then be a worker's.
     """
@@ -34,6 +35,7 @@ class SweepContext:
     weights: Mapping[str, str]
     environment: Mapping[str, str]
     packages: Mapping[str, str] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     holding: str | None = None
     step_timeout: float | None = None

@@ -25,7 +25,7 @@ from apc_bench.runner.messages import SweepContext
 from apc_bench.runner.scan import Say, scan_files
 from apc_bench.settings.anomalib import ANOMALIB, INSTALL
 from apc_bench.settings.backbones import is_timm
-from apc_bench.settings.detectors import PRNetSettings
+from apc_bench.settings.detectors import PatchCoreSettings, PRNetSettings
 from apc_bench.settings.sweep import Method, Sweep, SyntheticData
 from apc_bench.store.cache import Cache
 from apc_bench.store.provenance import computing_environment, gpu_names, is_faster_in_bfloat16
@@ -75,6 +75,7 @@ class Prepared:
             weights={name: used.sha256 for name, used in self.weights.items()},
             environment=self.environment,
             packages={one.detector: one.package for one in methods if one.package},
+            libraries={name: known for one in methods for name, known in one.libraries.items()},
             networks={name: used.network for name, used in self.weights.items() if used.network},
         )
 
@@ -211,6 +212,7 @@ def _find_weights(
     missing: dict[str, None] = {}
     told: dict[str, None] = {}
     for name, method in sweep.chosen.items():
+        _check_search(name, method)
         if method.detector == ANOMALIB and method.package is None:
             raise UsageError(INSTALL)
         note = describe(method.backbone, file=method.weights, cache=cache.folder)
@@ -228,6 +230,18 @@ def _find_weights(
     for message in told:
         say(message)
     return weights, tuple(missing)
+
+
+def _check_search(name: str, method: Method) -> None:
+    """Raises UsageError for a search that faiss has no index for."""
+    settings = method.settings
+    if isinstance(settings, PatchCoreSettings) and settings.approximate_search is not None:
+        from apc_bench.bank.faiss_index import make
+
+        try:
+            make(settings.approximate_search, settings.target_dim)
+        except UsageError as error:
+            raise UsageError(f"method '{name}': {error}") from None
 
 
 def _check_weights(sweep: Sweep, method: Method, weights: Weights | None) -> list[str]:

@@ -20,7 +20,7 @@ from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import check_leaks
-from apc_bench.detectors.protocol import Detector, Images, Training
+from apc_bench.detectors.protocol import Detector, Fitted, Images, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, StorageError, TakenOver, WeightsError
 from apc_bench.files.hashing import digest
@@ -130,7 +130,7 @@ def score_trial(step: Step, context: SweepContext, run: Run, progress: Reporter)
         "bank": fitted.timings.bank,
         "search": time.perf_counter() - fitted_at,
     }
-    notes = [*fitted.notes, *metadata.get("notes", "").split("\n")]
+    notes = [*fitted.notes, *_recall(fitted), *metadata.get("notes", "").split("\n")]
     measured = Measured(
         step=step,
         sweep=context.sweep,
@@ -148,6 +148,12 @@ def score_trial(step: Step, context: SweepContext, run: Run, progress: Reporter)
         uncalibrated=nothing_to_hold_out(inputs.split.samples),
     )
     run.trials.write(step, tabulate(measured))
+
+
+def _recall(fitted: Fitted) -> list[str]:
+    """What a reader must know of an approximate search."""
+    recall = fitted.bank.recall if fitted.bank is not None else None
+    return [recall.note] if recall is not None and recall.sampled else []
 
 
 def _costs(

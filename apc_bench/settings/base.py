@@ -137,6 +137,11 @@ class DetectorSettings(Frozen):
         steps: float = getattr(self, "steps", 300)
         return batch * steps
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions beside those that every detector computes with (store/provenance.py)."""
+        return ()
+
     def training(self) -> dict[str, Any]:
         """The settings that the training depends on, as JSON values under their first names;
         methods that agree in them share one training.

@@ -21,12 +21,15 @@ from apc_bench.settings.base import (
     Share,
     Weight,
 )
+from apc_bench.settings.search import EXACT, FaissSearch, Search
 
 __all__ = ["DetectorSettings"]  # detectors of other packages extend it
 
 
 class PatchCoreSettings(DetectorSettings):
     """PatchCore (docs/method.md section 2)."""
+
+    implied: ClassVar[Mapping[str, Any]] = {"search": EXACT}
 
     neighbourhood: Literal[1, 3, 5, 7] = 3
     """Side of the square of patches whose features are averaged."""
@@ -48,6 +51,18 @@ class PatchCoreSettings(DetectorSettings):
     """At most so many training patches go into the coreset's choice; null: all."""
     bank_max: int | None = Field(None, ge=1)
     """At most so many patches stay in the memory bank; null: as many as coreset_ratio says."""
+    search: Search = EXACT
+    """How nearest vectors are found; {faiss: HNSW32}, or any index of faiss: approximately."""
+
+    @property
+    def approximate_search(self) -> FaissSearch | None:
+        """The search where it is not exact."""
+        return self.search if isinstance(self.search, FaissSearch) else None
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """As DetectorSettings says."""
+        return () if self.approximate_search is None else ("faiss-cpu",)
 
 
 class Losses(Frozen):
@@ -86,6 +101,7 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
         "weight_interpolation": "interpolation",
     }
     implied: ClassVar[Mapping[str, Any]] = {
+        **PatchCoreSettings.implied,
         "crop": None,
         "crop_on_defect": 0.5,
         "scale": 0.0,

@@ -55,6 +55,8 @@ def allowed(schema: Mapping[str, Any]) -> str:
     """What a setting may be: `whole number, at least 1`."""
     if "anyOf" in schema:
         return " or ".join(allowed(part) for part in schema["anyOf"])
+    if "$ref" in schema:
+        return _KINDS["object"]
     if "enum" in schema:
         return enumerated([written(value) for value in schema["enum"]], "or")
     if "const" in schema:

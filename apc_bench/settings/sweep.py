@@ -2,6 +2,7 @@
 a wrong name or value is an error at once.
 """
 
+import importlib.metadata
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -117,6 +118,11 @@ class Method(Frozen):
     def package(self) -> str | None:
         """`name version` of the package that its detector comes from; None for one of our own."""
         return package_of(self.detector)
+
+    @property
+    def libraries(self) -> dict[str, str]:
+        """The versions of what it computes with beside what every method does."""
+        return {name: _version(name) for name in self.settings.libraries}
 
     def identity(self) -> dict[str, Any]:
         """What makes two methods the same: all but the title and where the weights lie."""
@@ -274,6 +280,13 @@ class Sweep(Frozen):
         """
         part = {} if self.part is None else {"part": self.part}
         return part | self.evaluation.identity()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def _is_protocol(name: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from apc_bench.errors import listed
 from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, PIXEL, POSTER
+from apc_bench.metrics.search_recall import SearchRecall
 from apc_bench.results.aggregate import FULL, Results, why_undefined
 from apc_bench.store.info import RunInfo
 from apc_bench.tables.table import Note
@@ -177,6 +178,28 @@ def like_normal(results: Results) -> Iterator[Note]:
         )
 
 
+def approximate_search(results: Results) -> Iterator[Note]:
+    """Of systems that did not search exactly: how often they found the nearest vector."""
+    for system in results.systems:
+        found = [
+            (recall, row)
+            for row in results.rows(system)
+            for recall in map(SearchRecall.of_note, row["notes"] or ())
+            if recall is not None
+        ]
+        if found:
+            counts = [(one.found, one.sampled) for one, _ in found]
+            whole = SearchRecall(found[0][0].search, *map(sum, zip(*counts, strict=True)))
+            least, row = min(found, key=lambda pair: pair[0].found / pair[0].sampled)
+            where = f"{row['category']}, {results.seed_words[0]} {row['seed']}"
+            yield Note(
+                "Approximate search",
+                f"{system.label}: {whole.search}; it found the nearest bank vector of"
+                f" {whole.percent} of {whole.sampled:,} patches drawn at random (least:"
+                f" {least.percent}, {where}); distances to what it found are exact",
+            )
+
+
 def remarks(results: Results) -> Iterator[Note]:
     """Notes of the trials, such as a missing segmentation task, and why metrics are undefined, each
     with where.
@@ -188,6 +211,8 @@ def remarks(results: Results) -> Iterator[Note]:
         for row in results.rows(system):
             place = (row["category"], system.title)
             for text in row["notes"] or ():
+                if SearchRecall.of_note(text):
+                    continue  # approximate_search
                 noted[text].add(place)
             for metric, reason in why_undefined(row).items():
                 undefined[reason].add(place)
@@ -249,7 +274,16 @@ def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(str(number) for number in numbers)
 
 
-_MADE = (data, test_set, shots, image_input, masks, definitions(POSTER), pixel_level)
+_MADE = (
+    data,
+    test_set,
+    shots,
+    image_input,
+    masks,
+    definitions(POSTER),
+    pixel_level,
+    approximate_search,
+)
 
 OF_SYSTEMS: Sequence[Topic] = (values, bold, *_MADE)
 """What stands first under a table that ranks systems."""
