@@ -72,7 +72,7 @@ class Remaining:
         """
         group, expected = self._group(step), self._of(step)
         group.left = max(0.0, group.left - expected)
-        if seconds:
+        if seconds and expected:  # of a training with no image in it nothing is expected
             insort(group.ratios, seconds / expected)
             self._known += expected
             self._taken += seconds
