@@ -28,6 +28,7 @@ JOBS = (
     "ablation",
     "backbones",
     "mvtec_study",
+    "field",
     "nightly",
     "tiles",
     "tiny",

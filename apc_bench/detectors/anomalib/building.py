@@ -120,9 +120,8 @@ def check_arguments(settings: AnomalibSettings, kind: Any) -> None:
     known = [name for name in inspect.signature(kind).parameters if name not in OURS]
     for name in settings.model_args:
         if name not in known:
-            raise UsageError(
-                f"model_args: {unknown(f'argument of anomalib.s {settings.model}', name, known)}"
-            )
+            argument = f"argument of anomalib's {settings.model}"
+            raise UsageError(f"model_args: {unknown(argument, name, known)}")
 
 
 def check_images(settings: AnomalibSettings) -> None:

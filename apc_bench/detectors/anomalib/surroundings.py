@@ -37,9 +37,11 @@ def quiet() -> Iterator[None]:
 
 
 def load_anomalib() -> None:
-    """Imports anomalib, which takes seconds. Raises UsageError where it cannot be."""
+    """Imports anomalib, which takes seconds and draws random numbers. Raises UsageError where it
+    cannot be imported.
+    """
     try:
-        with quiet():
+        with quiet(), seeded(0):
             importlib.import_module("anomalib.models")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "anomalib":
