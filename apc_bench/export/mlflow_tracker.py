@@ -3,12 +3,14 @@ and seed, tables and page. The same run again adds what is new, and nothing twic
 """
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.export.tracked import RUNNING, TrackedRun, TrackedTrial
@@ -28,7 +30,8 @@ METRICS_AT_ONCE, OTHERS_AT_ONCE = 1000, 100
 """Of metrics, and of parameters or tags, that MLflow takes in one request."""
 
 QUICK = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -85,8 +88,12 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def _knock(uri: str) -> None:
-    """Raises UsageError where no server takes a connection."""
+    """Raises UsageError where no server takes a connection; one behind a proxy is left to MLflow's
+    client.
+    """
     parts = urlsplit(uri)
+    if parts.scheme in getproxies() and not proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         if parts.hostname is None:
@@ -195,8 +202,7 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 def _shown(uri: str) -> str:
     """Without a password in it."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"//[^/]*@", "//", uri)
 
 
 def _address(uri: str, run: "MlflowRun") -> str:
