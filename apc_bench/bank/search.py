@@ -2,8 +2,11 @@
 be nearest, and these are compared in float64.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,6 +19,9 @@ from apc_bench.bank.rankers import (
     Ranker,
     fast_integers,
 )
+
+if TYPE_CHECKING:
+    from apc_bench.bank.flat import Flat
 
 Way = list[tuple[Ranker, Tensor]]
 """A way to search: rankers, each with the numbers (m,) int64 of its vectors in the bank, ascending;
@@ -68,7 +74,10 @@ class Index:
         check_finite(vectors)
         self.vectors = vectors
         self.ways: tuple[Way, ...] = (in_floats(vectors),)
-        if integers and fast_integers(vectors.device):
+        self.flat: Flat | None = None
+        if vectors.device.type == "cpu" and not fast_integers(vectors.device):
+            self.flat = _flat(vectors)
+        elif integers and fast_integers(vectors.device):
             self.ways = (in_integers(vectors), *self.ways)
 
     def nearest(self, queries: Tensor, left_out: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -109,9 +118,20 @@ class Index:
             yield _Search(queries[start : start + rows], left_out, k, room)
 
     def _search(self, search: _Search) -> tuple[Tensor, Tensor]:
-        """A block's search: in the first way, and where that leaves a query too many candidates, in
-        the next.
+        """A block's search: by faiss, where it ranks and no vector is left out; what that leaves in
+        our own ways.
         """
+        if self.flat is None or bool(search.left_out.any()):
+            return self._in_ways(search)
+        distance, index, unsettled = self.flat.nearest(search.queries, search.k)
+        rows = torch.nonzero(unsettled)[:, 0]
+        if len(rows):
+            again = replace(search, queries=search.queries[rows])
+            distance[rows], index[rows] = self._in_ways(again)
+        return distance, index
+
+    def _in_ways(self, search: _Search) -> tuple[Tensor, Tensor]:
+        """In the first way, and where that leaves a query too many candidates, in the next."""
         (first, *others), candidates = self.ways, max(1, len(self.vectors) // CANDIDATES)
         distance, index, unsettled = self._searched(first, search, candidates + search.k)
         for way in others:
@@ -160,6 +180,12 @@ class Index:
         vector = own[first.indices.flatten()]
         squared = squared_distances(queries, query, self.vectors, vector).view(-1, k)
         return squared.sqrt().where(first.values < ranker.beyond, torch.inf).amax(1)
+
+
+def _flat(vectors: Tensor) -> Flat:
+    from apc_bench.bank.flat import Flat  # faiss is loaded where it is used
+
+    return Flat(vectors)
 
 
 def _ranked(ranker: Ranker, block: QueryBlock, part: slice, own: Tensor, search: _Search) -> Tensor:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apc_bench.bank import search
+from apc_bench.bank.flat import Flat
 from apc_bench.bank.rankers import IntegerSpace
 from apc_bench.bank.search import FloatRanker, Index, in_floats, in_integers
 
@@ -34,6 +35,8 @@ def data(kind: str, generator: torch.Generator, width: int) -> tuple[torch.Tenso
             vectors, queries = vectors * 1e-12, queries * 1e-12
         case "queries far away":
             queries = queries * 1e4
+        case "beyond float32":
+            queries = queries * 1e20
     return vectors, queries
 
 
@@ -59,12 +62,41 @@ def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks
             patch.setattr(search, "BANK_ROWS", 11)
         for way in (in_integers(vectors), in_floats(vectors)):
             index = Index(vectors)
-            index.ways = (way,)
+            index.flat, index.ways = None, (way,)
             distance, found = index.nearest(queries, left_out, k)
             torch.testing.assert_close(distance, expected.values[:, :k], rtol=1e-12, atol=0)
             torch.testing.assert_close(brute.gather(1, found), distance, rtol=1e-12, atol=0)
             if kind == "grid":  # whole numbers: ties are ties
                 assert torch.equal(found, expected.indices[:, :k])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([*KINDS, "beyond float32"]),
+    st.sampled_from([1, 3]),
+    st.booleans(),
+)
+def test_a_ranking_by_faiss_gives_the_same_bits(seed, kind, k, few):
+    generator = torch.Generator().manual_seed(seed)
+    vectors, queries = data(kind, generator, 40)
+    vectors = torch.cat([vectors, vectors[:9]])[: k + 2 if few else None]  # with ties
+    left_out = torch.zeros(len(vectors), dtype=torch.bool)
+    own, by_faiss = Index(vectors), Index(vectors)
+    own.flat, by_faiss.flat = None, Flat(vectors)
+    distance, found = own.nearest(queries, left_out, k)
+    other, other_found = by_faiss.nearest(queries, left_out, k)
+    assert torch.equal(distance, other)
+    assert torch.equal(found, other_found)
+
+
+def test_faiss_settles_what_is_clear_and_leaves_what_is_not() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(300, 16, generator=generator)
+    vectors[20:40] = vectors[0]
+    queries = torch.cat([vectors[:1], torch.randn(20, 16, generator=generator)])
+    unsettled = Flat(vectors).nearest(queries, 1)[2]
+    assert unsettled[0] and not unsettled[1:].any()
 
 
 def test_int8_hands_over_the_queries_that_it_is_too_coarse_for(monkeypatch):
