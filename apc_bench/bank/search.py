@@ -132,13 +132,15 @@ class Index:
 
     def _in_ways(self, search: _Search) -> tuple[Tensor, Tensor]:
         """In the first way, and where that leaves a query too many candidates, in the next."""
-        (first, *others), candidates = self.ways, max(1, len(self.vectors) // CANDIDATES)
-        distance, index, unsettled = self._searched(first, search, candidates + search.k)
+        (first, *others), whole = self.ways, len(self.vectors)
+        # The last way settles all, however many candidates it has.
+        at_most = max(1, whole // CANDIDATES) + search.k if others else whole
+        distance, index, unsettled = self._searched(first, search, at_most)
         for way in others:
             rows = torch.nonzero(unsettled)[:, 0]
             if len(rows):
                 again = replace(search, queries=search.queries[rows])
-                distance[rows], index[rows], _ = self._searched(way, again, len(self.vectors))
+                distance[rows], index[rows], _ = self._searched(way, again, whole)
         return distance, index
 
     def _searched(self, way: Way, search: _Search, at_most: int) -> tuple[Tensor, Tensor, Tensor]:

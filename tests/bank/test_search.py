@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apc_bench.bank import search
 from apc_bench.bank.flat import Flat
-from apc_bench.bank.rankers import IntegerSpace
+from apc_bench.bank.rankers import IntegerSpace, fast_integers
 from apc_bench.bank.search import FloatRanker, Index, in_floats, in_integers
 
 KINDS = ("cloud", "far from the origin", "outliers", "constant", "grid", "tiny", "queries far away")
@@ -60,7 +60,10 @@ def test_every_ranking_finds_what_brute_force_finds(seed, kind, k, width, blocks
         patch.setattr(search, "CANDIDATES", 1)  # however coarse, int8 must not hand over
         if blocks:
             patch.setattr(search, "BANK_ROWS", 11)
-        for way in (in_integers(vectors), in_floats(vectors)):
+        ways = [in_floats(vectors)]
+        if fast_integers(vectors.device):  # else their product may be wrong, and is not used
+            ways.append(in_integers(vectors))
+        for way in ways:
             index = Index(vectors)
             index.flat, index.ways = None, (way,)
             distance, found = index.nearest(queries, left_out, k)
@@ -97,6 +100,16 @@ def test_faiss_settles_what_is_clear_and_leaves_what_is_not() -> None:
     queries = torch.cat([vectors[:1], torch.randn(20, 16, generator=generator)])
     unsettled = Flat(vectors).nearest(queries, 1)[2]
     assert unsettled[0] and not unsettled[1:].any()
+
+
+def test_float32_alone_settles_whatever_ties_there_are() -> None:
+    """As on a GPU, and on a processor without instructions for integers: it was infinite."""
+    vectors, queries = torch.ones(300, 16), torch.zeros(5, 16)
+    index = Index(vectors)
+    index.flat, index.ways = None, (in_floats(vectors),)
+    distance, found = index.nearest(queries, torch.zeros(300, dtype=torch.bool), 2)
+    assert (distance == 16).all()
+    assert found.tolist() == [[0, 1]] * 5
 
 
 def test_int8_hands_over_the_queries_that_it_is_too_coarse_for(monkeypatch):
