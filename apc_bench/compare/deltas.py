@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scipy import stats
+import scipy
 
 from apc_bench.compare.record import Key, Side
 from apc_bench.errors import UsageError
@@ -224,7 +224,7 @@ def _welch(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float
         return centre, centre
     squares = our_part**2 / (len(ours) - 1) + their_part**2 / (len(theirs) - 1)
     freedom = (our_part + their_part) ** 2 / squares
-    reach = float(stats.t.ppf(0.975, freedom)) * error
+    reach = float(scipy.stats.t.ppf(0.975, freedom)) * error
     return centre - reach, centre + reach
 
 

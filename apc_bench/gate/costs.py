@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from apc_bench.gate.verdict import ALARMS, UNSEEN
 from apc_bench.metrics.catalogue import COMPARED_COSTS
@@ -124,9 +124,9 @@ def _cost(measured: _Measured, factor: float | None, tests: int) -> Cost:
     )
     if not measured.freedom:
         return cost
-    noise = float(stats.t.isf(ALARMS / tests, measured.freedom)) * measured.error
+    noise = float(scipy.stats.t.isf(ALARMS / tests, measured.freedom)) * measured.error
     limit = max(noise, math.log(factor or 1.0))
-    detectable = limit + float(stats.t.isf(UNSEEN, measured.freedom)) * measured.error
+    detectable = limit + float(scipy.stats.t.isf(UNSEEN, measured.freedom)) * measured.error
     return replace(
         cost,
         noise=float(np.exp(noise)),

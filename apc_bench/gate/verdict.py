@@ -9,8 +9,8 @@ large as the one printed as detectable is found with at least 95 %.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from apc_bench.statistics.variance import Array, Noise, moderated
 
@@ -82,12 +82,12 @@ def judge(
         )
     error = np.where((freedom > 0) & np.isfinite(change), np.sqrt(squared), np.nan)
     worth = np.where(freedom > 0, freedom, np.nan)
-    reach = stats.t.isf(ALARMS / tests, worth) * error
+    reach = scipy.stats.t.isf(ALARMS / tests, worth) * error
     limit = np.maximum(reach, tolerance)
     # On another night the noise, estimated anew, may come out larger, and the limit with it; that
     # and the change's own error are independent.
     further = (
-        np.maximum(reach * np.sqrt(stats.f.isf(UNSEEN, worth, worth)), tolerance) - limit
+        np.maximum(reach * np.sqrt(scipy.stats.f.isf(UNSEEN, worth, worth)), tolerance) - limit
         if anew
         else 0.0
     )
@@ -97,7 +97,7 @@ def judge(
         freedom,
         reach,
         limit,
-        limit + np.hypot(further, stats.t.isf(UNSEEN, worth) * error),
+        limit + np.hypot(further, scipy.stats.t.isf(UNSEEN, worth) * error),
     )
 
 
@@ -131,6 +131,8 @@ def seeds_needed(
         return None
     counts = np.arange(seeds, most + 1)
     freedom = judged.freedom[unit] * (counts - 1) / (seeds - 1)
-    reach = stats.t.isf(ALARMS / tests, freedom) * judged.error[unit] * np.sqrt(seeds / counts)
+    reach = (
+        scipy.stats.t.isf(ALARMS / tests, freedom) * judged.error[unit] * np.sqrt(seeds / counts)
+    )
     enough = np.flatnonzero(reach <= tolerance)
     return int(counts[enough[0]]) if len(enough) else None

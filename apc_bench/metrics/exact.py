@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 Scores = NDArray[np.floating]
 Points = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -275,6 +276,6 @@ def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tupl
     """The exact interval of a binomial proportion."""
     tail = (1 - level) / 2
     failures = trials - successes
-    low = float(stats.beta.ppf(tail, successes, failures + 1)) if successes else 0.0
-    high = float(stats.beta.ppf(1 - tail, successes + 1, failures)) if failures else 1.0
+    low = float(scipy.stats.beta.ppf(tail, successes, failures + 1)) if successes else 0.0
+    high = float(scipy.stats.beta.ppf(1 - tail, successes + 1, failures)) if failures else 1.0
     return low, high

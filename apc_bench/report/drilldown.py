@@ -35,7 +35,7 @@ Json = dict[str, Any]
 def drilldown_tasks(
     results: Results, data: Path | None, seeds: Sequence[int]
 ) -> list[Callable[[Results, RunReader], Json | None]]:
-    """The work of `drilldown`, a category each, for parallel.perform."""
+    """The work of `drilldown`, a category each, for parallel.performed."""
     return [partial(drilldown, category, data, seeds) for category in results.categories]
 
 

@@ -20,7 +20,7 @@ _LEFT_OUT = ("seconds", "resized_height", "resized_width", "top", "left")
 
 
 def score_tasks(results: Results, folder: Path) -> list[Task]:
-    """The work of `write_scores`, a category each, for parallel.perform."""
+    """The work of `write_scores`, a category each, for parallel.performed."""
     return [partial(write_scores, category, folder) for category in results.categories]
 
 

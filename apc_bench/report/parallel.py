@@ -3,12 +3,15 @@ one core, and matplotlib is not made for threads.
 """
 
 import gc
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -88,29 +91,39 @@ def figure_of_the_mean(
     return {"": FigureTask(partial(draw, category=None), folder, name, WITH_PNG)}
 
 
-def perform(
+@contextmanager
+def performed(
     tasks: Sequence[Task], results: Results, run: RunReader, *, processes: int | None = None
-) -> list[Any]:
-    """What each task gives, in their order. `processes`: by default as many as cores, where there
-    is enough to do.
+) -> Iterator[Iterator[Any]]:
+    """What each task gives, in their order, worked on beside what is done meanwhile; where there is
+    little to do, each when it is asked for. `processes`: by default as many as cores.
     """
     processes = processes or min(usable_cores().amount, len(tasks) // PER_PROCESS)
     if processes < 2:
-        return [task(results, run) for task in tasks]
-    # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_remember, initargs=(results, run)
-    ) as pool:
-        return list(pool.map(_perform_remembered, tasks))
+        yield (task(results, run) for task in tasks)
+        return
+    with TemporaryDirectory(prefix="apc-bench-") as folder:
+        # Through a file: sent at the start, it keeps each process waiting for the one before.
+        shared = Path(folder) / "results.pickle"
+        shared.write_bytes(pickle.dumps((results, run), pickle.HIGHEST_PROTOCOL))
+        # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.
+        with ProcessPoolExecutor(
+            processes, get_context("spawn"), initializer=_remember, initargs=(shared,)
+        ) as pool:
+            try:
+                yield pool.map(_perform_remembered, tasks)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
 _remembered: list[tuple[Results, RunReader]] = []
-"""What a process of its own works from, sent to it once."""
+"""What a process of its own works from, read once."""
 
 
-def _remember(results: Results, run: RunReader) -> None:
-    _remembered.append((results, run))
-    # What is imported and sent stays; looking through it for garbage again and again would take a
+def _remember(shared: Path) -> None:
+    _remembered.append(pickle.loads(shared.read_bytes()))
+    # What is imported and read stays; looking through it for garbage again and again would take a
     # tenth of the time.
     gc.freeze()
 

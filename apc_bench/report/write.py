@@ -3,7 +3,8 @@ report.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,16 @@ from apc_bench import __version__
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.report.drilldown import drilldown_tasks
 from apc_bench.report.extent import Extent, extent_of
-from apc_bench.report.figures import Known, page_figures, paper_figures
+from apc_bench.report.figures import (
+    Known,
+    PageFigure,
+    PaperFigure,
+    page_figures,
+    paper_figures,
+)
 from apc_bench.report.image_scores import score_tasks
 from apc_bench.report.page import Illustrations, Plot, render_page
-from apc_bench.report.parallel import Task, perform
+from apc_bench.report.parallel import Task, performed
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer, answers
 from apc_bench.results.like_normal import with_types_like_normal
@@ -59,12 +66,14 @@ def write_report(
         beside.mkdir(parents=True)
         results = results or with_types_like_normal(read_results(run), run)
         answered = answers(results, run) if answered is None else answered
-        memorised = memorisations(results, run)
-        tables = report_tables(results, run, answered, memorised)
-        write_tables(tables, results, beside / "tables")
-        extent = extent_of(results, all_figures=all_figures)
-        known = Known(memorised, answered)
-        illustrations = _illustrate(results, run, known, beside, data=data, extent=extent)
+        known = Known(memorisations(results, run), answered)
+        drawings = _drawings(
+            results, known, beside, data=data, extent=extent_of(results, all_figures=all_figures)
+        )
+        with performed(drawings.tasks(results), results, run) as done:
+            tables = report_tables(results, run, answered, known.memorised)
+            write_tables(tables, results, beside / "tables")
+            illustrations = drawings.illustrations(results, done)
         page = render_page(results, tables, illustrations, answered)
         (beside / INDEX).write_text(page, encoding="utf-8")
         (beside / MARK).write_text(_mark(data), encoding="utf-8")
@@ -121,44 +130,55 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _illustrate(
-    results: Results,
-    run: RunReader,
-    known: Known,
-    folder: Path,
-    *,
-    data: Path | None,
-    extent: Extent,
-) -> Illustrations:
-    """Draws side by side what the page shows, what lies behind its figures and, where the extent
-    has them, the figures for papers that it links to.
+@dataclass(frozen=True, slots=True)
+class _Drawings:
+    """What is drawn into `folder`: what the page shows, what lies behind its figures (with the
+    images of `data`) and, where the extent has them, the figures for papers that it links to.
     """
+
+    shown: Sequence[PageFigure]
+    papers: Sequence[PaperFigure]
+    folder: Path
+    data: Path | None
+    extent: Extent
+
+    def tasks(self, results: Results) -> list[Task]:
+        """The longest first."""
+        return [
+            *drilldown_tasks(results, self.data, self.extent.seeds),
+            *score_tasks(results, self.folder / "scores"),
+            *(figure.task for figure in self.shown),
+            *(figure.task for figure in self.papers),
+        ]
+
+    def illustrations(self, results: Results, done: Iterator[Any]) -> Illustrations:
+        """Of what the tasks gave, in their order."""
+        behind = list(islice(done, len(results.categories)))
+        scores = list(islice(done, len(results.categories)))
+        plots = [
+            Plot(figure.task.name, figure.title, figure.task.svg(), figure.under)
+            for figure, drawn in zip(self.shown, islice(done, len(self.shown)), strict=True)
+            if drawn
+        ]
+        files: dict[str, list[tuple[str, str]]] = {}
+        for category, name in zip(results.categories, scores, strict=True):
+            if name:
+                files[category] = [("scores (CSV)", f"scores/{name}")]
+        for figure, drawn in zip(self.papers, done, strict=True):
+            if drawn:
+                files.setdefault(figure.category, []).extend(figure.links(self.folder))
+        categories, damaged = _readable(behind)
+        unknown = sorted(damaged - set(results.damaged))
+        with_images = self.data is not None
+        return Illustrations(plots, categories, files, with_images, self.extent, unknown)
+
+
+def _drawings(
+    results: Results, known: Known, folder: Path, *, data: Path | None, extent: Extent
+) -> _Drawings:
     shown = page_figures(results, known, folder / "plots")
     papers = list(paper_figures(results, shown, folder, data=data)) if extent.by_category else []
-    tasks: list[Task] = [  # the longest first
-        *drilldown_tasks(results, data, extent.seeds),
-        *score_tasks(results, folder / "scores"),
-        *(figure.task for figure in shown),
-        *(figure.task for figure in papers),
-    ]
-    done = iter(perform(tasks, results, run))
-    behind = list(islice(done, len(results.categories)))
-    scores = list(islice(done, len(results.categories)))
-    plots = [
-        Plot(figure.task.name, figure.title, figure.task.svg(), figure.under)
-        for figure, drawn in zip(shown, islice(done, len(shown)), strict=True)
-        if drawn
-    ]
-    files: dict[str, list[tuple[str, str]]] = {}
-    for category, name in zip(results.categories, scores, strict=True):
-        if name:
-            files[category] = [("scores (CSV)", f"scores/{name}")]
-    for figure, drawn in zip(papers, done, strict=True):
-        if drawn:
-            files.setdefault(figure.category, []).extend(figure.links(folder))
-    categories, damaged = _readable(behind)
-    unknown = damaged - set(results.damaged)
-    return Illustrations(plots, categories, files, data is not None, extent, sorted(unknown))
+    return _Drawings(shown, papers, folder, data, extent)
 
 
 def _readable(

@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from apc_bench.statistics.variance import EFFICIENCY, MAD, Array
 
@@ -83,7 +83,7 @@ def find_change_points(
     if count < 2 * shortest or count < 2:
         return []
     scaled = (values - values.mean()) / spread.deviation
-    penalty = float(stats.t.isf(FALSE / (2 * count * series), spread.freedom)) ** 2
+    penalty = float(scipy.stats.t.isf(FALSE / (2 * count * series), spread.freedom)) ** 2
     sums = np.concatenate([[0.0], np.cumsum(scaled)])
     squares = np.concatenate([[0.0], np.cumsum(scaled**2)])
     # best[n]: the least cost of the first n nights; origin[n]: where their last level begins.

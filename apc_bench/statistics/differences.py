@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+import scipy
 
 CATEGORIES_FOR_A_TEST = 6
 """Fewer differences cannot reach p < 0.05 in a two-sided Wilcoxon signed-rank test."""
@@ -62,7 +62,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     spread = deviation(values)
     if spread is None:
         return None
-    quantile = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    quantile = float(scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1))
     reach = quantile * spread / math.sqrt(len(values))
     return mean(values) - reach, mean(values) + reach
 
@@ -94,7 +94,7 @@ def _wilcoxon(gains: Sequence[float]) -> tuple[float | None, str | None]:
     rounded = [round(gain, TIE_DECIMALS) for gain in gains]
     if not any(rounded):
         return None, "no category differs"
-    return float(stats.wilcoxon(rounded).pvalue), None
+    return float(scipy.stats.wilcoxon(rounded).pvalue), None
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
-Z = float(stats.norm.ppf(0.975))
+Z = float(scipy.special.ndtri(0.975))
 """The normal distribution's 97.5 % quantile."""
 
 EXACT_UP_TO = 16
@@ -57,7 +57,7 @@ def sign_test(gains: Sequence[float]) -> float:
         return 1.0
     sizes = np.abs(rounded)
     if np.ptp(sizes) == 0:
-        return float(stats.binomtest(int((rounded > 0).sum()), len(rounded)).pvalue)
+        return float(scipy.stats.binomtest(int((rounded > 0).sum()), len(rounded)).pvalue)
     if len(rounded) <= EXACT_UP_TO:
         sums = np.zeros(1)
         for size in sizes:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from apc_bench.statistics.differences import (
     CATEGORIES_FOR_A_TEST,
@@ -57,7 +57,7 @@ def rank(systems: Sequence[Mapping[str, float]]) -> AverageRanks | None:
     table = np.round(
         [[figures[category] for figures in systems] for category in shared], TIE_DECIMALS
     )
-    ranks = tuple(float(value) for value in stats.rankdata(-table, axis=1).mean(axis=0))
+    ranks = tuple(float(value) for value in scipy.stats.rankdata(-table, axis=1).mean(axis=0))
     friedman, reason = _friedman(table)
     if len(shared) < CATEGORIES_FOR_A_TEST:
         return AverageRanks(ranks, len(shared), friedman, reason, {}, None)
@@ -79,7 +79,7 @@ def _friedman(table: NDArray[np.float64]) -> tuple[float | None, str | None]:
         return None, f"fewer than {CATEGORIES_FOR_A_TEST} categories: no test"
     if (table == table[:, :1]).all():
         return None, "no system differs in any category"
-    return float(stats.friedmanchisquare(*table.T).pvalue), None
+    return float(scipy.stats.friedmanchisquare(*table.T).pvalue), None
 
 
 def _groups(

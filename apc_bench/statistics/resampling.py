@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from apc_bench.statistics.differences import CATEGORIES_FOR_A_TEST
 
@@ -42,8 +42,8 @@ def resampled_interval(
 
 def expanded(categories: int, confidence: float = 0.95) -> tuple[float, float]:
     """The percentiles to take, as fractions: 0.016 and 0.984 for 95 % of 15 categories."""
-    quantile = float(stats.t.ppf((1 + confidence) / 2, categories - 1))
-    tail = float(stats.norm.cdf(-math.sqrt(categories / (categories - 1)) * quantile))
+    quantile = float(scipy.stats.t.ppf((1 + confidence) / 2, categories - 1))
+    tail = float(scipy.stats.norm.cdf(-math.sqrt(categories / (categories - 1)) * quantile))
     return tail, 1 - tail
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from apc_bench.report.curves import curves_tasks
-from apc_bench.report.parallel import perform
+from apc_bench.report.parallel import performed
 from apc_bench.report.shots_plots import shots_tasks
 from apc_bench.results.reading import read_results
 from apc_bench.store.run import Run
@@ -19,7 +19,9 @@ def test_processes_side_by_side_draw_the_same_bytes(make_run: Make, tmp_path: Pa
             shots_tasks(results, tmp_path / folder),
             curves_tasks(results, tmp_path / folder),
         )
-        drawn = perform([*shots.values(), *curves.values()], results, reader, processes=processes)
+        tasks = [*shots.values(), *curves.values()]
+        with performed(tasks, results, reader, processes=processes) as done:
+            drawn = list(done)
         assert drawn == [True] * len(shots) + [False] * len(curves)
     files = sorted(path.name for path in (tmp_path / "inline").iterdir())
     assert files == sorted(path.name for path in (tmp_path / "beside").iterdir())
