@@ -15,6 +15,9 @@ TOLD_FROM = 0.05
 slower than the others.
 """
 
+LEAST = 1e9
+"""Multiply-accumulates that are expected of a step at least: a training may count none."""
+
 OVERDUE = 0.1
 """Share of its time that a step is said to need still when that is over already."""
 
@@ -55,7 +58,7 @@ class Remaining:
 
     def __init__(self, steps: Sequence[Step], expected: Mapping[str, float] | None = None) -> None:
         self._in_seconds = expected is not None
-        self._expected = expected or {step.result_key: step.macs for step in steps}
+        self._expected = expected or {step.result_key: max(step.macs, LEAST) for step in steps}
         self._groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
         for step in steps:
             self._group(step).left += self._of(step)
@@ -72,7 +75,7 @@ class Remaining:
         """
         group, expected = self._group(step), self._of(step)
         group.left = max(0.0, group.left - expected)
-        if seconds and expected:  # of a training with no image in it nothing is expected
+        if seconds:
             insort(group.ratios, seconds / expected)
             self._known += expected
             self._taken += seconds
