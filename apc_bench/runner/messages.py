@@ -49,7 +49,8 @@ class SweepContext:
 class Outcome:
     """How a step ended. `reason`: one line; `traceback`: of a bug; `fatal`: a storage failure,
     after which going on makes no sense; `recorded`: whether the worker wrote it to the attempts
-    log, which a lost one could not; `wants_whole_gpu`: it ran out of GPU memory.
+    log, which a lost one could not; `wants_whole_gpu`: it ran out of GPU memory; `loading`: of the
+    seconds, those that its process took to load libraries, which it does once.
     """
 
     ok: bool
@@ -59,6 +60,7 @@ class Outcome:
     fatal: bool = False
     recorded: bool = True
     wants_whole_gpu: bool = False
+    loading: float = 0.0
 
 
 def attempted(step: Step) -> dict[str, str]:

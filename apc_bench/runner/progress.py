@@ -76,7 +76,7 @@ class Display:
         """Shows one ended step; a failure keeps its line in the terminal too."""
         self.running.ended(step)
         self.ended += 1
-        self.remaining.ended(step, outcome.seconds if outcome.ok else None)
+        self.remaining.ended(step, outcome.seconds if outcome.ok else None, outcome.loading)
         if not outcome.ok:
             self.failed += 1
             self.say(f"FAILED {step.name}: {outcome.reason}")

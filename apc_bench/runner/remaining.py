@@ -69,16 +69,16 @@ class Remaining:
         """A step begins now."""
         self._began = min(self._began, time.monotonic())
 
-    def ended(self, step: Step, seconds: float | None) -> None:
-        """A step has ended after so many seconds; None or 0: it was not done now, which tells
-        nothing.
+    def ended(self, step: Step, seconds: float | None, loading: float = 0.0) -> None:
+        """A step has ended after so many seconds, of which `loading` went by once for its process;
+        None or 0: it was not done now, which tells nothing.
         """
         group, expected = self._group(step), self._of(step)
         group.left = max(0.0, group.left - expected)
         if seconds:
-            insort(group.ratios, seconds / expected)
+            insort(group.ratios, (seconds - loading) / expected)
             self._known += expected
-            self._taken += seconds
+            self._taken += seconds - loading
             self._busy += seconds
 
     def seconds(self, running: Iterable[Ongoing] = ()) -> float | None:

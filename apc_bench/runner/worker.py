@@ -73,7 +73,9 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
         # The driver's claim is not seen on a node that has a cache folder of its own.
         with in_use(context.cache), Reporter(run.attempts_folder, step.result_key) as progress:
             set_determinism(sweep.device, threads=sweep.threads, seed=seed_of(step))
+            started = time.perf_counter()
             load_libraries(step.settings.detector, trains=step.kind == EXTRACTOR)
+            loading = time.perf_counter() - started
             with time_limit(context.step_timeout, context.note_of_time_limit(step.result_key)):
                 do(step, context, run, progress)
     except TakenOver as error:
@@ -90,7 +92,7 @@ def _attempt(step: Step, context: SweepContext, run: Run) -> tuple[str, Outcome]
     except Exception as error:  # the seam: a bug in one step must not end the others
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return attempts.FAILED, Outcome(False, 0.0, reason, traceback.format_exc())
-    return attempts.DONE, Outcome(True, 0.0)
+    return attempts.DONE, Outcome(True, 0.0, loading=loading)
 
 
 def fit_extractor(step: Step, context: SweepContext, run: Run, progress: Reporter) -> None:

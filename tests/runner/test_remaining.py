@@ -122,3 +122,12 @@ def test_a_step_that_is_overdue_still_takes_a_while(clock):
     clock.now = 110.0
     told.ended(steps[0], 10.0)
     assert told.seconds([Ongoing(steps[1], 100.0)]) == pytest.approx(1.0)
+
+
+def test_what_a_process_loads_at_its_first_step_is_not_expected_of_the_others(clock):
+    steps = [step("apc", number) for number in range(5)]
+    told = Remaining(steps)
+    told.began()
+    clock.now = 8.0
+    told.ended(steps[0], 8.0, 6.0)
+    assert told.seconds() == pytest.approx(4 * 2)
