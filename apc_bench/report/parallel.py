@@ -3,15 +3,14 @@ one core, and matplotlib is not made for threads.
 """
 
 import gc
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -102,28 +101,28 @@ def performed(
     if processes < 2:
         yield (task(results, run) for task in tasks)
         return
-    with TemporaryDirectory(prefix="apc-bench-") as folder:
-        # Through a file: sent at the start, it keeps each process waiting for the one before.
-        shared = Path(folder) / "results.pickle"
-        shared.write_bytes(pickle.dumps((results, run), pickle.HIGHEST_PROTOCOL))
-        # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.
-        with ProcessPoolExecutor(
-            processes, get_context("spawn"), initializer=_remember, initargs=(shared,)
-        ) as pool:
-            try:
-                yield pool.map(_perform_remembered, tasks)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.
+    context = get_context("spawn")
+    # Through a queue: sent with a process's start, it keeps each waiting for the one before.
+    shared: Queue[tuple[Results, RunReader]] = context.Queue()
+    for _ in range(processes):
+        shared.put((results, run))
+    shared.cancel_join_thread()
+    with ProcessPoolExecutor(processes, context, initializer=_remember, initargs=(shared,)) as pool:
+        try:
+            yield pool.map(_perform_remembered, tasks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 _remembered: list[tuple[Results, RunReader]] = []
-"""What a process of its own works from, read once."""
+"""What a process of its own works from, sent to it once."""
 
 
-def _remember(shared: Path) -> None:
-    _remembered.append(pickle.loads(shared.read_bytes()))
-    # What is imported and read stays; looking through it for garbage again and again would take a
+def _remember(shared: "Queue[tuple[Results, RunReader]]") -> None:
+    _remembered.append(shared.get())
+    # What is imported and sent stays; looking through it for garbage again and again would take a
     # tenth of the time.
     gc.freeze()
 

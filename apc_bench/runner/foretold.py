@@ -2,12 +2,12 @@
 of its own: the driver loads no torch, and a GPU's memory is free again.
 """
 
-import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 
-from apc_bench.errors import ApcError
+from apc_bench.errors import ApcError, ResourceError
 from apc_bench.plan import Step
 from apc_bench.runner.estimate import Estimate, estimate, steps_at_once
 from apc_bench.runner.executors.protocol import Execution
@@ -31,9 +31,10 @@ def foretold(
     if sum(step.macs for step in left) / share < LONG[sweep.device]:
         return None
     say(f"measuring one step of each kind on this machine's {sweep.device}, to tell the time …")
-    told = estimate_apart(prepared, left, execution)
-    if isinstance(told, str):
-        say(f"no estimate of time before the start: {told}")
+    try:
+        told = estimate_apart(prepared, left, execution)
+    except ApcError as error:
+        say(f"no estimate of time before the start: {error}")
         return None
     seconds = {key: spent for key, spent in told.steps.items() if spent is not None}
     if len(seconds) < len(left):
@@ -42,34 +43,12 @@ def foretold(
     return seconds
 
 
-def estimate_apart(
-    prepared: Prepared, left: Sequence[Step], execution: Execution
-) -> Estimate | str:
-    """What `estimate` returns, in another process; or why it does not."""
-    done = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=pickle.dumps((prepared, list(left), execution)),
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        return words[-1] if words else f"the measuring process ended with {done.returncode}"
-    told: Estimate | str = pickle.loads(done.stdout)
-    return told
-
-
-def _main() -> None:
-    """Reads what is to be estimated from stdin, and writes the estimate to stdout."""
-    out = sys.stdout.buffer
-    sys.stdout = sys.stderr  # what libraries print is none of it
-    told: Estimate | str
+def estimate_apart(prepared: Prepared, left: Sequence[Step], execution: Execution) -> Estimate:
+    """What `estimate` returns, in another process. Raises what it raises, and ResourceError where
+    that process dies.
+    """
     try:
-        told = estimate(*pickle.load(sys.stdin.buffer))
-    except ApcError as error:
-        told = str(error)
-    out.write(pickle.dumps(told))
-
-
-if __name__ == "__main__":
-    _main()
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            return pool.submit(estimate, prepared, left, execution).result()
+    except BrokenProcessPool:
+        raise ResourceError("the process that measures it was killed") from None

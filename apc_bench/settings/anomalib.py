@@ -166,6 +166,8 @@ class AnomalibSettings(DetectorSettings):
             raise ValueError(f"{name} is fitted in one pass: leave epochs and steps out")
         if self.batch_size != 1 and self.model == "EfficientAd":
             raise ValueError(f"{name} is trained image by image: leave batch_size out")
+        if self.steps == 1 and self.model == "EfficientAd":
+            raise ValueError(f"{name} lowers its rate after 95 % of its steps: give 2 or more")
         if spec.images and not self.images:
             raise ValueError(
                 f"{name} learns from other photos, too: fetch {spec.images}, unpack it, and name"

@@ -58,6 +58,7 @@ def test_steps_stand_for_epochs_and_the_smoothing_trains_nothing():
         ({"model": "Draem"}, {}, "fetch the Describable Textures (600 MB, https://www.robots"),
         ({"model": "EfficientAd"}, {}, "fetch ImageNette (1.5 GB, https://s3.amazonaws.com"),
         ({"model": "Padim", "images": "folder"}, {}, "learns from no other photos"),
+        ({"model": "EfficientAd", "images": "f", "steps": 1}, {}, "give 2 or more"),
         ({"model": "EfficientAd", "images": "x", "batch_size": 2}, {}, "image by image"),
         ({"model": "Draem", "images": "x"}, {"backbone": "resnet18"}, "a network of its own"),
         ({"model": "Dinomaly"}, {"backbone": "resnet18"}, "needs a vision transformer of timm"),
