@@ -10,8 +10,9 @@ READY := $(VENV)/.ready
 sweep: $(READY)
 	$(BIN)/apc-bench sweep --job quickstart
 
+# Two processes of one thread each: with a thread a core in either, they wait for each other half of the time.
 test: $(READY) lint
-	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --ignore tests/cluster
 
 test-cluster: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 tests/cluster
