@@ -2,6 +2,7 @@
 what the run folder already has.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -92,17 +93,20 @@ def make_plan(
             shots = sweep.shots if method.settings.learns_from_anomalous else (0,)
             for step in planner.steps(planned, name, shots):
                 steps.setdefault(step.result_key, step)
-    return _one_of_each_first(sorted(steps.values(), key=_rank))
+    return _some_of_each_first(sorted(steps.values(), key=_rank))
 
 
-def _one_of_each_first(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """A step of every method goes before all others: it tells early how long the method's take, and
-    whether the method works at all.
+def _some_of_each_first(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """A step of every method goes before all others, then a second one, since the first sets its
+    process up: they tell early how long the method's take, and whether it works at all.
     """
-    able = [step for step in steps if step.needs is None]
-    firsts = {step.method: step for step in reversed(able)}
-    keys = {step.result_key for step in firsts.values()}
-    return tuple(sorted(steps, key=lambda step: step.result_key not in keys))
+    turns: Counter[str] = Counter()
+    turn = {}
+    for step in steps:
+        if step.needs is None:
+            turn[step.result_key] = turns[step.method]
+            turns[step.method] += 1
+    return tuple(sorted(steps, key=lambda step: min(turn.get(step.result_key, 2), 2)))
 
 
 def _rank(step: Step) -> tuple[Any, ...]:

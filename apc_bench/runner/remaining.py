@@ -3,8 +3,7 @@
 import math
 import statistics
 import time
-from bisect import insort
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,11 @@ slower than the others.
 
 LEAST = 1e9
 """Multiply-accumulates that are expected of a step at least: a training may count none."""
+
+RECENT, FEW = 8, 3
+"""Of a kind's steps the last RECENT count, since a machine's other work comes and goes; while there
+are fewer than FEW, the fastest alone: the first steps of a process set things up.
+"""
 
 OVERDUE = 0.1
 """Share of its time that a step is said to need still when that is over already."""
@@ -42,12 +46,18 @@ class Ongoing:
 
 @dataclass(slots=True)
 class _Group:
-    """Steps of one method and kind: what is expected of those that are left, and what the others
-    took of what was expected of them, sorted.
+    """Steps of one method and kind: what is expected of those that are left, and what the last ones
+    that ended took of what was expected of them.
     """
 
     left: float = 0.0
-    ratios: list[float] = field(default_factory=list)
+    ratios: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    @property
+    def ratio(self) -> float:
+        """What the next one will take of what is expected of it."""
+        few = len(self.ratios) < FEW
+        return min(self.ratios) if few else statistics.median(self.ratios)
 
 
 class Remaining:
@@ -76,7 +86,7 @@ class Remaining:
         group, expected = self._group(step), self._of(step)
         group.left = max(0.0, group.left - expected)
         if seconds:
-            insort(group.ratios, (seconds - loading) / expected)
+            group.ratios.append((seconds - loading) / expected)
             self._known += expected
             self._taken += seconds - loading
             self._busy += seconds
@@ -111,7 +121,7 @@ class Remaining:
         ratios = {key: statistics.median(group) for key, group in told.items()}
         for key, group in self._groups.items():
             if group.ratios:
-                ratios[key] = statistics.median(group.ratios)
+                ratios[key] = group.ratio
         if known:
             return ratios, taken / known
         return ratios, 1.0 if self._in_seconds else None

@@ -39,35 +39,41 @@ def schedule(steps: list, seconds: dict, workers: int) -> list[tuple[float, floa
     each=st.lists(st.floats(0.5, 60), min_size=1, max_size=5),
     arithmetic=st.lists(st.floats(0, 1e13), min_size=5, max_size=5),
     spread=st.floats(0, 0.2),
+    setting_up=st.floats(1, 10),
     workers=st.integers(1, 6),
 )
 @settings(max_examples=40, deadline=None)
-def test_once_a_step_of_each_kind_has_ended_it_is_within_a_factor_of_one_and_a_half(
-    each, arithmetic, spread, workers
+def test_once_two_steps_of_each_kind_have_ended_it_is_within_a_factor_of_one_and_a_half(
+    each, arithmetic, spread, setting_up, workers
 ):
-    """Whatever the arithmetic says, and although steps of a kind differ."""
-    firsts = [step(f"m{place}", macs=arithmetic[place]) for place in range(len(each))]
-    others = [
+    """Whatever the arithmetic says, although steps of a kind differ, and the first ones set up."""
+    kinds = range(len(each))
+    steps = [
+        step(f"m{place}", number, macs=arithmetic[place]) for number in (0, 1) for place in kinds
+    ]
+    steps += [
         step(f"m{place}", number, macs=arithmetic[place])
-        for place in range(len(each))
-        for number in range(1, 40)
+        for place in kinds
+        for number in range(2, 40)
     ]
     seconds = {
         one.result_key: each[int(one.method[1:])] * (1 + spread * (-1) ** place)
-        for place, one in enumerate([*firsts, *others])
+        for place, one in enumerate(steps)
     }
-    spans = schedule([*firsts, *others], seconds, workers)
+    for one in steps[: len(each)]:
+        seconds[one.result_key] *= setting_up
+    spans = schedule(steps, seconds, workers)
     end = max(span[1] for span in spans)
-    known = max(span[1] for span in spans[: len(firsts)])
+    known = max(span[1] for span in spans[: 2 * len(each)])
     with pytest.MonkeyPatch.context() as patch:
         clock = SimpleNamespace(now=0.0)
         patch.setattr(remaining.time, "monotonic", lambda: clock.now)
         for share in (0.0, 0.3, 0.6, 0.8):
             clock.now = 0.0
-            told = Remaining([*firsts, *others])
+            told = Remaining(steps)
             told.began()
             clock.now = now = known + share * (end - known)
-            for start, stop, one in spans:
+            for start, stop, one in sorted(spans, key=lambda span: span[1]):
                 if stop <= now:
                     told.ended(one, stop - start)
             running = [
