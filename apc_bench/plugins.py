@@ -1,11 +1,11 @@
-"""What other packages add: detectors and dataset readers, found by their entry points. Nothing is
-imported before its name is used.
+"""What other packages add: detectors and dataset readers, found by their entry points; and which
+version of a package is there. Nothing is imported before its name is used.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
 from apc_bench.errors import UsageError
@@ -68,3 +68,11 @@ def plugin(group: str, name: str, *, own: Iterable[str] = ()) -> Plugin | None:
     if len(found) > 1:
         raise UsageError(f"'{name}' is offered by {packages}: uninstall one of them")
     return found[0] if found else None
+
+
+def version_of(name: str) -> str:
+    """The version of an installed package, or `absent`."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"

@@ -12,9 +12,10 @@ import apc_bench
 from apc_bench import plugins
 from apc_bench.doctor.fact import Fact
 from apc_bench.errors import UsageError
+from apc_bench.plugins import version_of
 from apc_bench.results.folders import reports_folder
 from apc_bench.settings.job import shipped_jobs
-from apc_bench.store.provenance import COMPUTES, RECORDED, version_line, version_of
+from apc_bench.store.provenance import COMPUTES, RECORDED, version_line
 
 DISTRIBUTION = "apc-bench"
 MODULES = {"pillow": "PIL"}

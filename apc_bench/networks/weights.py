@@ -171,7 +171,10 @@ def _download(
     except StorageError as error:
         raise StorageError(f"{error}; or name a file with --weights FILE") from error
     except ApcError as error:
-        raise WeightsError(f"{error}; or name a file with --weights FILE") from error
+        raise WeightsError(
+            f"{error}; or name a file with --weights FILE, or pass --backbone builtin, which needs"
+            " no download"
+        ) from error
 
 
 def _verified(spec: BackboneSpec, path: Path) -> str:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +100,11 @@ def performed(
     if processes < 2:
         yield (task(results, run) for task in tasks)
         return
-    # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.
-    context = get_context("spawn")
-    # Through a queue: sent with a process's start, it keeps each waiting for the one before.
-    shared: Queue[tuple[Results, RunReader]] = context.Queue()
-    for _ in range(processes):
-        shared.put((results, run))
-    shared.cancel_join_thread()
-    with ProcessPoolExecutor(processes, context, initializer=_remember, initargs=(shared,)) as pool:
+    # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads. What is
+    # sent with the start is copied here and now: tables made meanwhile fill its caches.
+    with ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=_remember, initargs=(results, run)
+    ) as pool:
         try:
             yield pool.map(_perform_remembered, tasks)
         except BaseException:
@@ -120,8 +116,8 @@ _remembered: list[tuple[Results, RunReader]] = []
 """What a process of its own works from, sent to it once."""
 
 
-def _remember(shared: "Queue[tuple[Results, RunReader]]") -> None:
-    _remembered.append(shared.get())
+def _remember(results: Results, run: RunReader) -> None:
+    _remembered.append((results, run))
     # What is imported and sent stays; looking through it for garbage again and again would take a
     # tenth of the time.
     gc.freeze()

@@ -16,6 +16,7 @@ from apc_bench.datasets.unused import unused_files
 from apc_bench.errors import DamagedFile, RunError, StorageError, UsageError
 from apc_bench.files.hashing import digest
 from apc_bench.plan import Step
+from apc_bench.plugins import version_of
 from apc_bench.runner.executors import EXECUTORS
 from apc_bench.runner.executors.protocol import Execution, Hooks
 from apc_bench.runner.foretold import foretold
@@ -30,7 +31,7 @@ from apc_bench.store.cache import Cache
 from apc_bench.store.folder import in_parallel
 from apc_bench.store.info import RunInfo, is_run
 from apc_bench.store.places import HIVE
-from apc_bench.store.provenance import computing_environment, recorded_environment, version_of
+from apc_bench.store.provenance import computing_environment, recorded_environment
 from apc_bench.store.run import Run
 from apc_bench.store.stages import remove_stage
 

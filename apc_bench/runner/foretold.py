@@ -30,7 +30,7 @@ def foretold(
     share = min(steps_at_once(sweep, execution), max(1, len(left)))
     if sum(step.macs for step in left) / share < LONG[sweep.device]:
         return None
-    say(f"measuring one step of each kind on this machine's {sweep.device}, to tell the time …")
+    say("measuring one step of each kind on this machine, to tell the time …")
     try:
         told = estimate_apart(prepared, left, execution)
     except ApcError as error:

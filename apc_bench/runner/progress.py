@@ -84,10 +84,8 @@ class Display:
             failed = f", {self.failed} failed" if self.failed else ""
             self.bar.update(self.task, advance=1, description=escape(step.name) + failed)
         elif outcome.ok:
-            line, left = (
-                f"[{self.ended}/{self.total}] {step.name}: {outcome.seconds:.1f} s",
-                self.left(),
-            )
+            line = f"[{self.ended}/{self.total}] {step.name}: {outcome.seconds:.1f} s"
+            left = self.left()
             self.say(f"{line}, {left}" if left else line)
 
     def left(self) -> str:

@@ -47,7 +47,7 @@ class Running:
         self,
         folder: Path,
         say: Callable[[str], None] | None,
-        left: Callable[[], str] = lambda: "",
+        left: Callable[[], str],
     ) -> None:
         self._folder, self._say, self._left = folder, say, left
         self._steps: dict[str, _Begun] = {}

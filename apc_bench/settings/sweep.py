@@ -2,7 +2,6 @@
 a wrong name or value is an error at once.
 """
 
-import importlib.metadata
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from apc_bench.errors import UsageError, unknown
+from apc_bench.plugins import version_of
 from apc_bench.settings.anomalib import ANOMALIB, usual_backbone
 from apc_bench.settings.backbones import check_name
 from apc_bench.settings.base import Frozen, Share
@@ -122,7 +122,7 @@ class Method(Frozen):
     @property
     def libraries(self) -> dict[str, str]:
         """The versions of what it computes with beside what every method does."""
-        return {name: _version(name) for name in self.settings.libraries}
+        return {name: version_of(name) for name in self.settings.libraries}
 
     def identity(self) -> dict[str, Any]:
         """What makes two methods the same: all but the title and where the weights lie."""
@@ -280,13 +280,6 @@ class Sweep(Frozen):
         """
         part = {} if self.part is None else {"part": self.part}
         return part | self.evaluation.identity()
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
 
 
 def _is_protocol(name: Any) -> bool:

@@ -2,7 +2,6 @@
 Imports neither torch nor ray.
 """
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from typing import Any
 
 from apc_bench import RESULT_VERSION, __version__
 from apc_bench.files.machine import usable_machine
+from apc_bench.plugins import version_of
 
 COMPUTES = ("torch", "torchvision", "numpy", "scipy", "pillow")
 RECORDED = ("ray", "pyarrow", "polars")
@@ -139,14 +139,6 @@ def _git(folder: Path, *words: str) -> str | None:
         ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
     )
     return None if done.returncode else done.stdout.strip()
-
-
-def version_of(name: str) -> str:
-    """The version of an installed package, or `absent`."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
 
 
 @cache

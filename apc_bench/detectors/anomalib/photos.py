@@ -68,7 +68,11 @@ class Photos(LightningDataModule):  # type: ignore[misc]
         def batch(positions: Sequence[int]) -> ImageBatch:
             return self._image_batch(images.at(positions).pixels(), self.masks[:0])
 
-        return DataLoader(range(len(images)), batch_size=self.train_batch_size, collate_fn=batch)  # type: ignore[arg-type]
+        return DataLoader(
+            range(len(images)),  # type: ignore[arg-type]
+            batch_size=self.train_batch_size,
+            collate_fn=batch,
+        )
 
     def _batch(self, positions: Sequence[int]) -> ImageBatch:
         count = len(self.normal)
