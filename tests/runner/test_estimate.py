@@ -17,6 +17,7 @@ from apc_bench.runner import estimate as estimates
 from apc_bench.runner import foretold as foretelling
 from apc_bench.runner import measuring
 from apc_bench.runner.estimate import estimate
+from apc_bench.runner.examples import pictures
 from apc_bench.runner.executors import ray_place
 from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.foretold import estimate_apart, foretold
@@ -174,6 +175,60 @@ def test_every_detector_of_ours_is_really_measured_and_nothing_is_written(prepar
         assert (system.tuning is None) == (system.title in ("frozen", "deep"))
     known_of_files = {"hashes.json", "hashes.lock", "encodings"}
     assert {path.name for path in (tmp_path / "cache").iterdir()} <= known_of_files
+
+
+class Watch:
+    """Time that passes as a training says what it has done."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def now(self) -> float:
+        return self.passed
+
+    def seconds(self, call):
+        before, result = self.passed, call()
+        return self.passed - before, result
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_a_step_costs_what_a_step_takes_and_not_what_the_training_does(
+    prepared, tmp_path, monkeypatch, heavy
+):
+    """A patch classifier's are a thousandth of a network's, and its features are no steps."""
+    ways = {
+        "apc": ({"batch": 16}, [("fine-tuning", 8.0)]),
+        "apc+": ({}, [("patches to learn from", 40.0), ("patch classifier", 0.01)]),
+    }
+    if heavy:
+        monkeypatch.setattr(measuring, "HEAVY", 0.0)
+    for detector, (settings, stages) in ways.items():
+        plan = prepared(
+            {"one": {"detector": detector, "backbone": "builtin", "settings": settings}}
+        )
+        some = pictures(plan.planned[0].category, plan.sweep)
+        shared = measuring.Measuring(plan.sweep, some, 8)
+        shared.watch = Watch()
+
+        def train(self, given, progress, *, stages=stages, watch=shared.watch):
+            watch.passed += 3.0
+            for stage, each in stages:
+                name = measuring.STEPS_OF.get(stage)
+                for done in range(getattr(given, name) if name else 1):
+                    first = 5.0 if name and done == 0 else 0.0
+                    watch.passed += first + each * getattr(given, "batch", 16) / 16
+                    progress(stage, done + 1, 100)
+
+        monkeypatch.setattr(measuring._Measured, "_train", train)
+        method = plan.sweep.methods["one"]
+        one = measuring._Measured(shared, method, tmp_path, tmp_path)
+        rates, _ = one._trained()
+        if detector == "apc":
+            assert rates.steps == pytest.approx({"steps": 8.0})
+        else:
+            assert rates.steps == pytest.approx({"classifier_steps": 0.01})
+            views = 8 * len(one.examples.anomalous) + 60
+            assert rates.in_view == pytest.approx(43.0 / views)
 
 
 def killed(*_: object) -> None:
