@@ -135,6 +135,21 @@ def test_a_terminal_shows_a_line_for_each_running_step_and_none_after(tmp_path, 
     assert not list(tmp_path.iterdir()), "an interrupted sweep leaves no word of its steps"
 
 
+def test_a_training_under_way_tells_in_the_log_how_long_all_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(running, "LOGGED_EVERY", 0.05)
+    said = io.StringIO()
+    write_stage(tmp_path, STEP.result_key, "fine-tuning", 30, 100, 0.5)
+    with Display([STEP], tmp_path, console=Console(file=said, width=100)) as display:
+        display.began(STEP)
+        assert wait_until(lambda: "fine-tuning 30/100" in said.getvalue(), 60)
+        (ongoing,) = display.running.ongoing()
+        assert ongoing.share == 0.3
+        assert wait_until(lambda: " s left in all\n" in said.getvalue(), 60)
+        display.ended_with(STEP, Outcome(True, 1.0))
+        assert display.left() == ""
+
+
 def test_a_step_goes_on_where_its_word_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(reporting, "EVERY", 0.01)
     with Reporter(tmp_path / "gone", "key") as progress:
