@@ -1,11 +1,14 @@
 # make sweep: sets up, runs the quickstart, prints the table.   make test: sets up, passes the tests.
+# make setup: only sets up; then `. .venv/bin/activate`, and the command is apc-bench.
 # make bench: sets up the peers too, measures against them, prints the tables and keeps them in reports/bench. About half an hour.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test test-cluster docs reference bench lint lock clean
+.PHONY: setup sweep test test-cluster docs reference bench lint lock clean
+
+setup: $(READY)
 
 sweep: $(READY)
 	$(BIN)/apc-bench sweep --job quickstart

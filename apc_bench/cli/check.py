@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -76,11 +78,11 @@ def check(
         )
     geometry = Geometry(image_size, cast("Resize", resize))
     categories, whole = examine(root, geometry, reserve, bits, _bar)
-    click.echo(
-        json.dumps(as_object(categories, whole), indent=2)
-        if as_json
-        else "\n".join(as_lines(categories, whole))
-    )
+    fit = not failed(categories, whole)
+    if as_json:
+        click.echo(json.dumps(as_object(categories, whole), indent=2))
+    else:
+        click.echo("\n".join([*as_lines(categories, whole), *(_next(root) if fit else ())]))
     if groups is not None:
         try:
             groups.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,19 @@ def check(
                     (groups / f"{health.name}.csv").write_text(groups_csv(health), encoding="utf-8")
         except OSError as error:
             raise StorageError(f"cannot write {groups}: {error.strerror or error}") from None
-    return 2 if failed(categories, whole) else 0
+    return 0 if fit else 2
+
+
+def _next(root: Path) -> Iterator[str]:
+    """The command that fits the photos that are there."""
+    from apc_bench.datasets.fitting import fitting
+    from apc_bench.datasets.layouts import read_dataset
+
+    options = fitting(read_dataset(root).categories)
+    if options is None:
+        yield "next: photograph more defects: one to learn from and one to test are the least"
+    else:
+        yield f"next: apc-bench sweep --data {shlex.quote(str(root))}{options}"
 
 
 def _bar(looks: Looks, number: int, name: str) -> Looks:

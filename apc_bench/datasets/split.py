@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from apc_bench.datasets.fitting import has_own_pool, in_words, parts_in, pool_of, way_out
 from apc_bench.datasets.hold_out import hold_out, teaches_normality
 from apc_bench.datasets.order import random_order
 from apc_bench.datasets.samples import Category, Sample
-from apc_bench.errors import DataError, listed, unknown
+from apc_bench.errors import DataError, unknown
 from apc_bench.settings.protocols import CrossFit, EvaluationProtocol, Holdout
 
 
@@ -83,6 +84,28 @@ def make_split(
     normal test image would be left, or when no normal training image is there (all of them
     unreadable, say).
     """
+    split = _split(category, hashes, protocol, dataset=dataset, seed=seed)
+    check_leaks(split)
+    return split
+
+
+def images_to_draw(
+    category: Category, protocol: EvaluationProtocol, *, dataset: str, seed: int
+) -> int:
+    """How many images shots are drawn from; no file is opened. Raises DataError for too few."""
+    unread = dict.fromkeys((sample.image for sample in category.samples), "")
+    return len(_split(category, unread, protocol, dataset=dataset, seed=seed).drawn(None))
+
+
+def _split(
+    category: Category,
+    hashes: Mapping[str, str],
+    protocol: EvaluationProtocol,
+    *,
+    dataset: str,
+    seed: int,
+) -> Split:
+    """As `make_split`, without the search for leaks."""
     if not any(teaches_normality(sample) for sample in category.samples):
         raise DataError(f"category '{category.name}': no normal training image is left")
     draws = DRAWS[protocol.name](protocol, category, dataset, seed)
@@ -108,7 +131,6 @@ def make_split(
         if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
             reason = protocol.no_test_image(kind, seed)
             raise DataError(f"category '{category.name}': {reason}")
-    check_leaks(split)
     return split
 
 
@@ -169,6 +191,13 @@ def draw_reserve(protocol: Holdout, category: Category, dataset: str, seed: int)
     the groups do not suffice.
     """
     pool = category if protocol.unseen is None else _without(category, protocol.unseen)
+    photos, apart = pool_of(pool), protocol.unseen is not None or has_own_pool(pool)
+    parts = parts_in(photos)
+    if parts < protocol.reserve + (0 if apart else 1):  # one must be left to test
+        raise DataError(
+            f"category '{category.name}' has {in_words(photos)}, too few for a reserve of"
+            f" {protocol.reserve}, which shots are drawn from; {way_out(parts, apart=apart)}"
+        )
     return _draw(pool, _key(category, dataset, seed), protocol.reserve)
 
 
@@ -222,13 +251,6 @@ def _draw(category: Category, key: tuple[str, ...], reserve: int) -> list[Sample
     rest = random_order(by_image, *key, "rest")
     for _ in range(reserve - len(taken)):
         take(rest)
-    if len(taken) < reserve:
-        numbers = listed(f"{kind} {len(images)}" for kind, images in sorted(images_of.items()))
-        raise DataError(
-            f"category '{category.name}': a reserve of {reserve} needs {reserve} groups of"
-            f" anomalous images, there are {len(taken)} (images: {numbers}); lower --reserve, or"
-            " pass --protocol crossfit where there are no photos to spare"
-        )
     return taken
 
 
@@ -236,7 +258,7 @@ def _dealt(category: Category, key: tuple[str, ...], folds: int) -> list[set[str
     """Groups of anomalous images, dealt to the folds one by one, all of a defect type before the
     next: so each type is spread over the folds.
     """
-    if any(sample.training for sample in pool_of(category)):
+    if has_own_pool(category):
         raise DataError(
             f"category '{category.name}' has a test set of its own and anomalous training images;"
             " pass --protocol holdout"
@@ -258,14 +280,6 @@ def _dealt(category: Category, key: tuple[str, ...], folds: int) -> list[set[str
     for kind in sorted(groups_of):
         deck += random_order(groups_of[kind], *key, "folds")
     return [set(deck[fold::folds]) for fold in range(folds)]
-
-
-def pool_of(category: Category) -> list[Sample]:
-    """The anomalous images that draws are made from: the dataset's own training ones, or else the
-    test set's.
-    """
-    anomalous = [sample for sample in category.samples if sample.anomalous]
-    return [sample for sample in anomalous if sample.training] or anomalous
 
 
 def _without(category: Category, unseen: str) -> Category:

@@ -2,7 +2,7 @@
 environment resolved. All that can be wrong is wrong here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +15,8 @@ from apc_bench.datasets.encoding import Encoding
 from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.samples import Category, Dataset, of_part
-from apc_bench.datasets.split import Split, SplitsBySeed, make_split
+from apc_bench.datasets.split import Split, SplitsBySeed, images_to_draw, make_split
+from apc_bench.datasets.unmasked import unmasked_lines
 from apc_bench.datasets.unused import reading_lines
 from apc_bench.errors import UsageError
 from apc_bench.files.hashing import digest, file_sha256
@@ -95,6 +96,7 @@ def prepare(
     Raises DataError (every unreadable file is named), WeightsError, UsageError, StorageError.
     """
     sweep, dataset = find_dataset(sweep, data, cache, say=say)
+    check_enough(sweep, dataset)
     environment = computing_environment(
         device=sweep.device, threads=sweep.threads, precision=sweep.precision
     )
@@ -107,7 +109,11 @@ def prepare(
         reason = nothing_to_hold_out(category.samples)
         if reason:
             say(f"category '{category.name}': {reason}")
-    sweep = _with_shots(sweep, planned)
+    drawn = {one.category.name: one.splits for one in planned}
+    systems = {of.title or name: of.settings for name, of in sweep.chosen.items()}
+    for line in unmasked_lines(dataset.categories, systems):
+        say(line)
+    sweep = _with_shots(sweep, lambda name, seed: len(drawn[name][seed].drawn(None)), drawn)
     hashes = {name: of_method.sha256 for name, of_method in weights.items()}
     networks = {name: found.network.identity() for name, found in weights.items() if found.network}
     return Prepared(
@@ -171,17 +177,27 @@ def splits_of(
     return SplitsBySeed(sweep.seeds, make)
 
 
-def _with_shots(sweep: Sweep, planned: Sequence[Planned]) -> Sweep:
-    """The sweep with the shots that its protocol gives where the images are fewest. Raises
-    UsageError for more than that.
+def check_enough(sweep: Sweep, dataset: Dataset) -> None:
+    """Raises DataError or UsageError where there are fewer photos than the protocol and its shots
+    take, before weights are asked for and files are read.
+    """
+    categories = {category.name: category for category in dataset.categories}
+
+    def drawn(name: str, seed: int) -> int:
+        return images_to_draw(categories[name], sweep.evaluation, dataset=dataset.name, seed=seed)
+
+    _with_shots(sweep, drawn, categories)
+
+
+def _with_shots(sweep: Sweep, drawn: Callable[[str, int], int], categories: Iterable[str]) -> Sweep:
+    """The sweep with the shots that its protocol gives where the images are fewest. `drawn`: how
+    many images there are to draw from, of a category and a seed. Raises UsageError for more shots.
     """
     # A reserve is as large under every seed.
     seeds = sweep.seeds[:1] if sweep.evaluation.shots_needed else sweep.seeds
-    drawn = [
-        (len(one.splits[seed].drawn(None)), one.category.name) for one in planned for seed in seeds
-    ]
+    fewest = min((drawn(name, seed), name) for name in categories for seed in seeds)
     try:
-        shots = sweep.evaluation.shots(sweep.shots, *min(drawn))
+        shots = sweep.evaluation.shots(sweep.shots, *fewest)
     except ValueError as error:
         raise UsageError(str(error)) from None
     return sweep.model_copy(update={"shots": shots})

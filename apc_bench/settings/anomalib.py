@@ -201,6 +201,11 @@ class AnomalibSettings(DetectorSettings):
         return self.model == "Supersimplenet" and bool(self.model_args.get("supervised"))
 
     @property
+    def without_masks(self) -> str | None:
+        """As the base class says."""
+        return "can learn from normal images alone" if self.learns_from_anomalous else None
+
+    @property
     def holds_out(self) -> bool:
         """All do: none can score an image as if it had not learned from it."""
         return True

@@ -125,6 +125,13 @@ class DetectorSettings(Frozen):
         return self.fine_tuned
 
     @property
+    def without_masks(self) -> str | None:
+        """What it does where no drawn image has a mask, said before a sweep as in `PRNet can
+        learn from generated defects alone`; None: it learns from the drawn images all the same.
+        """
+        return None
+
+    @property
     def holds_out(self) -> bool:
         """Whether normal images are held out of what it learns from, to calibrate with."""
         return self.fine_tuned

@@ -225,6 +225,15 @@ class ApcPlusSettings(ApcSettings):
         """Whether the patch classifier is trained."""
         return self.classifier > 0 or self.classifier_image > 0
 
+    @property
+    def without_masks(self) -> str | None:
+        """As the base class says: a patch classifier takes masks, a fine-tuning does not."""
+        return (
+            None
+            if self.tunes
+            else "can learn nothing from the defects and will rank as PatchCore does"
+        )
+
     @model_validator(mode="after")
     def _two_different_banks(self) -> Self:
         if self.frozen_bank and not self.weight_interpolation:
@@ -306,6 +315,11 @@ class PRNetSettings(DetectorSettings, BatchSettings):
     """Exponent of the focal loss."""
     top_pixels: int = Field(100, ge=1)
     """Highest pixels of the map whose mean is the image score."""
+
+    @property
+    def without_masks(self) -> str | None:
+        """As the base class says."""
+        return "can learn from generated defects alone"
 
     @model_validator(mode="after")
     def _several_layers(self) -> Self:

@@ -11,6 +11,9 @@ from plugin_support import JOB, example, install
 from support import apc_bench, make_category, small_job
 
 from apc_bench import plugins
+from apc_bench.runner.prepare import prepare
+from apc_bench.settings.job import sweep_from
+from apc_bench.store.cache import Cache
 
 FEW = (
     "part: no threshold for apc: you have 8 normal training photos, it needs 38 (4 of them"
@@ -43,6 +46,29 @@ def test_it_measures_says_so_and_prints_a_row_for_each_system(places, tmp_path):
 
 def is_title(line: str) -> bool:
     return line.startswith("About how long it takes")
+
+
+PLUS = "{title: APC+, detector: apc+, backbone: builtin"
+CLASSIFIED, TUNED = f"{PLUS}}}", f"{PLUS}, settings: {{weight_interpolation: 0.5}}}}"
+SAID = "no masks in 'part': APC+ can learn nothing from the defects and will rank as PatchCore does"
+
+
+@pytest.mark.parametrize(
+    ("masks", "method", "said"),
+    [(False, CLASSIFIED, True), (True, CLASSIFIED, False), (False, TUNED, False)],
+    ids=["without", "with", "fine-tuned"],
+)
+def test_that_a_system_learns_nothing_without_masks_is_said_at_the_start(
+    tmp_path, masks, method, said
+):
+    """And not where it is fine-tuned: that takes the photos as they are."""
+    make_category(tmp_path / "data", train=8, masks=masks)
+    (tmp_path / "job.yaml").write_text(f"image_size: 32\nmethods: {{plus: {method}}}")
+    sweep, _ = sweep_from(str(tmp_path / "job.yaml"), {"protocol": "crossfit", "folds": 2})
+    lines: list[str] = []
+    for dry in (True, False):
+        prepare(sweep, tmp_path / "data", Cache(tmp_path / "cache"), say=lines.append, dry=dry)
+    assert lines.count(SAID) == (2 if said else 0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -122,7 +122,8 @@ def test_seeds_draw_other_images():
 
 @pytest.mark.parametrize("reserve", [3, 4])
 def test_a_reserve_that_leaves_nothing_to_test_or_cannot_be_drawn_is_refused(reserve):
-    with pytest.raises(DataError, match="lower --reserve"):
+    too_few = f"has 6 defect photos of 3 parts, too few for a reserve of {reserve}"
+    with pytest.raises(DataError, match=f"{too_few}.*; pass --protocol crossfit --folds 3 "):
         split_of(category_of([1, 1], 1, {"a": [2, 1], "b": [3]}), 0, reserve)
 
 
@@ -181,7 +182,7 @@ def test_normal_test_images_leave_with_the_group_of_a_drawn_one():
         replace(sample, group="all" if sample.image.startswith("test") else sample.group)
         for sample in category.samples
     )
-    with pytest.raises(DataError, match="would leave no"):
+    with pytest.raises(DataError, match=r"2 defect photos of 1 part, too few.*; photograph more"):
         split_of(replace(category, samples=one_group), 0, 1)
     normal_gone = tuple(
         replace(
@@ -205,7 +206,7 @@ def test_normal_test_images_leave_with_the_group_of_a_drawn_one():
     [
         ("train", "no normal training image"),
         ("test/good", "no normal test image"),
-        ("test/a", "there are 0"),
+        ("test/a", "has 0 defect photos"),
     ],
 )
 def test_a_category_that_lost_its_unreadable_images_is_refused_where_nothing_is_left(

@@ -72,7 +72,7 @@ def _shots_above_the_reserve(tmp_path):
 
 def _reserve_empties_the_test_set(tmp_path):
     make_category(tmp_path / "data")
-    return ("--data", tmp_path / "data", "--reserve", "4"), "would leave no anomalous test image"
+    return ("--data", tmp_path / "data", "--reserve", "4"), "has 4 defect photos, too few"
 
 
 def _unknown_category(tmp_path):
@@ -163,6 +163,25 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(tmp_path, case):
     assert len(lines) == 1
     assert message in lines[0]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--reserve", "10", "--shots", "1,5,10"), "--reserve 2 --shots 1,2, which leaves 2 of"),
+        (("--protocol", "crossfit", "--folds", "5"), "5 folds need 5 groups"),
+        (("--protocol", "crossfit", "--folds", "4", "--shots", "5"), "pass --shots 3 or leave it"),
+    ],
+    ids=["reserve", "folds", "shots"],
+)
+def test_too_few_photos_are_told_before_weights_are_asked_for(tmp_path, asked, told):
+    """Of a network that is not here: nothing is said of it."""
+    make_category(tmp_path / "data")
+    (tmp_path / "job.yaml").write_text("methods: {patchcore: {backbone: resnet50}}")
+    places = ("--data", tmp_path / "data", "--cache", tmp_path / "c", "--run", tmp_path / "run")
+    output = apc_bench("sweep", "--job", tmp_path / "job.yaml", *places, *asked, code=2).output
+    assert output.startswith("error: ") and output.count("\n") == 1
+    assert told in output
 
 
 @pytest.mark.parametrize(

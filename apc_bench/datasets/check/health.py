@@ -34,6 +34,7 @@ from apc_bench.datasets.layouts import read_dataset
 from apc_bench.datasets.places import no_such_folder
 from apc_bench.datasets.recognise import recognise
 from apc_bench.datasets.samples import Category, Dataset
+from apc_bench.datasets.unmasked import without_masks
 from apc_bench.errors import DataError
 from apc_bench.files.machine import usable_cores
 from apc_bench.settings.anomalib import ANOMALIB
@@ -65,10 +66,10 @@ def examine(
     try:
         categories, beside = walk(root)
         whole: list[Finding] = []
-        thresholds: dict[str, list[Finding]] = {}
+        systems: dict[str, list[Finding]] = {}
         try:
             dataset = read_dataset(root)
-            thresholds = {one.name: list(_threshold(one, dataset)) for one in dataset.categories}
+            systems = {one.name: list(_of_systems(one, dataset)) for one in dataset.categories}
             if not categories:  # of no layout of ours: a reader of another package knows it
                 categories, beside = [files_of(category) for category in dataset.categories], {}
         except DataError as error:
@@ -78,19 +79,23 @@ def examine(
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
     for health in healths:
-        health.findings.extend(thresholds.get(health.name, ()))
+        health.findings.extend(systems.get(health.name, ()))
     return healths, [*about(NOTE, "passed over", "not read by any sweep", beside), *whole]
 
 
-def _threshold(category: Category, dataset: Dataset) -> Iterator[Finding]:
-    """Whether the category's normal images suffice to calibrate a threshold, for systems of each
-    kind, or why none can.
+def _of_systems(category: Category, dataset: Dataset) -> Iterator[Finding]:
+    """What our systems make of a category without masks; and whether its normal images suffice to
+    calibrate a threshold, for systems of each kind, or why none can.
     """
+    ours = {name: one() for name, one in DETECTORS.items() if name != ANOMALIB}
+    unmasked = None if category.masked else without_masks(ours)
+    if unmasked:
+        yield Finding(NOTE, "no masks", unmasked)
     if reason := nothing_to_hold_out(category.samples):
         yield Finding(WARNING, THRESHOLD, reason)
-    kinds = {name: one.fine_tuned for name, one in DETECTORS.items() if name != ANOMALIB}
     systems = {
-        kind: [name for name in kinds if kinds[name] == kind] for kind in (FROZEN, FINE_TUNED)
+        kind: [name for name, one in ours.items() if one.holds_out == kind]
+        for kind in (FROZEN, FINE_TUNED)
     }
     usual = Sweep.model_fields
     for found in calibrations(

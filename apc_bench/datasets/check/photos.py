@@ -10,6 +10,7 @@ from apc_bench.datasets.encoding import Encoding
 from apc_bench.datasets.groups import GROUPS
 from apc_bench.datasets.no_photos import WHY, no_photos
 from apc_bench.datasets.samples import GOOD
+from apc_bench.wording import counted
 
 RANGE = 64
 """Of 255 values; a category whose photos use fewer is worth a look [ours]."""
@@ -70,8 +71,8 @@ def lookalikes(
     if not (files.folder / GROUPS).is_file():
         images = sum(len(group) for group in groups)
         text = (
-            f"{images} photos in {len(groups)} groups look alike; --groups DIR writes them as a"
-            " groups.csv: look it through before use"
+            f"{images} photos in {counted(len(groups), 'group')} look alike; --groups DIR writes"
+            " them as a groups.csv: look it through before use"
         )
         yield from about(WARNING, "alike", text, alike)
 

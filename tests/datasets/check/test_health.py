@@ -58,7 +58,9 @@ def test_a_sound_dataset_is_fit_and_its_counts_are_told(enough):
     assert "sizes: 32 × 32 (48); modes: RGB (48)" in output
     assert "note: threshold: patchcore calibrates a threshold on 38 normal images" in output
     assert "note: threshold: apc, apc+ and prnet calibrate a threshold on 19 normal" in output
-    assert output.endswith("0 errors, 0 warnings: fit for a sweep\n")
+    verdict, command = output.splitlines()[-2:]
+    assert verdict == "0 errors, 0 warnings: fit for a sweep"
+    assert command == f"next: apc-bench sweep --data {enough} --protocol crossfit"
 
 
 def test_too_few_normal_photos_for_a_threshold_are_told_with_what_each_system_needs(data):
@@ -68,7 +70,7 @@ def test_too_few_normal_photos_for_a_threshold_are_told_with_what_each_system_ne
         "warning: threshold: no threshold for apc, apc+ and prnet: you have 24 normal training"
         " photos, they need 38 (12 of them calibrate, 5 % false alarms take 19)" in output
     )
-    assert output.splitlines()[-1] == (
+    assert output.splitlines()[-2] == (
         "0 errors, 1 warning: fit for a sweep; where there is no threshold it ranks: AUROC with its"
         " interval, and the difference to PatchCore"
     )
@@ -223,6 +225,12 @@ def test_a_plain_folder_and_a_folder_that_is_none(tmp_path):
         "note: no masks: none of the 4 anomalous images has a mask: image-level metrics only"
         in output
     )
+    assert (
+        "note: no masks: apc+ can learn nothing from the defects and will rank as PatchCore does;"
+        " prnet can learn from generated defects alone" in output
+    )
+    named = f"next: apc-bench sweep --data {plain} --protocol crossfit --folds 4\n"
+    assert output.endswith(named)
     assert "no such folder" in apc_bench("data", "check", tmp_path / "gone", code=2).output
     (tmp_path / "empty").mkdir()
     assert "no category in" in apc_bench("data", "check", tmp_path / "empty", code=2).output
