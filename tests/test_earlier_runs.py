@@ -214,7 +214,8 @@ def test_the_report_of_an_earlier_run_has_the_tables_that_it_had(other):
     lines = output.splitlines()
     assert as_it_was("\n".join([*lines[: len(table)], lines[-1]]), "\n".join([*table, page]), other)
     answer = lines[len(table) : -1]  # which is said since
-    assert answer[0].startswith(
+    assert answer[0].startswith("Do 2 defect photos help? ")
+    assert answer[1].startswith(
         "Over 2 categories, with 2 defect photos each to learn from, at 25 %"
     )
     report = RUN / "report"

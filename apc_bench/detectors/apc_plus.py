@@ -31,7 +31,7 @@ from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.finetune import TrainingStep
 from apc_bench.networks.patch_classifier import PatchClassifier, train_classifier
 from apc_bench.networks.unet import UNet
-from apc_bench.settings.detectors import ApcPlusSettings
+from apc_bench.settings.detectors import CLASSIFIER_OFF, ApcPlusSettings
 
 TUNED, CLASSIFIER = "tuned.", "classifier."
 
@@ -60,7 +60,7 @@ class ApcPlus(Apc):
             classifier, curves = self._train_classifier(data)
             tensors |= _prefixed(CLASSIFIER, classifier.state_dict())
         elif self.settings.classifies:
-            notes = ("no drawn image has a usable mask: the patch classifier is off",)
+            notes = (CLASSIFIER_OFF,)
         if self.settings.tunes:
             network, curves, more = self._finetune(data)
             tensors |= _prefixed(TUNED, network.state_dict())

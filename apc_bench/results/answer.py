@@ -6,15 +6,17 @@ models that never saw it; under hold-out in each seed whose reserve it is not in
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from apc_bench.results.aggregate import Results, System
+import polars as pl
+
+from apc_bench.results.aggregate import TEST, Results, System, Trial
+from apc_bench.results.causes import Evidence, evidence
+from apc_bench.results.changes import Change
 from apc_bench.results.detections import COLUMNS, ByDefect, Detections, detections_of
 from apc_bench.results.run_reader import RunReader
-from apc_bench.statistics.differences import holm, mean
-from apc_bench.statistics.proportions import paired_interval, sign_test
+from apc_bench.settings.detectors import CLASSIFIER_OFF
 
 TRIALS_MAX = 400
 SEEDS_MIN = 5
@@ -22,47 +24,13 @@ SEEDS_MIN = 5
 of ten thousand trials would take longer than all the rest of a report.
 """
 
-CHANCE = 0.05
-"""Differences with a smaller p are called beyond chance."""
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What a system does to some defects: its share of each minus the baseline's."""
-
-    gains: Sequence[float]
-
-    @classmethod
-    def between(cls, ours: ByDefect, theirs: ByDefect) -> "Change":
-        """Of two systems over the same defects."""
-        return cls([ours[defect] - share for defect, share in theirs.items()])
-
-    @cached_property
-    def mean(self) -> float:
-        """Over the defects."""
-        return mean(self.gains)
-
-    @cached_property
-    def p(self) -> float:
-        """Two-sided, under random signs."""
-        return sign_test(self.gains)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 %, of the mean."""
-        return paired_interval(self.gains)
-
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether the difference is one, as a single test says it."""
-        return self.p < CHANCE
-
 
 @dataclass(frozen=True, eq=False)
 class Answer:
     """One category's detections, in the order of the job but the baseline's first, where there is
     one (`paired`). `shots`: the largest number; `allowed`: the false-alarm rate that thresholds
-    were set for; `seeds`: those it rests on.
+    were set for; `seeds`: those it rests on; `evidence`: why a system finds less than the baseline,
+    of those that do; `unlearned`: systems that had nothing to learn from the defects.
     """
 
     category: str
@@ -71,6 +39,8 @@ class Answer:
     allowed: float
     seeds: Sequence[int] = (0,)
     paired: bool = True
+    evidence: Mapping[System, Evidence] = field(default_factory=dict)
+    unlearned: Collection[System] = ()
 
     @property
     def baseline(self) -> Detections | None:
@@ -113,6 +83,10 @@ class Answer:
         """From the baseline to a system."""
         return Change.between(self.shares(of), self.shares(self.detections[0]))
 
+    def ranked(self, of: Detections) -> Change:
+        """The same in ranks among normal images, whatever the threshold."""
+        return Change.between(of.ranks, self.detections[0].ranks)
+
     def by_type(self, of: Detections) -> Mapping[str, Change]:
         """The same of each defect type."""
         before = self.detections[0]
@@ -120,13 +94,6 @@ class Answer:
             kind: Change.between(self.shares(of.of_type(kind)), self.shares(before.of_type(kind)))
             for kind in self.types
         }
-
-
-def beyond_chance(changes: Mapping[str, Change]) -> set[str]:
-    """Those of a family that are one by themselves, corrected for their number (Holm)."""
-    corrected = holm([change.p for change in changes.values()])
-    pairs = zip(changes, corrected, strict=True)
-    return {name for name, p in pairs if p is not None and p < CHANCE}
 
 
 def answers(results: Results, run: RunReader) -> list[Answer]:
@@ -162,7 +129,45 @@ def _answer(results: Results, run: RunReader, category: str) -> Answer | None:
     allowed = float(results.settings.get("false_alarms", 0.05))
     shots = max((system.shots for system in systems), default=0)
     paired = results.baseline in systems
-    return Answer(category, shots, detections, allowed, seeds, paired)
+    answer = Answer(category, shots, detections, allowed, seeds, paired)
+    return replace(
+        answer,
+        evidence=_evidence(answer, trials, scores) if paired else {},
+        unlearned=[one for one in systems if _learned_nothing(results, one, trials[one])],
+    )
+
+
+Trials = Mapping[System, Sequence[Trial]]
+"""A category's trials, a system's in the order of seeds."""
+
+
+def _evidence(
+    answer: Answer, trials: Trials, scores: Mapping[str, pl.DataFrame]
+) -> dict[System, Evidence]:
+    """Of the systems that lose against the baseline, beyond chance or on its edge."""
+
+    def tables(system: System) -> list[pl.DataFrame]:
+        return [scores[trial.result_key or ""] for trial in trials[system]]
+
+    first = tables(answer.detections[0].system)
+    found = {}
+    for one in answer.others:
+        change = answer.change(one)
+        if change.mean < 0 and (change.beyond_chance or change.on_the_edge):
+            threshold = not answer.undefined
+            own = tables(one.system)
+            found[one.system] = evidence(own, first, answer.allowed, threshold=threshold)
+    return found
+
+
+def _learned_nothing(results: Results, system: System, trials: Sequence[Trial]) -> bool:
+    """Whether it is APC+ whose classifier found no masks and whose network is not fine-tuned."""
+    if system.detector != "apc+" or not trials:
+        return False
+    settings = results.settings["methods"].get(system.method, {}).get("settings") or {}
+    tunes = settings.get("weight_interpolation") or settings.get("segmentation")
+    notes = [trial.rows[TEST]["notes"] or () for trial in trials]
+    return not tunes and all(CLASSIFIER_OFF in own for own in notes)
 
 
 def _compared(results: Results, category: str) -> tuple[list[System], list[int]]:

@@ -7,7 +7,7 @@ no common scale.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,8 +47,8 @@ ByDefect = Mapping[str, float]
 @dataclass(frozen=True, eq=False)
 class Detections:
     """What a system made of a category's anomalous images. `false_alarms`: share of the normal test
-    images; `undefined`: why there is no threshold; `normal`: how many normal images each model is
-    tested on.
+    images; `undefined`: why there is no threshold; `normal`, `calibrated`: how many normal images
+    each model is tested on, and its threshold set on.
     """
 
     system: System
@@ -56,6 +56,7 @@ class Detections:
     false_alarms: float | None
     undefined: str | None
     normal: int
+    calibrated: int = 0
 
     @cached_property
     def found(self) -> ByDefect:
@@ -85,7 +86,7 @@ class Detections:
     def of_type(self, kind: str) -> "Detections":
         """The same of one defect type's photos."""
         photos = [photo for photo in self.photos if photo.defect_type == kind]
-        return Detections(self.system, photos, self.false_alarms, self.undefined, self.normal)
+        return replace(self, photos=photos)
 
 
 def _by_defect(photos: Sequence[Photo], value: Callable[[Photo], float | None]) -> ByDefect:
@@ -132,6 +133,7 @@ def detections_of(
         mean(alarms) if alarms and not undefined else None,
         undefined[0] if undefined else None,
         min(one.normal for one in tried),
+        min(int((table["split"] == "calibration").sum()) for table in tables),
     )
 
 

@@ -164,6 +164,10 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
         return depth if self.normals == "shared" else {**depth, "normals": "half"}
 
 
+CLASSIFIER_OFF = "no drawn image has a usable mask: the patch classifier is off"
+"""The note of a trial of APC+ whose classifier had nothing to learn from."""
+
+
 class ApcPlusSettings(ApcSettings):
     """APC+ (this project's own): the memory bank's map, and beside it what the drawn images teach;
     each a switch with its weight.

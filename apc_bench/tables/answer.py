@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.answer import Answer, Change, beyond_chance
+from apc_bench.results.answer import Answer
+from apc_bench.results.changes import Change, beyond_chance
 from apc_bench.results.detections import Detections
 from apc_bench.statistics.auroc_interval import auroc_limits
 from apc_bench.statistics.proportions import EXACT_UP_TO, Z, wilson
@@ -16,7 +17,6 @@ from apc_bench.tables.cells import (
     interval_cell,
     label_cell,
     number_cell,
-    points_cell,
     text_column,
 )
 from apc_bench.tables.gains import PALE
@@ -24,6 +24,11 @@ from apc_bench.tables.number_format import points
 from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
 NAME, BY_TYPE = "answer", "types"
+
+ALIKE = 0.10
+"""A 95 % interval of the difference that lies within ± this says that two systems find about as
+many [ours].
+"""
 
 SYSTEMS_MAX = 4
 """Systems that words and picture speak of: the first of the job. The table has all."""
@@ -93,7 +98,7 @@ def _row(results: Results, answer: Answer, found: Detections) -> Row:
     if not answer.undefined:
         shares = _share_cells(answer, found)
     if answer.paired and found is not answer.baseline:
-        difference = _difference_cells(answer.change(found))
+        difference = _difference_cells(answer.change(found), 1 if answer.undefined else 0)
     head = (label_cell(answer.category), label_cell(found.system.label))
     auroc = image_auroc(results, answer, found)
     limits = _limits_cell(auroc_limits(auroc, len(found.ranks), found.normal, Z))
@@ -114,9 +119,10 @@ def _limits_cell(limits: tuple[float, float]) -> Cell:
     return Cell(f"{low:.0f} to {high:.0f}", (low, high))
 
 
-def _difference_cells(change: Change) -> tuple[Cell, Cell, Cell]:
-    interval = interval_cell(*change.interval, 0)
-    return points_cell(change.mean, 0), interval, Cell(f"{change.p:.2g}", (change.p,))
+def _difference_cells(change: Change, decimals: int) -> tuple[Cell, Cell, Cell]:
+    interval = interval_cell(*change.interval, decimals)
+    difference = Cell(points(change.printed(decimals), decimals), (100 * change.mean,))
+    return difference, interval, Cell(f"{change.p:.2g}", (change.p,))
 
 
 def _notes(results: Results, answers: Sequence[Answer]) -> tuple[Note, ...]:
@@ -133,7 +139,13 @@ def _notes(results: Results, answers: Sequence[Answer]) -> tuple[Note, ...]:
         " photos"
     )
     auroc = of_photos if results.folded else f"mean over {results.seed_words[1]}"
+    verdicts = (
+        "yes, or no with fewer found: p is below 0.05 (of several categories, corrected for their"
+        " number by Holm) and the 95 % interval leaves out 0; about as many: the interval lies"
+        f" within ±{100 * ALIKE:.0f}; else it cannot be told"
+    )
     return (
+        *([Note("Yes or no", verdicts)] if any(answer.paired for answer in answers) else []),
         Note("Found", found),
         Note("Difference", difference),
         Note("AUROC_im", f"{auroc}; interval: Newcombe, of so many defects"),
@@ -214,4 +226,4 @@ def _type_rows(
 
 def _change_cell(change: Change, *, clear: bool) -> Cell:
     heat = change.mean if clear else PALE * change.mean
-    return Cell(points(change.mean, 0), (100 * change.mean, change.p), heat=heat)
+    return Cell(points(change.printed(), 0), (100 * change.mean, change.p), heat=heat)

@@ -1,6 +1,6 @@
-"""The answer of a run in words: what each system finds of the defects, whether the difference to
-the baseline is beyond chance, on which defect types it helps and hurts, and, of a few photos of
-one's own, what to photograph next.
+"""The answer of a run in words: yes or no, what each system finds of the defects, whether the
+difference to the baseline is beyond chance, on which defect types it helps and hurts, why it fails
+where it does, and, of a few photos of one's own, what to photograph next.
 """
 
 import math
@@ -9,17 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from apc_bench.errors import listed
 from apc_bench.results.aggregate import Results
-from apc_bench.results.answer import CHANCE, Answer, Change, beyond_chance
+from apc_bench.results.answer import Answer
+from apc_bench.results.changes import CHANCE, Change, beyond_chance
 from apc_bench.results.detections import Detections
 from apc_bench.statistics.differences import mean
 from apc_bench.tables.answer import image_auroc, share_limits, told
-from apc_bench.tables.answer_over_categories import (
-    NAMED,
-    gained,
-    lost,
-    over_categories,
-    with_gains,
-)
+from apc_bench.tables.answer_causes import advised, reasons
+from apc_bench.tables.answer_over_categories import gained, lost, over_categories, with_gains
+from apc_bench.tables.answer_verdict import NAMED, verdicts
 from apc_bench.tables.number_format import points, points_interval
 from apc_bench.wording import counted, enumerated
 
@@ -40,13 +37,18 @@ def answer_in_words(results: Results, answers: Sequence[Answer]) -> list[list[st
 
 def sentences(results: Results, answer: Answer) -> list[str]:
     """One category's answer, a line each."""
-    start = f"{answer.category}: {learned_from(results, answer)}"
+    compared = answer.paired and answer.others
+    head = [verdicts(results, answer)] if compared else []
+    learned = learned_from(results, answer)
+    start = f"{learned[:1].upper()}{learned[1:]}" if head else f"{answer.category}: {learned}"
+    systems = told(answer) if compared else ()
+    why = advised([line for found in systems for line in reasons(results, answer, found)])
     if answer.undefined:
-        return list(_ranked(results, answer, start))
-    lines = _found(results, answer, start)
+        return [*head, *_ranked(results, answer, start, why)]
+    lines = [*_found(answer, start), *why, _alarms(results, answer)]
     if results.folded:
         lines += [*_too_few(answer.defects), *_next(answer)]
-    return lines
+    return [*head, *lines]
 
 
 def learned_from(results: Results, answer: Answer) -> str:
@@ -61,19 +63,19 @@ def learned_from(results: Results, answer: Answer) -> str:
     return f"with {counted(answer.shots, 'defect photo')} to learn from{of} "
 
 
-def _found(results: Results, answer: Answer, start: str) -> list[str]:
+def _found(answer: Answer, start: str) -> list[str]:
     allowed = f"at {100 * answer.allowed:g} % false alarms"
     baseline = answer.baseline
     if baseline is None or not answer.others:
         finds = [_finds(answer, found) for found in (told(answer) or answer.detections)]
-        return [f"{start}{enumerated(finds)} {allowed}.", _alarms(results, answer)]
+        return [f"{start}{enumerated(finds)} {allowed}."]
     lines: list[str] = []
     for found in told(answer):
         beside = f" {allowed}, {baseline.system.title} {_of_100(answer, baseline)}"
         first = not lines
         line = f"{start if first else ''}{_finds(answer, found)}{beside if first else ''}"
         lines.append(f"{line}; {_difference(answer.change(found))}{_by_type(answer, found)}.")
-    return [*lines, _alarms(results, answer)]
+    return lines
 
 
 def _finds(answer: Answer, found: Detections) -> str:
@@ -85,10 +87,17 @@ def _of_100(answer: Answer, found: Detections, what: str = "") -> str:
     return f"{100 * found.share:.0f}{what} (95 % interval {100 * low:.0f} to {100 * high:.0f})"
 
 
-def _difference(change: Change) -> str:
-    beyond = "is beyond chance" if change.beyond_chance else "is not beyond chance"
-    interval = f"95 % interval {points_interval(*change.interval, 0)}"
-    return f"the difference, {points(change.mean, 0)} ({interval}), {beyond} (p = {change.p:.2g})"
+def _difference(change: Change, decimals: int = 0) -> str:
+    """`the difference, +12 (95 % interval +3 to +20), is beyond chance (p = 0.001)`."""
+    interval = f"95 % interval {points_interval(*change.interval, decimals)}"
+    difference = f"the difference, {points(change.printed(decimals), decimals)} ({interval}),"
+    p = f"p = {change.p:.2g}"
+    if change.beyond_chance:
+        return f"{difference} is beyond chance ({p})"
+    if change.on_the_edge:
+        holds = "though the interval holds 0" if change.p < CHANCE else "though it leaves out 0"
+        return f"{difference} is on the edge of chance ({p}, {holds})"
+    return f"{difference} is not beyond chance ({p})"
 
 
 def _by_type(answer: Answer, found: Detections) -> str:
@@ -126,9 +135,9 @@ def _by_system(shares: Mapping[Detections, float], decimals: int = 0) -> str:
     return ", ".join(texts)
 
 
-def _ranked(results: Results, answer: Answer, start: str) -> Iterator[str]:
+def _ranked(results: Results, answer: Answer, start: str, why: Sequence[str]) -> Iterator[str]:
     """The answer where no threshold says what is found: how well defects rank above normal images,
-    and the difference.
+    and the difference. `why`: lines on those that rank lower.
     """
     reasons = [f"{enumerated(titles)}: {why}" for why, titles in answer.undefined.items()]
     yield f"{start}there is no threshold ({'; '.join(reasons)}), so this is how well they rank."
@@ -138,8 +147,9 @@ def _ranked(results: Results, answer: Answer, start: str) -> Iterator[str]:
         line = f"{found.system.title} ranks {pairs}"
         if baseline is not None and found is not baseline:
             line += f", {baseline.system.title} {_pairs(answer, baseline)}"
-            line += f"; {_difference(answer.change(found))}{_by_type(answer, found)}"
+            line += f"; {_difference(answer.change(found), 1)}{_by_type(answer, found)}"
         yield f"{line}."
+    yield from why
     if not results.folded:
         return
     yield from _too_few(answer.defects)
@@ -154,11 +164,11 @@ def _ranked(results: Results, answer: Answer, start: str) -> Iterator[str]:
 
 
 def _pairs(answer: Answer, found: Detections, what: str = "") -> str:
-    """`83 of 100 pairs (AUROC; 95 % interval 60 to 95)`."""
+    """`83.1 of 100 pairs (AUROC; 95 % interval 60 to 95)`."""
     low, high = share_limits(answer, found)
     interval = f"95 % interval {100 * low:.0f} to {100 * high:.0f}"
     pairs = " of 100 pairs (AUROC; " if what else " ("
-    return f"{what}{100 * found.auroc:.0f}{pairs}{interval})"
+    return f"{what}{100 * found.auroc:.1f}{pairs}{interval})"
 
 
 def _too_few(defects: int) -> list[str]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from apc_bench.errors import listed
 from apc_bench.results.aggregate import Results, System
-from apc_bench.results.answer import CHANCE, Answer, Change, beyond_chance
+from apc_bench.results.answer import Answer
+from apc_bench.results.changes import Change, beyond, printed_difference
 from apc_bench.results.detections import Detections
 from apc_bench.statistics.differences import (
     CATEGORIES_FOR_A_TEST,
@@ -13,20 +14,22 @@ from apc_bench.statistics.differences import (
     paired_difference,
 )
 from apc_bench.tables.answer import image_auroc, told
+from apc_bench.tables.answer_causes import advised, reasons
+from apc_bench.tables.answer_verdict import NAMED, verdicts_over
 from apc_bench.tables.number_format import p_value, points, points_interval
 from apc_bench.wording import counted
 
-NAMED = 5
-"""Photos, categories and defect types that are named at most."""
+EXPLAINED = 3
+"""Categories of which a system's loss is explained at most, the largest losses first."""
 
 Found = Mapping[str, tuple[Answer, Detections]]
 """Category -> its answer, and what a system finds there."""
 
 
 def over_categories(results: Results, answers: Sequence[Answer], learned: str) -> list[str]:
-    """The answer over `answers` that have a threshold and a baseline: what each system finds, a
-    line a system on where it helps and hurts, then false alarms and ranks. `learned`: what the
-    systems had to learn from, in words.
+    """The answer over `answers` that have a threshold and a baseline: yes or no of each system,
+    what it finds, a line a system on the defect types and one on each loss, then false alarms and
+    ranks. `learned`: what the systems had to learn from, in words.
     """
     systems = {found.system: _of_system(answers, found.system) for found in told(answers[0])}
     whole = counted(len(answers), "category", "categories")
@@ -34,16 +37,20 @@ def over_categories(results: Results, answers: Sequence[Answer], learned: str) -
     allowed = f"{100 * answers[0].allowed:g} % false alarms"
     baseline = answers[0].detections[0].system.title
     theirs = 100 * mean([answer.detections[0].share for answer in answers])
+    differences = _differences(systems)
+    shares = [
+        f"{system.title} {100 * _share(found):.0f} ({differences[system][0]})"
+        for system, found in systems.items()
+    ]
     head = (
         f"Over {whole}{', ' if photos else ''}{photos}, at {allowed}: {baseline} finds"
-        f" {theirs:.0f} of 100 defects, {', '.join(_shares(systems))}{_too_few(len(answers))}"
+        f" {theirs:.0f} of 100 defects, {', '.join(shares)}{_too_few(len(answers))}."
     )
-    effects = [f"{_where(found)}{_largest(found)}" for found in systems.values()]
-    if len(effects) == 1:
-        lines = [f"{head}; {effects[0]}."]
-    else:
-        named = zip(systems, effects, strict=True)
-        lines = [f"{head}.", *(f"{system.title}: {effect}." for system, effect in named)]
+    overall = {system: said for system, (_, said) in differences.items()}
+    lines = [verdicts_over(results, answers, systems, overall), head]
+    lines += [line for system, found in systems.items() for line in _types(system, found)]
+    why = [line for found in systems.values() for line in _reasons(results, found)]
+    lines += advised(why)
     lines.append(_alarms(results, answers))
     known = {answer.category for answer in answers}
     if missing := [name for name in results.categories if name not in known]:
@@ -60,9 +67,14 @@ def _of_system(answers: Sequence[Answer], system: System) -> Found:
     }
 
 
-def _shares(systems: Mapping[System, Found]) -> Iterator[str]:
-    """`APC 33 (+16)` of each system; from as many categories as a test needs, whether that is
-    beyond chance, corrected for the number of systems.
+def _share(found: Found) -> float:
+    return mean([mine.share for _, mine in found.values()])
+
+
+def _differences(systems: Mapping[System, Found]) -> dict[System, tuple[str, str]]:
+    """System -> its difference in words (`+16`, and, from as many categories as a test needs, its
+    interval and p, corrected for the number of systems), and the verdict that it gives, which
+    stands before that on single categories.
     """
     pairs = {
         system: (
@@ -71,16 +83,22 @@ def _shares(systems: Mapping[System, Found]) -> Iterator[str]:
         )
         for system, found in systems.items()
     }
-    differences = [paired_difference(*pair) for pair in pairs.values()]
-    corrected = holm([one.p if one else None for one in differences])
-    for (system, (ours, _)), one, p in zip(pairs.items(), differences, corrected, strict=True):
+    tested = [paired_difference(*pair) for pair in pairs.values()]
+    corrected = holm([one.p if one else None for one in tested])
+    said = {}
+    for (system, (ours, theirs)), one, p in zip(pairs.items(), tested, corrected, strict=True):
         assert one is not None
-        text = points(one.mean, 0)
+        averages = mean(list(ours.values())), mean(list(theirs.values()))
+        text, verdict = points(printed_difference(*averages), 0), ""
         if p is not None and one.low is not None and one.high is not None:
-            beyond = "beyond chance" if p < CHANCE else "not beyond chance"
+            clear = beyond(p, (one.low, one.high))
             interval = points_interval(one.low, one.high, 0)
-            text += f", 95 % interval {interval}, p = {p_value(p)}: {beyond}"
-        yield f"{system.title} {100 * mean(list(ours.values())):.0f} ({text})"
+            chance = "beyond chance" if clear else "not beyond chance"
+            text += f", 95 % interval {interval}, p = {p_value(p)}: {chance}"
+            verdict = ("yes; " if one.mean > 0 else "no, it finds fewer; ") if clear else ""
+            verdict = verdict or "over all it cannot be told; "
+        said[system] = (text, verdict)
+    return said
 
 
 def _too_few(categories: int) -> str:
@@ -92,22 +110,8 @@ def _too_few(categories: int) -> str:
     )
 
 
-def _where(found: Found) -> str:
-    """`beyond chance by itself it helps in weave (+20) and hurts in washer (−12)`."""
-    changes = {name: answer.change(mine) for name, (answer, mine) in found.items()}
-    clear = {name: changes[name] for name in beyond_chance(changes)}
-    parts = [
-        f"{verb} in {with_gains(those)}"
-        for verb, those in (("helps", gained(clear)), ("hurts", lost(clear)))
-        if those
-    ]
-    if not parts:
-        return "in no category is the difference beyond chance by itself"
-    return f"beyond chance by itself it {' and '.join(parts)}"
-
-
-def _largest(found: Found) -> str:
-    """`; by type it helps most on weave's hole (+33), hurts most on washer's nick (−17)`."""
+def _types(system: System, found: Found) -> Iterator[str]:
+    """`By type APC helps most on weave's hole (+33) and hurts most on washer's nick (−17).`"""
     changes = {
         f"{name}'s {kind}": change
         for name, (answer, mine) in found.items()
@@ -119,7 +123,15 @@ def _largest(found: Found) -> str:
         if those:
             name, gain = next(iter(those.items()))
             parts.append(f"{verb} most on {name} ({points(gain, 0)})")
-    return f"; by type it {' and '.join(parts)}" if parts else ""
+    if parts:
+        yield f"By type {system.title} {' and '.join(parts)}."
+
+
+def _reasons(results: Results, found: Found) -> list[str]:
+    """Of the categories with the largest losses, and those whose figures point apart."""
+    order = sorted(found.items(), key=lambda item: item[1][0].change(item[1][1]).mean)
+    said = [reasons(results, answer, mine, f" in {name}") for name, (answer, mine) in order]
+    return [line for lines in [lines for lines in said if lines][:EXPLAINED] for line in lines]
 
 
 def _alarms(results: Results, answers: Sequence[Answer]) -> str:
@@ -141,13 +153,13 @@ def _alarms(results: Results, answers: Sequence[Answer]) -> str:
 
 def gained(changes: Mapping[str, Change]) -> dict[str, float]:
     """What a system finds more of, the most first."""
-    gains = {name: change.mean for name, change in changes.items() if round(change.mean, 2) > 0}
+    gains = {name: change.printed() for name, change in changes.items() if change.printed() > 0}
     return dict(sorted(gains.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def lost(changes: Mapping[str, Change]) -> dict[str, float]:
     """What it finds fewer of, the largest loss first."""
-    losses = {name: change.mean for name, change in changes.items() if round(change.mean, 2) < 0}
+    losses = {name: change.printed() for name, change in changes.items() if change.printed() < 0}
     return dict(sorted(losses.items(), key=lambda pair: (pair[1], pair[0])))
 
 

@@ -19,7 +19,13 @@ def points(difference: float, decimals: int = 2) -> str:
 
 
 def points_interval(low: float, high: float, decimals: int = 2) -> str:
-    """An interval of a difference of fractions: `−0.31 to +1.62`, in percentage points."""
+    """An interval of a difference of fractions: `−0.31 to +1.62`, in percentage points; with more
+    decimals (4 at most) where an end would else look like 0, since whether an interval holds 0
+    matters.
+    """
+    ends = [end for end in (low, high) if end]
+    while decimals < 4 and any(round(100 * end, decimals) == 0 for end in ends):
+        decimals += 1
     return f"{points(low, decimals)} to {points(high, decimals)}"
 
 

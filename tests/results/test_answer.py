@@ -76,11 +76,11 @@ def test_the_sentence_agrees_with_the_files_of_the_run(crossfitted):
         assert finds.pooled_auroc == pytest.approx(np.mean(ranks))
     for line in sentences(results, answer):
         assert line in output
-    assert "with your 7 defect photos (4 at a time to learn from) APC+ finds" in output
+    assert "With your 7 defect photos (4 at a time to learn from) APC+ finds" in output
     assert "chance (p = " in output
     assert sentences(results, answer)[0] in apc_bench("report", run).output
     page = (run / "report" / "index.html").read_text()
-    assert "with your 7 defect photos" in page
+    assert "With your 7 defect photos" in page
     assert "of 3 folds of the groups of anomalous images, each is tested" in page
     visible = re.sub(
         r"<(script|style|pre).*?</\1>|<[^>]*>",
@@ -148,4 +148,4 @@ def test_more_shots_than_a_fold_leaves_are_refused_and_two_assignments_are_poole
     ).output
     assert "protocol" in other
     twice = apc_bench(*command, "--run", tmp_path / "run", "--seeds", "0,1,2,3,4,5").output
-    assert "with your 7 defect photos" in twice
+    assert "With your 7 defect photos" in twice

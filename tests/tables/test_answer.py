@@ -46,39 +46,42 @@ def sentences(answer: Answer, **settings: Any) -> list[str]:
 def test_what_is_beyond_chance_is_said_and_what_to_photograph_next():
     kinds = ["dent"] * 5 + ["scratch"] * 5
     lines = sentences(answer_of([0] * 10, [1] * 7 + [0, 0, 0.5], kinds))
-    assert lines[0].startswith(
-        "bracket: with your 10 defect photos (8 at a time to learn from) APC finds 75 of 100"
-        " defects"
+    assert lines[0] == "bracket: do your 10 defect photos help? APC: yes."
+    assert lines[1].startswith(
+        "With your 10 defect photos (8 at a time to learn from) APC finds 75 of 100 defects"
     )
     assert (
         "at 5 % false alarms, PatchCore 0 (95 % interval 0 to 28); the difference, +75 ("
-        in lines[0]
+        in lines[1]
     )
-    assert lines[0].endswith(
+    assert lines[1].endswith(
         "is beyond chance (p = 0.0078); it helps on dent (+100), scratch (+50), on none of them beyond"
         " chance by itself."
     )
-    assert lines[1] == (
+    assert lines[2] == (
         "False alarms on the normal photos that were set apart: PatchCore 4 %, APC 4 %."
         " Image AUROC, without a threshold: PatchCore 0.0, APC 75.0."
     )
-    assert lines[2] == "Photograph next, by what APC misses most: scratch (50 % of 5 missed)."
-    assert "bad/scratch/7.png, bad/scratch/8.png" in lines[3]
+    assert lines[3] == "Photograph next, by what APC misses most: scratch (50 % of 5 missed)."
+    assert "bad/scratch/7.png, bad/scratch/8.png" in lines[4]
 
 
 def test_too_few_defects_a_missing_threshold_and_nothing_missed_are_said():
     assert (
         "4 defects cannot show any difference beyond chance; 6 can"
-        in sentences(answer_of([0] * 4, [1] * 4, ["dent"] * 4))[2]
+        in sentences(answer_of([0] * 4, [1] * 4, ["dent"] * 4))[3]
     )
     assert "misses none of them" in sentences(answer_of([0] * 4, [1] * 4, ["dent"] * 4))[-1]
     few = "10 calibration images cannot promise 5 % false alarms"
-    first, ranks = sentences(answer_of([0] * 9, [1] * 9, ["dent"] * 9, undefined=few))
+    verdict, first, ranks = sentences(answer_of([0] * 9, [1] * 9, ["dent"] * 9, undefined=few))
+    assert verdict.endswith("APC: yes.")
     assert (
         f"there is no threshold (PatchCore and APC: {few}), so this is how well they rank." in first
     )
-    assert ranks.startswith("APC ranks a defect above a normal photo in 100 of 100 pairs (AUROC; ")
-    assert "the difference, +100 (95 % interval " in ranks
+    assert ranks.startswith(
+        "APC ranks a defect above a normal photo in 100.0 of 100 pairs (AUROC; "
+    )
+    assert "the difference, +100.0 (95 % interval " in ranks
     assert ranks.endswith("is beyond chance (p = 0.0039).")
 
 
@@ -105,15 +108,21 @@ def test_a_hold_out_run_is_answered_in_one_sentence_by_its_own_scores(make_run: 
     ).pvalue
     (lines,) = words.answer_in_words(results, [answer])
     ours, theirs = (100 * np.mean(list(shares[name].values())) for name in ("APC", "PatchCore"))
-    assert lines[0].startswith(
-        f"weave: with 10 defect photos to learn from APC finds {ours:.0f} of 100 defects (95 %"
+    assert lines[0].startswith("weave: do 10 defect photos help? APC: ")
+    assert lines[1].startswith(
+        f"With 10 defect photos to learn from APC finds {ours:.0f} of 100 defects (95 %"
     )
-    assert f"at 5 % false alarms, PatchCore {theirs:.0f} (95 % interval" in lines[0]
-    assert ("is beyond chance" in lines[0]) == (p < 0.05)
+    assert f"at 5 % false alarms, PatchCore {theirs:.0f} (95 % interval" in lines[1]
+    assert ("is beyond chance" in lines[1]) == (p < 0.05)
     assert answer.change(answer.others[0]).p == pytest.approx(p, abs=0.02)
     for kind in ("crack", "stain"):
         gain = 100 * np.mean([value for image, value in gains.items() if f"/{kind}/" in image])
-        assert f"{kind} ({signed(gain, 0)})" in lines[0]
+        of_type = [
+            100 * np.mean([found for image, found in shares[name].items() if f"/{kind}/" in image])
+            for name in ("APC", "PatchCore")
+        ]
+        printed = round(of_type[0]) - round(of_type[1])  # so that printed numbers add up
+        assert f"{kind} ({signed(printed, 0)})" in lines[1]
         row = next(
             row
             for row in rows_of(types_table(results, [answer]))  # type: ignore[arg-type]
@@ -131,13 +140,14 @@ def test_several_categories_are_answered_together_and_those_beyond_chance_named(
             if row["split"] == "test" and row["label"]:
                 row["score"] = 3.0 if key.startswith("apc-weave") else 1.0
     results = read_results(run)
-    ((line, alarms),) = words.answer_in_words(results, answers(results, run))
-    assert line.startswith(
+    ((verdict, line, types, alarms),) = words.answer_in_words(results, answers(results, run))
+    assert verdict.startswith("Do 10 defect photos help? APC: yes in weave (+100); ")
+    assert line == (
         "Over 2 categories, with 10 defect photos each to learn from, at 5 % false alarms:"
         " PatchCore finds 0 of 100 defects, APC 50 (+50); 2 categories are too few for a claim about"
-        " others (a test needs 6); beyond chance by itself it helps in weave (+100); by type it helps"
-        " most on weave's crack (+100)."
+        " others (a test needs 6)."
     )
+    assert types == "By type APC helps most on weave's crack (+100)."
     assert alarms.startswith("False alarms on the normal test images: PatchCore ")
 
 
@@ -172,7 +182,9 @@ def test_from_six_categories_on_the_difference_is_tested_over_categories(make_ru
         for index, row in enumerate(row for row in rows if row["split"] == "test" and row["label"]):
             row["score"] = 3.0 if index < found else 1.0
     results = read_results(run)
-    ((head, apc, same, _),) = words.answer_in_words(results, answers(results, run))
+    ((verdict, head, apc, _),) = words.answer_in_words(results, answers(results, run))
+    assert "help? APC: yes; " in verdict
+    assert " Same: over all it cannot be told; " in verdict or " Same: it cannot be told" in verdict
     # 1 to 7 of 16 defects: 25 of 100 on average; all seven for one side: p = 2 · 2^−7
     assert (
         "PatchCore finds 0 of 100 defects, APC 25 (+25, 95 % interval +13 to +37, p = 0.016:"
@@ -180,8 +192,7 @@ def test_from_six_categories_on_the_difference_is_tested_over_categories(make_ru
     )
     assert head.endswith("beyond chance), Same 0 (0).")
     assert "too few" not in head
-    assert apc.startswith("APC: ")
-    assert same.startswith("Same: in no category is the difference beyond chance by itself")
+    assert apc.startswith("By type APC helps most on ")
 
 
 def test_without_a_threshold_the_table_has_ranks_and_no_empty_columns(make_run: Make) -> None:
