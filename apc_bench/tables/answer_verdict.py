@@ -48,7 +48,7 @@ def verdicts(results: Results, answer: Answer) -> str:
 
 def _one(answer: Answer, found: Detections) -> str:
     if found.system in answer.unlearned:
-        return f"{Verdict.UNLEARNED}, so it is {_baseline(answer)}{_own_threshold(answer)}"
+        return _unlearned(answer)
     change = answer.change(found)
     said = verdict(change, clear=change.beyond_chance)
     if said is Verdict.OPEN:
@@ -56,8 +56,9 @@ def _one(answer: Answer, found: Detections) -> str:
     return RANKED.get(said, said) if answer.undefined else said
 
 
-def _own_threshold(answer: Answer) -> str:
-    return "" if answer.undefined else " with a threshold set on fewer good photos"
+def _unlearned(answer: Answer) -> str:
+    threshold = "" if answer.undefined else ", its threshold set on fewer good photos"
+    return f"{Verdict.UNLEARNED} and ranks as {_baseline(answer)} does{threshold}"
 
 
 def _baseline(answer: Answer) -> str:
@@ -93,7 +94,7 @@ def verdicts_over(
 def _by_category(found: Mapping[str, tuple[Answer, Detections]]) -> str:
     if all(mine.system in answer.unlearned for answer, mine in found.values()):
         answer, _ = next(iter(found.values()))
-        return f"{Verdict.UNLEARNED}, so it is {_baseline(answer)}{_own_threshold(answer)}"
+        return _unlearned(answer)
     changes = {name: answer.change(mine) for name, (answer, mine) in found.items()}
     clear = beyond_chance(changes)
     groups: dict[Verdict, list[str]] = {kind: [] for kind in Verdict}

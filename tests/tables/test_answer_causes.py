@@ -147,8 +147,8 @@ def test_without_masks_apc_plus_is_said_to_have_nothing_to_learn_from(make_run: 
     run.run_json["settings"]["methods"]["plus"] |= {"detector": "apc+", "settings": {}}
     _, lines = scored(run, patchcore=finds_most, plus=finds_most)
     assert lines[0] == (
-        "weave: do 2 defect photos help? APC+: no, without masks it has nothing to learn from them, so"
-        " it is PatchCore with a threshold set on fewer good photos."
+        "weave: do 2 defect photos help? APC+: no, without masks it has nothing to learn from them and"
+        " ranks as PatchCore does, its threshold set on fewer good photos."
     )
     run.run_json["settings"]["methods"]["plus"]["settings"] = {"weight_interpolation": 0.6}
     _, lines = scored(run, patchcore=finds_most, plus=finds_most)
