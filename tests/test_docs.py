@@ -10,8 +10,10 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from apc_bench.cli import cli
+from apc_bench.settings.job import sweep_from
 
 ROOT = Path(__file__).resolve().parents[1]
 DOORS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
@@ -55,7 +57,8 @@ def test_every_page_is_in_the_sites_list():
 def commands_in(document: Path) -> list[str]:
     """The `apc-bench` commands in a document's blocks, without what a shell adds."""
     found = []
-    for block in re.findall(r"^```\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE):
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+    for block in (block for language, block in blocks if not language):
         for line in block.replace("\\\n", " ").splitlines():
             command = re.search(r"(?:^|\s)(?:\S*/)?apc-bench ([a-z].*)$", line)
             if command:
@@ -77,6 +80,19 @@ def test_every_command_of_a_document_exists_with_its_options(document):
         known = {name for one in taken for parameter in one.params for name in parameter.opts}
         used = {word.split("=")[0] for word in words if word.startswith("--")}
         assert used <= known | {"--help"}, f"{document.name}: {line}"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [page for page in DOCUMENTS if "\nmethods:\n" in page.read_text()],
+    ids=lambda p: p.name,
+)
+def test_every_job_file_of_a_document_is_one(document):
+    blocks = re.findall(r"^```yaml\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+    jobs = [yaml.safe_load(block) for block in blocks if "methods:" in block]
+    assert jobs
+    for job in jobs:
+        sweep_from(job, {})
 
 
 def test_the_made_parts_are_what_the_code_says():

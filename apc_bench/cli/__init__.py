@@ -54,7 +54,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> N
 )
 def cli() -> None:
     """Benchmarks of industrial visual anomaly detection with few anomalous samples: PatchCore,
-    AnomalousPatchCore (APC) and PRNet.
+    AnomalousPatchCore (APC), PRNet, and models of anomalib.
 
     \b
     apc-bench sweep                                       the quickstart, on synthetic images

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     type=RESIZE,
     default="square",
     show_default=True,
+    help="How an image becomes square, of the sweep that is planned.",
 )
 @click.option(
     "--bits",
@@ -41,7 +42,14 @@ if TYPE_CHECKING:
     metavar="N",
     help=("Of images with 16 bits a pixel. [default: as many as hold a category's largest value]"),
 )
-@click.option("--reserve", type=click.IntRange(1), default=10, show_default=True, metavar="N")
+@click.option(
+    "--reserve",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Anomalous images that the sweep takes out of the test set to draw shots from.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="As one JSON object with every file, for programs."
 )
@@ -64,7 +72,7 @@ def check(
     groups: Path | None,
 ) -> int:
     """A health report of the dataset in DIR: every unreadable file, stray mask, leak and lookalike
-    at once.
+    at once. Ends with the sweep that fits the defect photos that are there.
 
     Exit code 0: fit for a sweep (warnings may stand). 2: not fit as it is.
     """

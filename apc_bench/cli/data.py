@@ -161,7 +161,9 @@ def fetch(name: str, into: Path | None, archive: Path | None, accept_licence: bo
     metavar="N",
     help="Anomalous images per defect type.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Another one, other images."
+)
 def synth(folder: Path, categories: tuple[str, ...] | None, **numbers: int) -> None:
     """Make a synthetic dataset in the new folder DIR, in MVTec layout with masks: the same numbers
     give the same bytes.

@@ -69,6 +69,7 @@ def _tell_hours(prepared: Prepared, left: Sequence[Step], execution: Execution) 
 
     from apc_bench.files.machine import usable_machine
     from apc_bench.runner.estimate import estimate
+    from apc_bench.runner.foretold import longest
     from apc_bench.runner.progress import plain
     from apc_bench.tables.hours import hours_table
 
@@ -83,5 +84,5 @@ def _tell_hours(prepared: Prepared, left: Sequence[Step], execution: Execution) 
         say(f"no estimate of time: {error}")
         return
     console.print(hours_table(estimated))
-    for note in estimated.notes:
-        say(note)
+    for line in [*estimated.notes, *longest(prepared, left, estimated)]:
+        say(line)

@@ -1,9 +1,34 @@
 """Help that is read: options in groups, examples as they are typed, commands described in full."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
+
+UNBROKEN = "\u2011"
+"""A hyphen that no line is broken at."""
+
+
+class WholeNames(click.HelpFormatter):
+    """Breaks no line within `apc-bench`, a path or an option, which can then be copied."""
+
+    def write_text(self, text: str) -> None:
+        """As click has it, but for hyphens."""
+        super().write_text(text.replace("-", UNBROKEN))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *more: Any, **named: Any) -> None:
+        """As click has it, but for hyphens."""
+        super().write_dl([(a, b.replace("-", UNBROKEN)) for a, b in rows], *more, **named)
+
+    def getvalue(self) -> str:
+        """All that was written."""
+        return super().getvalue().replace(UNBROKEN, "-")
+
+
+class HelpContext(click.Context):
+    """In which help is written so."""
+
+    formatter_class = WholeNames
 
 
 class GroupedOption(click.Option):
@@ -60,8 +85,15 @@ class FullGroup(click.Group):
     code and their first sentence in full.
     """
 
+    context_class = HelpContext
+
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **{"invoke_without_command": True, **more})
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """As click has it; its help is written as the group's."""
+        cmd.context_class = HelpContext
+        super().add_command(cmd, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they were added."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apc_bench.cli.help import WholeNames
 from apc_bench.cli.options import JSON
 from apc_bench.errors import UsageError, unknown
 
@@ -30,15 +31,19 @@ UNASKED = ("quickstart", "paper", "photos")
 def methods(name: str | None, job: str | None, as_json: bool) -> None:
     """The systems that a sweep compares, and each detector's settings: default, range and meaning.
 
-    NAME: only this detector, or the one of this system.
+    NAME: only this detector, the one of this system, or a model of anomalib, such as PaDiM.
     """
     from apc_bench import plugins
+    from apc_bench.settings.anomalib import ANOMALIB, model_named
     from apc_bench.settings.detectors import DETECTORS, settings_class
     from apc_bench.settings.listing import described
 
     systems = _systems((job,) if job else UNASKED)
     detectors = [*DETECTORS, *plugins.offered(plugins.DETECTORS)]
-    if name is not None:
+    model = model_named(name or "")
+    if model and name not in (*detectors, *(key[0] for key in systems)):
+        systems, detectors = {}, [ANOMALIB]
+    elif name is not None:
         systems = {key: of for key, of in systems.items() if name in (key[0], of[0].detector)}
         of_system = [method.detector for method, _ in systems.values()]
         if name not in detectors and not of_system:
@@ -49,6 +54,8 @@ def methods(name: str | None, job: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_object(systems, settings), indent=2))
         return
+    if detectors == [ANOMALIB]:
+        click.echo("\n".join([*_of_anomalib(model or "Padim"), ""]))
     click.echo("\n".join(_as_lines(systems, settings)))
 
 
@@ -70,7 +77,9 @@ def _systems(jobs: tuple[str, ...]) -> Systems:
 
 
 def _as_lines(systems: Systems, settings: dict[str, list[SettingLine]]) -> Iterator[str]:
-    formatter = click.HelpFormatter(max_width=110)
+    from apc_bench.settings.anomalib import MODELS
+
+    formatter = WholeNames(max_width=110)
     rows = [
         (
             name,
@@ -97,6 +106,27 @@ def _as_lines(systems: Systems, settings: dict[str, list[SettingLine]]) -> Itera
         " METHOD.SETTING=VALUE, such as --set apc.steps=600, or in a job file under"
         " methods.METHOD.settings."
     )
+    if len(settings) > 1:
+        named = ", ".join(MODELS)
+        yield f"Models of anomalib: {named}; `apc-bench methods padim` shows how one is added."
+
+
+def _of_anomalib(model: str) -> Iterator[str]:
+    """How a model of anomalib becomes a system of a sweep."""
+    from apc_bench.settings.anomalib import MODELS
+
+    settings = f"model: {model}"
+    if images := MODELS[model].images:
+        settings += ", images: FOLDER"
+    yield f"Models of anomalib: {', '.join(MODELS)}. One beside PatchCore, in a job file FILE.yaml:"
+    yield ""
+    yield "methods:"
+    yield "  patchcore: {backbone: resnet18}"
+    yield f"  {model.lower()}: {{detector: anomalib, settings: {{{settings}}}}}"
+    yield ""
+    yield "apc-bench sweep --job FILE.yaml --data DIR --protocol crossfit"
+    if images:
+        yield f"FOLDER holds {images}"
 
 
 def _as_object(systems: Systems, settings: dict[str, list[SettingLine]]) -> dict[str, Any]:

@@ -35,10 +35,11 @@ def sweep(
     dry_run: bool,
     **options: Any,
 ) -> int:
-    """Fine-tune and score category × method × shots × seed, and report.
+    """Compare systems: fine-tune and score category × method × shots × seed, and report.
 
     Without --data and --job it runs the quickstart on synthetic images; with --data alone, the
-    paper's methods on that folder. Running the same command again resumes: what is done is not done
+    paper's methods on that folder, which takes more than ten defect photos of a part; with fewer,
+    add --protocol crossfit. Running the same command again resumes: what is done is not done
     again.
     """
     from rich.console import Console

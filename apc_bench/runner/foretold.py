@@ -2,10 +2,12 @@
 of its own: the driver loads no torch, and a GPU's memory is free again.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from operator import itemgetter
 
 from apc_bench.errors import ApcError, ResourceError
 from apc_bench.plan import Step
@@ -18,6 +20,9 @@ LONG = {"cpu": 3e13, "cuda": 3e15}
 """Multiply-accumulates of one slot's steps from which on a sweep is long, about twenty minutes: a
 shorter one soon knows by itself.
 """
+
+A_WAIT = 1800.0
+"""Seconds of a sweep from which on it is worth saying what takes most of them."""
 
 
 def foretold(
@@ -40,7 +45,27 @@ def foretold(
     if len(seconds) < len(left):
         return None
     say(f"about {duration(told.seconds)} on this machine; --dry-run tells it by system")
+    for line in longest(prepared, left, told):
+        say(line)
     return seconds
+
+
+def longest(prepared: Prepared, left: Sequence[Step], told: Estimate) -> Iterator[str]:
+    """Of a sweep that lasts: the method that takes more than half of it, and how to leave it
+    out.
+    """
+    by_method: dict[str, float] = defaultdict(float)
+    for step in left:
+        by_method[step.method] += told.steps[step.result_key] or 0.0
+    name, spent = max(by_method.items(), key=itemgetter(1))
+    methods = prepared.sweep.chosen
+    others = [other for other in methods if other != name]
+    if told.seconds < A_WAIT or spent <= sum(by_method.values()) / 2 or not others:
+        return
+    yield (
+        f"{methods[name].title or name} takes {duration(spent / told.at_once)} of it; --methods"
+        f" {','.join(others)} leaves it out"
+    )
 
 
 def estimate_apart(prepared: Prepared, left: Sequence[Step], execution: Execution) -> Estimate:

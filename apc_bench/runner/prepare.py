@@ -233,7 +233,7 @@ def _find_weights(
             raise UsageError(INSTALL)
         note = describe(method.backbone, file=method.weights, cache=cache.folder)
         if note and dry:
-            told |= dict.fromkeys(_check_weights(sweep, method, None))
+            told |= dict.fromkeys(_check_weights(sweep, name, None))
             missing[note] = None
             weights[name] = Weights(Path(), NOT_HERE, NOT_HERE)
             continue
@@ -242,7 +242,7 @@ def _find_weights(
         weights[name] = resolve(method.backbone, file=method.weights, cache=cache.folder)
         own = method.weights is None and not is_timm(method.backbone)
         if method.detector == ANOMALIB or not own:
-            told |= dict.fromkeys(_check_weights(sweep, method, weights[name]))
+            told |= dict.fromkeys(_check_weights(sweep, name, weights[name]))
     for message in told:
         say(message)
     return weights, tuple(missing)
@@ -260,15 +260,19 @@ def _check_search(name: str, method: Method) -> None:
             raise UsageError(f"method '{name}': {error}") from None
 
 
-def _check_weights(sweep: Sweep, method: Method, weights: Weights | None) -> list[str]:
+def _check_weights(sweep: Sweep, name: str, weights: Weights | None) -> list[str]:
     """What comes from elsewhere is opened before the first step: of another network, damaged, too
     partial, or without the layers asked for, it would fail every one of them. Says what the user
     should know of it. `weights`: None where they are not here yet.
     """
+    method = sweep.methods[name]
     if method.detector == ANOMALIB:
         from apc_bench.detectors.anomalib.checking import check
 
-        return check(method, weights, sweep.image_size)
+        try:
+            return check(method, weights, sweep.image_size)
+        except UsageError as error:
+            raise UsageError(f"method '{name}': {error}") from None
     if weights is None:
         return []
     from apc_bench.networks.loading import load_backbone

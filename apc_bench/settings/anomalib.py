@@ -88,6 +88,12 @@ USUAL = "Supersimplenet"
 
 _BY_LOWER = {name.lower(): name for name in MODELS}
 
+
+def model_named(name: str) -> str | None:
+    """The model of that name, in whatever case; None where there is none."""
+    return _BY_LOWER.get(name.lower())
+
+
 OURS = {
     "backbone": "the method's backbone",
     "encoder_name": "the method's backbone",
@@ -111,7 +117,7 @@ class AnomalibSettings(DetectorSettings):
     """
 
     model: str = USUAL
-    """A model of anomalib, by the name of its class: Padim, Patchcore, Supersimplenet and so on."""
+    """A model of anomalib, by the name of its class; `apc-bench methods anomalib` names them."""
     layers: tuple[Layer, ...] = DEEP
     """Stages of the backbone that are read, shallow first; by default the model's own."""
     sigma: float = Field(0.0, ge=0, le=64)

@@ -232,11 +232,8 @@ class ApcPlusSettings(ApcSettings):
     @property
     def without_masks(self) -> str | None:
         """As the base class says: a patch classifier takes masks, a fine-tuning does not."""
-        return (
-            None
-            if self.tunes
-            else "can learn nothing from the defects and will rank as PatchCore does"
-        )
+        told = "can learn nothing from the defects and will rank as PatchCore does"
+        return None if self.tunes else told
 
     @model_validator(mode="after")
     def _two_different_banks(self) -> Self:

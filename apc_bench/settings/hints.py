@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from apc_bench.errors import UsageError
+from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.anomalib import model_named
 from apc_bench.settings.detectors import DETECTORS, settings_class
 from apc_bench.wording import enumerated
 
@@ -18,6 +19,17 @@ ELSEWHERE = {
     **dict.fromkeys(("iterations", "iters", "num_steps", "max_steps"), "steps"),
 }
 """What other tools call a setting -> how its name ends here."""
+
+
+def unknown_method(name: str, methods: Iterable[str]) -> str:
+    """What to say of a method that a job does not have: it may be a model of anomalib."""
+    model = None if name in DETECTORS else model_named(name)
+    if model:
+        return (
+            f"method '{name}' is a model of anomalib, {model}, which this job does not have:"
+            f" `apc-bench methods {name}` shows the job file that has it"
+        )
+    return unknown("method", name, methods)
 
 
 def meant(name: str, fields: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from apc_bench.errors import UsageError, unknown
+from apc_bench.errors import UsageError
 from apc_bench.plugins import version_of
 from apc_bench.settings.anomalib import ANOMALIB, usual_backbone
 from apc_bench.settings.backbones import check_name
@@ -30,7 +30,7 @@ from apc_bench.settings.detectors import (
     settings_class,
 )
 from apc_bench.settings.explain import explain, shortened
-from apc_bench.settings.hints import for_unknown
+from apc_bench.settings.hints import for_unknown, unknown_method
 from apc_bench.settings.protocols import (
     FOLDS,
     FOLDS_MAX,
@@ -245,7 +245,7 @@ class Sweep(Frozen):
     def _only_known_methods(self) -> Self:
         for name in self.only or ():
             if name not in self.methods:
-                raise ValueError(unknown("method", name, self.methods))
+                raise ValueError(unknown_method(name, self.methods))
         return self
 
     @model_validator(mode="after")

@@ -59,7 +59,10 @@ def test_they_are_swept_reported_and_resumed_as_any_other_system(tmp_path, monke
     curves = pl.read_parquet(f"{tmp_path}/run/extractors/**/*.parquet", hive_partitioning=True)
     assert curves.filter(pl.col("method") == "stfpm")["loss"].len() == 2
     wrong = sweep("--set", "padim.model_args.n_feature=3", "--run", tmp_path / "no", code=2)
-    assert "unknown argument of anomalib's Padim 'n_feature' (known: n_features)" in wrong
+    assert (
+        "method 'padim': model_args: unknown argument of anomalib's Padim 'n_feature' (known: n_features)"
+        in wrong
+    )
     monkeypatch.setattr(anomalib, "version", lambda name: "0.1")
     planned = sweep("--dry-run")
     assert planned.count("done  score") == 1, "of another version of anomalib all is computed anew"

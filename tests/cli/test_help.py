@@ -1,5 +1,6 @@
 """Help as a newcomer reads it: grouped, whole, with every default, and there where one asks."""
 
+import re
 import shlex
 
 import click
@@ -54,6 +55,17 @@ def test_every_option_that_takes_a_value_tells_its_default(path):
             if record and "[default:" not in record[1]:
                 silent.append(option.opts[0])
     assert silent == []
+
+
+@pytest.mark.parametrize("path", [path for path, _ in commands()], ids=" ".join)
+def test_every_option_says_what_it_is_and_no_name_is_broken_at_its_hyphen(path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    told = apc_bench(*path, "--help").output
+    assert [line for line in told.splitlines() if re.search(r"\w-$", line)] == []
+    assert told.isascii() or "\u2011" not in told, "what is copied must be typed hyphens"
+    for option in dict(commands())[path].params:
+        if isinstance(option, click.Option):
+            assert option.help, option.opts
 
 
 def test_the_options_of_a_sweep_are_grouped_with_examples_that_can_be_typed():

@@ -10,6 +10,8 @@ import yaml
 from pydantic import ValidationError
 from support import apc_bench
 
+from apc_bench.errors import UsageError
+from apc_bench.settings.anomalib import MODELS
 from apc_bench.settings.detectors import DETECTORS
 from apc_bench.settings.job import load_job, override, sweep_from
 from apc_bench.settings.listing import described
@@ -93,6 +95,31 @@ def test_one_system_one_detector_or_another_jobs_are_asked_for_by_name():
     assert [line["name"] for line in found["settings"]["apc+"]][:1] == ["steps"]
     told = apc_bench("methods", "aps", code=2).output
     assert told.startswith("error: unknown detector or system 'aps' (known: anomalib, apc, apc+,")
+
+
+@pytest.mark.parametrize("typed", ["padim", "PaDiM", "EfficientAD", "dinomaly"])
+def test_a_model_of_anomalib_is_asked_for_by_its_name_and_its_job_file_can_be_copied(
+    typed, tmp_path
+):
+    told = apc_bench("methods", typed).output
+    job = tmp_path / "copied.yaml"
+    job.write_text(told[told.index("methods:") : told.index("\napc-bench sweep")])
+    sweep, _ = sweep_from(str(job), {"protocol": "crossfit"})
+    frozen, model = sweep.methods.values()
+    assert frozen.detector == "patchcore"
+    assert model.settings.model.lower() == typed.lower()
+    assert told.count("Settings of detector ") == 1
+    output = apc_bench("sweep", "--methods", typed, code=2).output
+    assert f"`apc-bench methods {typed}` shows the job file that has it" in output
+
+
+def test_our_patchcore_is_not_taken_for_anomalibs():
+    assert "bank_max" in apc_bench("methods", "patchcore").output
+    settings = {"methods": {"apc": {"detector": "apc"}}, "only": ["patchcore"]}
+    with pytest.raises(UsageError, match=r"unknown method 'patchcore' \(known: apc\)"):
+        make_sweep(settings, source="x")
+    told = apc_bench("methods").output.splitlines()[-1]
+    assert all(name in told for name in MODELS), "lists of known names are never cut"
 
 
 def test_a_setting_is_changed_without_a_job_file_and_all_else_stays():

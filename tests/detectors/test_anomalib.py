@@ -274,9 +274,17 @@ def test_what_is_wrong_is_one_line_before_the_first_step(tmp_path, photos, resne
             {"model": "Padim", "model_args": {"n_features": 5000}},
             on,
             UsageError,
-            "anomalib's Padim cannot be made with these settings: For backbone resnet18, 0 <",
+            "on backbone 'resnet18': set model_args.n_features, 1 to 448 (got 5000)",
         ),
-        ({"model": "Fastflow"}, {}, UsageError, "Backbone SmallResNet is not supported"),
+        (
+            {"model": "Padim"},
+            {},
+            UsageError,
+            "anomalib's Padim keeps n_features of the 224 values that a patch has on backbone"
+            " 'builtin': set model_args.n_features, 1 to 224 (there is no usual number for 'builtin')",
+        ),
+        ({"model": "Padim", "model_args": {"n_features": 224}}, {}, None, ""),
+        ({"model": "Fastflow"}, {}, UsageError, "Backbone builtin is not supported"),
         ({"model": "Padim", "layers": ["layer4"]}, on, None, ""),
         (
             {"model": "Draem", "images": str(tmp_path)},

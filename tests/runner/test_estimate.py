@@ -20,7 +20,7 @@ from apc_bench.runner.estimate import estimate
 from apc_bench.runner.examples import pictures
 from apc_bench.runner.executors import ray_place
 from apc_bench.runner.executors.protocol import Execution
-from apc_bench.runner.foretold import estimate_apart, foretold
+from apc_bench.runner.foretold import estimate_apart, foretold, longest
 from apc_bench.runner.prepare import Prepared, prepare
 from apc_bench.runner.rates import CALIBRATED, PER_STEP, BankRates, Rates, step_seconds
 from apc_bench.settings.sweep import make_sweep
@@ -250,6 +250,20 @@ def test_a_long_sweep_is_foretold_and_a_short_one_starts_at_once(prepared, measu
     monkeypatch.setattr(foretelling, "estimate_apart", estimate_apart)
     assert foretold(plan, plan.steps, SERIAL, said.append) is None
     assert said[-1].endswith("the start: the process that measures it was killed")
+
+
+def test_what_takes_most_of_a_long_sweep_is_named_with_how_to_leave_it_out(prepared, measured):
+    """Twelve fine-tunings of 400 steps of 2 s, and a minute of all else."""
+    longer = {**METHODS["tuned"], "title": "Tuned", "settings": {**TRAINED, "steps": 400}}
+    plan = prepared({**METHODS, "tuned": longer, "third": METHODS["frozen"]})
+    told = estimate(plan, plan.steps, SERIAL)
+    (line,) = longest(plan, plan.steps, told)
+    assert line == "Tuned takes 2.8 h of it; --methods frozen,third leaves it out"
+    for methods in ({"tuned": longer}, METHODS):
+        other = prepared(methods)  # of one system, and one that is soon done
+        assert not [*longest(other, other.steps, estimate(other, other.steps, SERIAL))]
+    two = replace(told, at_once=2.0)
+    assert next(longest(plan, plan.steps, two)).startswith("Tuned takes 83 min of it")
 
 
 def test_a_classifier_s_training_grows_with_the_drawn_images(prepared):

@@ -75,10 +75,12 @@ def build(method: Method, weights: Path, size: int) -> Built:
     check_arguments(settings, kind)
     asked = Asked(method.backbone, weights)
     layers: tuple[str, ...] = ()
+    values = 0
     multiple, notes = settings.spec.multiple, list[str]()
     if is_network(method.backbone):
         backbone, notes = load_backbone(method.backbone, weights)
         layers = backbone.select(settings.layers) if settings.layers else ()
+        values = sum(backbone.channels[layer] for layer in layers)
         if isinstance(backbone, TimmBackbone):
             multiple = max(multiple, backbone.patch)
     side = max(settings.spec.least, multiple * max(1, int(size / multiple + 0.5)))
@@ -91,10 +93,8 @@ def build(method: Method, weights: Path, size: int) -> Built:
             raise type(error)(f"anomalib's {settings.model}: {error}") from error
         # What a constructor says of its arguments is not documented.
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UsageError(
-                f"anomalib's {settings.model} cannot be made with these settings: {reason}"
-            ) from error
+            reason = str(error).replace(asked.name, method.backbone)
+            raise UsageError(_refusal(method, values, reason)) from error
         resample = vision_transformer.resample_abs_pos_embed
     if settings.model == "EfficientAd":
         _give_teacher(module, weights)
@@ -106,6 +106,21 @@ def build(method: Method, weights: Path, size: int) -> Built:
             f"anomalib's {settings.model} sees images of {size} px resized to {side} px, {why}"
         )
     return Built(module, side, tuple(asked.loaded), tuple(notes), resample)
+
+
+def _refusal(method: Method, values: int, reason: str) -> str:
+    """Why anomalib's constructor refuses a method whose patches have so many values."""
+    settings = method.settings
+    assert isinstance(settings, AnomalibSettings)
+    if settings.model == "Padim" and "n_features" in reason:
+        given = settings.model_args.get("n_features")
+        usual = f"got {given}" if given else f"there is no usual number for '{method.backbone}'"
+        return (
+            f"anomalib's Padim keeps n_features of the {values} values that a patch has on backbone"
+            f" '{method.backbone}': set model_args.n_features, 1 to {values} ({usual})"
+        )
+    reason = " ".join(reason.split())[:200]
+    return f"anomalib's {settings.model} cannot be made with these settings: {reason}"
 
 
 def _resampling(function: Callable[..., Any]) -> Any:
