@@ -19,8 +19,8 @@ from apc_bench.report.figure_style import DPI, FORMATS, WITH_PNG, file_name, sav
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
 
-PER_PROCESS = 8
-"""Pieces of work that make up for the start of one more process."""
+PER_PROCESS = 16
+"""Pieces of work that make up for the start of one more process, which takes 4 s of a core."""
 
 Task = Callable[[Results, RunReader], Any]
 """A piece of work that can be pickled: a function of a module, with arguments bound to it."""

@@ -18,7 +18,10 @@ from apc_bench.runner.executors.signals import StopSignals
 from apc_bench.runner.messages import Outcome
 
 POLL = 0.5
-CALLS_PER_WORKER = 64
+CALLS_PER_WORKER = 500
+"""Steps that a worker does before another process takes its place, in case memory leaks somewhere; a
+new one takes 10 s to load its libraries.
+"""
 LOOK_EVERY = 10.0
 
 Probe = Callable[[], str | None]
