@@ -19,8 +19,8 @@ from apc_bench.runner.messages import Outcome
 
 POLL = 0.5
 CALLS_PER_WORKER = 500
-"""Steps that a worker does before another process takes its place, in case memory leaks somewhere; a
-new one takes 10 s to load its libraries.
+"""Steps that a worker does before another process takes its place, in case memory leaks somewhere;
+a new one takes 10 s to load its libraries.
 """
 LOOK_EVERY = 10.0
 
