@@ -23,7 +23,7 @@ from bench.other_work import other_work
 from apc_bench.store.provenance import git_revision, gpu_names, recorded_environment
 
 ON_GPU = ("gpu_finetuning", "gpu_category", "gpu_bank")
-ON_REAL_IMAGES = ("search_real", "end_to_end_real")
+ON_REAL_IMAGES = ("search_real", "finetuning_real", "end_to_end_real")
 MEASUREMENTS = (
     "coreset",
     "search",
@@ -31,6 +31,7 @@ MEASUREMENTS = (
     "features",
     "metrics",
     "finetuning",
+    "finetuning_real",
     "end_to_end",
     "end_to_end_real",
     "overhead",
