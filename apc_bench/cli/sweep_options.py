@@ -299,8 +299,9 @@ class SweepCommand(GroupedCommand):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             from apc_bench.settings.hints import for_option
+            from apc_bench.settings.sweep import Sweep
 
-            known = for_option(error.option_name)
+            known = for_option(error.option_name, Sweep.model_fields)
             raise (click.UsageError(known, ctx) if known else error) from None
         except click.UsageError as error:
             fault = self._with_spaces(given) if type(error) is click.UsageError else None

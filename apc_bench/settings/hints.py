@@ -41,11 +41,15 @@ def meant(name: str, fields: Iterable[str]) -> list[str]:
     return [field for field in fields if field.endswith(f"_{wanted}")]
 
 
-def for_option(option: str) -> str | None:
-    """How to say what no option of `sweep` says, `--epochs` or `--lr`; None where it is no setting
-    of a method either.
+def for_option(option: str, of_sweep: Iterable[str]) -> str | None:
+    """How to say what no option of `sweep` says, `--epochs` or `--interpolation`; None where it is
+    no setting of a sweep or a method either.
     """
     name = option.lstrip("-").replace("-", "_")
+    if name in of_sweep:
+        return (
+            f"there is no {option}: '{name}' stands at the top of a job file, for --job FILE.yaml"
+        )
     for detector in ("apc", *DETECTORS):
         fields = DETECTORS[detector].model_fields
         if names := meant(name, fields):

@@ -109,6 +109,7 @@ def test_the_help_names_every_shipped_job():
         (("--batch-size", "4"), "such as --set apc.batch=16;"),
         (("--top-pixels", "4"), "such as --set prnet.top_pixels=100;"),
         (("--coreset-ratio", "4"), "such as --set apc.coreset_ratio=0.1;"),
+        (("--interpolation", "bilinear"), "'interpolation' stands at the top of a job file"),
         (("--sheds", "0"), "No such option '--sheds'"),
     ],
     ids=str,
