@@ -43,7 +43,7 @@ def describe(backbone: str, *, given: bool, cache: Path) -> str | None:
     source = _Source(backbone)
     if source.cached(cache) is not None:
         return None
-    return f"{source.needed}; would be downloaded to {_folder(cache)}; licence: {source.licence}"
+    return f"{source.needed}; downloaded once, to {_folder(cache)}; licence: {source.licence}"
 
 
 def _folder(cache: Path) -> Path:

@@ -111,7 +111,7 @@ def describe(backbone: str, *, file: Path | None, cache: Path) -> str | None:
     path = _cached(spec, cache)
     if path.is_file():
         return None
-    return f"{_missing(backbone, spec)}; would be downloaded to {path}; licence: {spec.licence}"
+    return f"{_missing(backbone, spec)}; downloaded once, to {path}; licence: {spec.licence}"
 
 
 def _spec(backbone: str) -> BackboneSpec:

@@ -72,7 +72,7 @@ def test_the_paper_job_prints_its_exact_list_of_steps(mvtec, tmp_path, not_measu
     assert set(steps) == expected
     assert len(steps) == len(expected) == 15 * 5 * (3 + 6 + 6)
     assert "450 fine-tunings, 675 trials; 1125 left" in lines
-    downloads = [line for line in lines if "would be downloaded" in line]
+    downloads = [line for line in lines if "; downloaded once, to " in line]
     assert len(downloads) == 3
     assert "runs/paper-mvtec_ad-" in result.output
     assert not (tmp_path / "cache" / "weights").exists()
