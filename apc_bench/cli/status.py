@@ -25,12 +25,18 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
     Reads the folder's files alone, so it works from any machine that sees them, and after the sweep
     has died.
     """
+    from apc_bench.results.page_mark import outdated
     from apc_bench.results.status import as_lines, as_object, read_status
     from apc_bench.store.run import Run
 
     while True:
-        state = read_status(Run.open(run))
-        click.echo(json.dumps(as_object(state)) if as_json else "\n".join(as_lines(state)))
+        opened = Run.open(run)
+        state = read_status(opened)
+        page = None if state.held else outdated(opened)
+        if as_json:
+            click.echo(json.dumps(as_object(state) | {"page_outdated": page}))
+        else:
+            click.echo("\n".join([*as_lines(state), *([f"the page {page}"] if page else [])]))
         if not (watch and state.held) or output_lost():
             return
         time.sleep(WATCHED_EVERY)

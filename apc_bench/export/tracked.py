@@ -10,7 +10,8 @@ from typing import Any
 from apc_bench.files.hashing import digest
 from apc_bench.metrics.catalogue import AT_THRESHOLD, COMPARED_COSTS, METRICS
 from apc_bench.report.figure_style import file_name
-from apc_bench.report.page import command, summary
+from apc_bench.report.page import summary
+from apc_bench.report.page_record import command
 from apc_bench.results.aggregate import TEST, Results, System
 from apc_bench.settings.sweep import Sweep
 from apc_bench.store import attempts

@@ -16,7 +16,7 @@ from apc_bench.interface.maps import Maps
 from apc_bench.interface.shown import ShownTable
 from apc_bench.report.figure_style import ReportFigure
 from apc_bench.report.figures import Known, figures_by_name
-from apc_bench.report.page import command, provenance
+from apc_bench.report.page_record import command, provenance
 from apc_bench.report.parallel import FigureTask
 from apc_bench.report.selection import RULE
 from apc_bench.results.aggregate import Results

@@ -32,9 +32,11 @@ def heatmap_task(folder: Path) -> FigureTask:
 
 
 def heatmap_figure(results: Results) -> Figure | None:
-    """Rows are categories, columns systems; None without a baseline or a second system."""
+    """Rows are categories, columns systems; None without a baseline, or for a single number, which
+    the table says.
+    """
     systems = results.others
-    if not systems:
+    if len(systems) * len(results.categories) < 2:
         return None
     rows = [textwrap.shorten(name, 24, placeholder="…") for name in results.categories]
     columns = [textwrap.fill(system.label, 20) for system in systems]

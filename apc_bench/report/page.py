@@ -4,7 +4,6 @@ from the network, which its own policy forbids.
 
 import base64
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,20 +15,21 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from apc_bench.datasets.unused import ROOT
-from apc_bench.errors import listed
 from apc_bench.metrics.catalogue import CATALOGUE, POSTER
 from apc_bench.report.drilldown import LEGEND, NO_BANK
 from apc_bench.report.extent import Extent
 from apc_bench.report.figure_style import BLACK, Look, looks
 from apc_bench.report.gain_heatmap import BETTER, WORSE
 from apc_bench.report.image_scores import SEEDS_MAX
+from apc_bench.report.opening import opening_trial
+from apc_bench.report.page_record import command, exclusions, provenance
 from apc_bench.report.pictures import colour_bar
 from apc_bench.report.scaled_maps import HIGH, LOW, SCALE
 from apc_bench.report.trial_links import TrialLinks
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer
 from apc_bench.results.folders import reports_folder
+from apc_bench.results.page_mark import drawn_by
 from apc_bench.tables.answer_in_words import answer_in_words
 from apc_bench.tables.gains import gain_summaries
 from apc_bench.tables.number_format import signed
@@ -56,9 +56,6 @@ SHORT = {
 
 OPENING = "opening"
 """Under which a figure stands that belongs to the answer at the head of the page."""
-
-FILES_SHOWN = 20
-"""Files of a reason that the exclusions name; run.json has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +110,19 @@ def render_page(
             missing=by_name.get("missing"),
             short=SHORT,
             findings=list(_findings(results, links)),
+            beside_the_answer=_beside_the_answer(results, answered),
             exclusions=list(exclusions(results, illustrations.damaged)),
             illustrations=illustrations,
             alone=[plot for plot in illustrations.plots if plot.under not in {*by_name, OPENING}],
             link_of=links.of_cell,
             seeds=seeds,
             scored_seeds=min(SEEDS_MAX, len(results.seeds)),
-            page=_page_data(results),
+            page=_page_data(results, opening_trial(results, answered, seeds)),
             style=Markup((templates / "page.css").read_text(encoding="utf-8")),
             script=Markup(script),
             digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
             command=command(results),
-            provenance=list(provenance(results)),
+            provenance=[("page drawn by", f"apc-bench {drawn_by()}"), *provenance(results)],
             settings=json.dumps(results.settings, indent=2, ensure_ascii=False),
         )
     )
@@ -173,9 +171,11 @@ def _heat(share: float) -> str:
     return f"--heat: {BETTER if share > 0 else WORSE}; --share: {100 * min(1.0, abs(share)):.0f}%"
 
 
-def _page_data(results: Results) -> dict[str, Any]:
-    """What the script needs of the report as a whole."""
+def _page_data(results: Results, opening: tuple[int, int, int] | None) -> dict[str, Any]:
+    """What the script needs of the report as a whole. `opening`: the trial that it shows first."""
     return {
+        "opening": opening,
+        "seeds": len(results.seeds),
         "categories": results.categories,
         "systems": [system.label for system in results.systems],
         "methods": [_method(results, method, look) for method, look in looks(results).items()],
@@ -204,6 +204,20 @@ def _method(results: Results, method: str, look: Look) -> dict[str, Any]:
     }
 
 
+def _beside_the_answer(results: Results, answered: Sequence[Answer]) -> str:
+    """How the gains by category, which are in AUROC, are to be read beside the answer."""
+    sentences = []
+    if any(not answer.undefined for answer in answered):
+        sentences.append(
+            "AUROC says how well a system ranks, whatever the threshold; the answer above counts"
+            " what a threshold finds, so the two may name other parts. Where they point apart, the"
+            " answer says which to go by."
+        )
+    if answered and results.folded:
+        sentences.append("These are means over folds; the answer pools all photos.")
+    return " ".join(sentences)
+
+
 Categories = list[tuple[str, str, str | None]]
 """(category, gain, address of its trial)."""
 
@@ -226,7 +240,8 @@ def _findings(
             ]
             if where:
                 parts.append((effect, where))
-        yield f"{finding.system.label}, {CATALOGUE[finding.metric].heading}", parts
+        mean = ", mean over folds" if results.folded else ""
+        yield f"{finding.system.label}, {CATALOGUE[finding.metric].heading}{mean}", parts
 
 
 def summary(results: Results) -> str:
@@ -252,56 +267,3 @@ def _done(results: Results) -> str:
         return f"all {total} trials are done"
     are = "is" if missing == 1 else "are"
     return f"{total - missing} of {total} trials are done, {missing} {are} missing"
-
-
-def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """What a figure does not rest on, besides missing trials: (what, which). `unshown`: files
-    behind figures that cannot be read.
-    """
-    for category, files in sorted(results.info.left_out.items()):
-        if files:
-            yield f"Left out of {category}: cannot be read", ", ".join(files)
-    for category, images in sorted(results.info.emptied.items()):
-        if images:
-            what = f"Masks of {category} that the resize emptied: image level only"
-            yield what, ", ".join(images)
-    yield from _unused(results)
-    for line in results.damaged:
-        yield "Damaged", line
-    for line in unshown:
-        yield "Damaged, so not shown behind its figures", line
-    if results.superseded:
-        older = counted(results.superseded, "older result")
-        yield "Superseded", f"{older} of the same trials left aside"
-
-
-def _unused(results: Results) -> Iterator[tuple[str, str]]:
-    """The files that no trial uses, by category and reason."""
-    for place, reasons in sorted(results.info.unused.items()):
-        where = f"of {place}" if place != ROOT else "beside the categories"
-        for reason, files in sorted(reasons.items()):
-            yield f"Not used {where}: {reason}", f"{len(files)}: {listed(files, FILES_SHOWN)}"
-
-
-def command(results: Results) -> str | None:
-    """The exact command of the sweep, quoted for a shell."""
-    words = results.info.command
-    return shlex.join(words) if words else None
-
-
-def provenance(results: Results) -> Iterator[tuple[str, str]]:
-    """What run.json records besides the settings and the command, as (where, value)."""
-    for key, value in results.info.as_json().items():
-        if key not in ("settings", "command", "left_out", "emptied", "unused"):
-            yield from _flat(key, value)
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key != "command":
-                yield from _flat(f"{name}.{key}", inner)
-    elif isinstance(value, list | tuple):
-        yield name, ", ".join(str(item) for item in value) or "none"
-    elif value is not None:
-        yield name, str(value)

@@ -63,7 +63,8 @@ def shots_figure(results: Results, category: str | None) -> Figure:
     seeds = counted(len(results.seeds), *results.seed_words)
     metrics = results.shown(POSTER)
     with style():
-        figure = ReportFigure(figsize=(COLUMN, 0.6 + 1.3 * len(metrics) / 2), layout="constrained")
+        height = 0.6 + 1.3 * -(-len(metrics) // 2)
+        figure = ReportFigure(figsize=(COLUMN, height), layout="constrained")
         axes = _panels(figure, len(metrics))
         for axis, metric in zip(axes, metrics, strict=True):
             _draw_metric(axis, results, metric, category)
@@ -74,9 +75,14 @@ def shots_figure(results: Results, category: str | None) -> Figure:
 
 
 def _panels(figure: Figure, number: int) -> list[Axes]:
-    """Two in a row, or all where they are odd, with what both figures say along the axes."""
-    columns = 2 if number % 2 == 0 else number
-    axes = list(figure.subplots(number // columns, columns, squeeze=False).flat)
+    """Two in a row, which titles have room beside each other in, with what both figures say along
+    the axes.
+    """
+    columns = min(2, number)
+    axes = list(figure.subplots(-(-number // columns), columns, squeeze=False).flat)
+    for spare in axes[number:]:
+        spare.remove()
+    axes = axes[:number]
     for axis in axes[-columns:]:
         axis.set_xlabel("Anomalous samples")
     for axis in axes[::columns]:
@@ -154,33 +160,38 @@ def _draw_method(axis: Axes, systems: Sequence[System], means: Sequence[Mean], l
 def few_samples_figure(results: Results, category: str | None) -> Figure | None:
     """AUROC, and missed defects with the false alarms that they cost, of one category or (None) of
     the mean over categories. Bands are 95 % t intervals over seeds, so that they tell how far
-    another draw of anomalous images may lie; from two seeds on.
+    another draw of anomalous images may lie; from two seeds on. Only what is defined has a panel.
 
-    None where no panel is defined.
+    None where nothing is.
     """
     numbers = (0, *results.shots)
     allowed = 100 * float(results.settings.get("false_alarms", 0.05))
     seeds = counted(len(results.seeds), *results.seed_words)
-    metrics = results.shown(FEW_SAMPLES)
-    defined = []
+    metrics = [
+        metric for metric in results.shown(FEW_SAMPLES) if _any_line(results, metric, category)
+    ]
+    if not metrics:
+        return None
     with style():
-        height = 3.9 if len(metrics) % 2 == 0 else 2.3
+        height = 0.7 + 1.6 * -(-len(metrics) // 2)
         figure = ReportFigure(figsize=(COLUMN, height), layout="constrained")
-        axes = _panels(figure, len(metrics))
-        for axis, metric in zip(axes, metrics, strict=True):
+        for axis, metric in zip(_panels(figure, len(metrics)), metrics, strict=True):
             at = f"\nat the threshold for {allowed:g} %" if metric.endswith("_rate") else ""
             axis.set_title(CATALOGUE[metric].title + at)
             axis.set_xticks(range(len(numbers)), [str(number) for number in numbers])
             _draw_lines(axis, results, metric, category)
-            defined.append(bool(axis.lines))
-            if not axis.lines:
-                _say_undefined(axis)
-            elif metric == "false_alarm_rate":
+            if metric == "false_alarm_rate":
                 axis.axhline(allowed, color="0.5", linewidth=0.8, linestyle=":")
         band = f" (95 % interval over {seeds})" if len(results.seeds) > 1 else ""
         figure.suptitle(_title(results, category, band))
-        legend_below(figure, axes)
-    return figure if any(defined) else None
+        legend_below(figure, figure.axes)
+    return figure
+
+
+def _any_line(results: Results, metric: str, category: str | None) -> bool:
+    """Whether a fine-tuned system has the metric, so that its panel is not empty."""
+    tuned = (system for system in results.systems if not system.frozen)
+    return any(per_seed(results, system, metric, category) for system in tuned)
 
 
 def _draw_lines(axis: Axes, results: Results, metric: str, category: str | None) -> None:

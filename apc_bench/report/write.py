@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from apc_bench import __version__
 from apc_bench.errors import StorageError, UsageError
 from apc_bench.report.drilldown import drilldown_tasks
 from apc_bench.report.extent import Extent, extent_of
@@ -28,15 +27,10 @@ from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer, answers
 from apc_bench.results.like_normal import with_types_like_normal
 from apc_bench.results.memorisation import memorisations
+from apc_bench.results.page_mark import INDEX, MARK, mark_of
 from apc_bench.results.reading import read_results
 from apc_bench.results.run_reader import RunReader
-from apc_bench.store import attempts
-from apc_bench.store.provenance import git_revision
-from apc_bench.store.run import Run
 from apc_bench.tables.report_tables import report_tables, write_tables
-
-MARK = ".apc-bench-report"
-INDEX = "index.html"
 
 
 def write_report(
@@ -76,41 +70,13 @@ def write_report(
             illustrations = drawings.illustrations(results, done)
         page = render_page(results, tables, illustrations, answered)
         (beside / INDEX).write_text(page, encoding="utf-8")
-        (beside / MARK).write_text(_mark(data), encoding="utf-8")
+        (beside / MARK).write_text(mark_of(data), encoding="utf-8")
         _swap(beside, out)
     except OSError as error:
         raise StorageError(f"cannot write the report {out}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return out / INDEX
-
-
-def page_since(run: Path, data: Path | None, moment: int) -> Path | None:
-    """The page of a run's report, where this version made it with the images of `data`, after a
-    moment (nanoseconds since 1970); None where it did not, or there is none.
-    """
-    mark, page = run / "report" / MARK, run / "report" / INDEX
-    try:
-        same = mark.read_text(encoding="utf-8") == _mark(data)
-        return page if same and mark.stat().st_mtime_ns > moment and page.is_file() else None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def current_page(run: Run, data: Path | None) -> Path | None:
-    """The page of a run's report, where it is as a new one would be, with the images of `data`."""
-    moment = max(attempts.last_written(run.attempts_folder), run.planned.last_written())
-    return page_since(run.path, data, moment)
-
-
-def _mark(data: Path | None) -> str:
-    """What tells a report's folder, and what else than its run the report was made of."""
-    images = "without images" if data is None else f"with the images of {data.absolute()}"
-    revision = (git_revision() or {}).get("commit", "")
-    return (
-        f"made by apc-bench {__version__} {revision} {images};"
-        " replaced as a whole by the next report\n"
-    )
 
 
 def _check_place(out: Path) -> None:

@@ -28,8 +28,8 @@ Found = Mapping[str, tuple[Answer, Detections]]
 
 def over_categories(results: Results, answers: Sequence[Answer], learned: str) -> list[str]:
     """The answer over `answers` that have a threshold and a baseline: yes or no of each system,
-    what it finds, a line a system on the defect types and one on each loss, then false alarms and
-    ranks. `learned`: what the systems had to learn from, in words.
+    what it finds, a line on defect types and one on each loss, then false alarms and ranks.
+    `learned`: what the systems had to learn from, in words.
     """
     systems = {found.system: _of_system(answers, found.system) for found in told(answers[0])}
     whole = counted(len(answers), "category", "categories")
@@ -48,7 +48,8 @@ def over_categories(results: Results, answers: Sequence[Answer], learned: str) -
     )
     overall = {system: said for system, (_, said) in differences.items()}
     lines = [verdicts_over(results, answers, systems, overall), head]
-    lines += [line for system, found in systems.items() for line in _types(system, found)]
+    if types := [text for system, found in systems.items() for text in _types(system, found)]:
+        lines.append(f"By defect type {'; '.join(types)}.")
     why = [line for found in systems.values() for line in _reasons(results, found)]
     lines += advised(why)
     lines.append(_alarms(results, answers))
@@ -111,7 +112,7 @@ def _too_few(categories: int) -> str:
 
 
 def _types(system: System, found: Found) -> Iterator[str]:
-    """`By type APC helps most on weave's hole (+33) and hurts most on washer's nick (−17).`"""
+    """`APC helps most on weave's hole (+33) and hurts most on washer's nick (−17)`."""
     changes = {
         f"{name}'s {kind}": change
         for name, (answer, mine) in found.items()
@@ -124,7 +125,7 @@ def _types(system: System, found: Found) -> Iterator[str]:
             name, gain = next(iter(those.items()))
             parts.append(f"{verb} most on {name} ({points(gain, 0)})")
     if parts:
-        yield f"By type {system.title} {' and '.join(parts)}."
+        yield f"{system.title} {' and '.join(parts)}"
 
 
 def _reasons(results: Results, found: Found) -> list[str]:

@@ -40,10 +40,14 @@ _COLUMNS = (
 _OF_SEVERAL = ("low_points", "wins")
 """Columns, by their first fields, that only a mean over several categories has."""
 
+CATEGORIES_FOR_AN_INTERVAL = 3
+"""Of two, whose t quantile is 12.7, an interval says nothing, and may leave what is possible."""
+
 _OF_A_TEST = ("resampled_low_points", "p", "p_holm")
 """Those that need as many categories as a test."""
 
 _TOPICS = (
+    about.folds,
     about.data,
     about.test_set,
     about.shots,
@@ -102,6 +106,8 @@ def _columns(categories: int) -> tuple[Column, ...]:
     hidden: tuple[str, ...] = ()
     if categories < CATEGORIES_FOR_A_TEST:
         hidden = _OF_A_TEST if categories > 1 else (*_OF_SEVERAL, *_OF_A_TEST)
+    if categories < CATEGORIES_FOR_AN_INTERVAL:
+        hidden = (*hidden, "low_points")
     return tuple(replace(column, shown=column.fields[0] not in hidden) for column in _COLUMNS)
 
 
@@ -138,12 +144,20 @@ def _cells(
     counts = (difference.wins, difference.ties, difference.losses)
     return (
         points_cell(difference.mean),
-        interval_cell(difference.low, difference.high),
+        _interval_cell(difference),
         interval_cell(*(resampled or (None, None))),
         p_cell(difference.p, difference.reason),
         Cell(p_value(p_holm), (p_holm,)),
         Cell("/".join(str(count) for count in counts), counts),
     )
+
+
+def _interval_cell(difference: Difference) -> Cell:
+    """From CATEGORIES_FOR_AN_INTERVAL on; cut at the differences that are possible."""
+    low, high = difference.low, difference.high
+    if low is None or high is None or difference.categories < CATEGORIES_FOR_AN_INTERVAL:
+        return empty_cell(2)
+    return interval_cell(max(-1.0, low), min(1.0, high))
 
 
 def _no_cells() -> tuple[Cell, ...]:
@@ -165,12 +179,21 @@ def _notes(results: Results, baseline: System) -> tuple[Note, ...]:
         f"Wilcoxon signed-rank, two-sided, from {CATEGORIES_FOR_A_TEST} categories on; Holm:"
         " corrected for the systems compared on one metric"
     )
-    interval = Note("95 % interval", "t interval over categories")
+    interval = Note(
+        "95 % interval",
+        f"t interval over categories, from {CATEGORIES_FOR_AN_INTERVAL} on, cut at ±100 points",
+    )
     tests = (Note("Resampled", resampled), Note("p", test))
     number = len(results.categories)
     if number == 1:
         text = f"its spread over {many} stands in the tables above; no claim about other categories"
         more: tuple[Note, ...] = (Note("One category", text),)
+    elif number < CATEGORIES_FOR_AN_INTERVAL:
+        text = (
+            f"{number} categories: too few for an interval, which takes"
+            f" {CATEGORIES_FOR_AN_INTERVAL}, and for a test, which takes {CATEGORIES_FOR_A_TEST}"
+        )
+        more = (Note("Too little for a claim", text),)
     elif number < CATEGORIES_FOR_A_TEST:
         text = (
             f"{number} categories: intervals are wide, and no test is made below"

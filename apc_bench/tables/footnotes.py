@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from apc_bench.errors import listed
-from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, PIXEL, POSTER
+from apc_bench.metrics.catalogue import CATALOGUE, METRICS, PIXEL, POSTER
 from apc_bench.metrics.search_recall import SearchRecall
-from apc_bench.results.aggregate import FULL, Results, why_undefined
+from apc_bench.results.aggregate import FULL, Results
 from apc_bench.store.info import RunInfo
 from apc_bench.tables.table import Note
+from apc_bench.tables.trial_notes import remarks, remarks_at_the_threshold
 from apc_bench.wording import counted
 
 Topic = Callable[[Results], Iterable[Note]]
@@ -52,6 +53,16 @@ def values(results: Results) -> Iterator[Note]:
     if any(len(system.seeds) < len(results.seeds) for system in results.systems):
         seeds = [f"{system.label}: {_numbers(system.seeds)}" for system in results.systems]
         yield Note(many.capitalize(), "; ".join(seeds))
+
+
+def folds(results: Results) -> Iterator[Note]:
+    """Why a mean over folds is another number than the answer's, where there are folds."""
+    if results.folded:
+        yield Note(
+            "Folds",
+            "each counts alike here, however few photos it has; the answer pools all photos and"
+            " counts each alike, so its figures and differences are others",
+        )
 
 
 def values_of_a_category(results: Results) -> Iterator[Note]:
@@ -200,55 +211,6 @@ def approximate_search(results: Results) -> Iterator[Note]:
             )
 
 
-def remarks(results: Results) -> Iterator[Note]:
-    """Notes of the trials, such as a missing segmentation task, and why metrics are undefined, each
-    with where.
-    """
-    noted: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    undefined: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    metrics: dict[str, set[str]] = defaultdict(set)
-    for system in results.systems:
-        for row in results.rows(system):
-            place = (row["category"], system.title)
-            for text in row["notes"] or ():
-                if SearchRecall.of_note(text):
-                    continue  # approximate_search
-                noted[text].add(place)
-            for metric, reason in why_undefined(row).items():
-                undefined[reason].add(place)
-                metrics[reason].add(metric)
-    for text, places in sorted(noted.items()):
-        yield Note("Note", f"{text} ({_where(results, places)})")
-    for reason, places in sorted(undefined.items()):
-        yield Note("Undefined", f"{_named(metrics[reason])}: {reason} ({_where(results, places)})")
-
-
-def _named(columns: Collection[str]) -> str:
-    """Columns of the metrics table as the headings of tables have them; what hangs on the
-    calibrated threshold together.
-    """
-    names = [metric.heading for metric in CATALOGUE.values() if metric.name in columns]
-    at_threshold = {"threshold", *AT_THRESHOLD}
-    if at_threshold & set(columns):
-        others = [CATALOGUE[name].heading for name in AT_THRESHOLD]
-        names = [name for name in names if name not in others]
-        names.append("all figures at the calibrated threshold")
-    return ", ".join(names)
-
-
-def _where(results: Results, places: set[tuple[str, str]]) -> str:
-    """`all systems; bottle, cable`, of (category, title) pairs."""
-    categories = {category for category, _ in places}
-    titles = {title for _, title in places}
-    all_titles = {system.title for system in results.systems}
-    systems = _all_or_listed(titles, len(all_titles), "all systems")
-    return f"{systems}; {_all_or_listed(categories, len(results.categories), 'all categories')}"
-
-
-def _all_or_listed(names: set[str], total: int, everything: str) -> str:
-    return everything if 1 < total == len(names) else listed(sorted(names))
-
-
 def computed(results: Results) -> Iterator[Note]:
     """What computed the figures: device, threads, precision and versions."""
     rows = [row for system in results.systems for row in results.rows(system)]
@@ -285,11 +247,19 @@ _MADE = (
     approximate_search,
 )
 
-OF_SYSTEMS: Sequence[Topic] = (values, bold, *_MADE)
+OF_SYSTEMS: Sequence[Topic] = (values, folds, bold, *_MADE)
 """What stands first under a table that ranks systems."""
 
 STATE: Sequence[Topic] = (completeness, like_normal, remarks, computed)
 """What stands last under it: what is missing, and what computed the rest."""
+
+STATE_AT_THRESHOLD: Sequence[Topic] = (
+    completeness,
+    like_normal,
+    remarks_at_the_threshold,
+    computed,
+)
+"""The same under the table of figures at the threshold."""
 
 OF_VARIANTS: Sequence[Topic] = (values, *_MADE, completeness, computed)
 """What stands under a table of one method's variants, in which nothing is bold."""

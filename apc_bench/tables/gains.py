@@ -107,15 +107,15 @@ def gains(results: Results) -> Table | None:
 
 
 def largest_gain(results: Results, metric: str) -> float:
-    """The gain or loss that is drawn in full colour: the largest of any system and category beyond
-    its spread, at least one point.
+    """The gain or loss that is drawn in full colour: the largest of any system and category, at
+    least one point, so that no cell lies beyond the scale.
     """
     found = [
         gain(results, system, category, metric)
         for system in results.others
         for category in results.categories
     ]
-    return max([1.0, *(abs(one.points) for one in found if one and one.clear)])
+    return max([1.0, *(abs(one.points) for one in found if one)])
 
 
 def _rows(results: Results, metric: str) -> list[Row]:
@@ -150,5 +150,12 @@ def _notes(results: Results, baseline: System) -> tuple[Note, ...]:
     colour = f"blue: better than {baseline.title}, orange: worse; in full at {limits}"
     if len(results.seeds) > 1:
         colour += f"; pale where the gain lies within its spread over {many}"
-    topics = (about.data, about.test_set, about.image_input, about.completeness, about.computed)
+    topics = (
+        about.folds,
+        about.data,
+        about.test_set,
+        about.image_input,
+        about.completeness,
+        about.computed,
+    )
     return (Note("Gain", rule), Note("Colour", colour), *about.notes(results, topics))

@@ -71,6 +71,6 @@ def _notes(results: Results) -> tuple[Note, ...]:
         "of the false-alarm rate: Clopper-Pearson bounds of the trials, averaged like the rates"
         " (wider than one for the mean)"
     )
-    topics = (about.data, about.test_set, about.shots, about.image_input, *about.STATE)
+    topics = (about.data, about.test_set, about.shots, about.image_input, *about.STATE_AT_THRESHOLD)
     values, *others = about.notes(results, (about.values, *topics))
     return (values, Note("Threshold", definition), Note("95 % interval", interval), *others)

@@ -254,7 +254,7 @@ function showTrial(category, system, seed) {
   const target = document.getElementById("trial");
   const data = categoryData(category);
   const trial = data?.trials[`${system}-${seed}`];
-  const heading = make("h3", {}, `${page.categories[category]} · ${page.systems[system]} · ${page.seed} ${seed}`);
+  const heading = make("h3", {}, `${page.categories[category]} · ${page.systems[system]} · ${page.seed} ${seed}${page.seeds > 1 ? `, one of ${page.seeds}; the answer is over all` : ""}`);
   if (!trial) {
     target.replaceChildren(heading, make("p", {}, "This trial has no scores and maps that can be read."));
     return;
@@ -279,7 +279,8 @@ const choices = ["category", "system", "seed"].map((name) => document.getElement
 
 function follow() {
   const found = /^#images\/(\d+)\/(\d+)\/(\d+)$/.exec(location.hash);
-  if (found) choices.forEach((choice, index) => (choice.value = found[index + 1]));
+  const wanted = found ? found.slice(1) : page.opening;
+  if (wanted) choices.forEach((choice, index) => (choice.value = wanted[index]));
   for (const choice of choices) if (choice.selectedIndex < 0) choice.selectedIndex = 0;
   showTrial(...choices.map((choice) => choice.value));
   if (found) {

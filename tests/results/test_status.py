@@ -1,6 +1,7 @@
 """What a run folder says of itself."""
 
 import json
+import os
 import shutil
 import time
 from datetime import datetime
@@ -115,3 +116,21 @@ def test_an_extractor_is_done_where_its_files_are_and_the_sweep_says_whether_the
     weights.write_bytes(bytes([sound[0] ^ 1]) + sound[1:])
     told = apc_bench("sweep", *CHOSEN, "--run", run, "--cache", place / "cache").output
     assert f"damaged: {weights}" in told.replace("\n", "")
+
+
+def test_an_old_page_is_named_with_how_to_draw_it_again(run):
+    mark = run / "report" / ".apc-bench-report"
+    assert "the page" not in apc_bench("status", run).output
+    assert state(run)["page_outdated"] is None
+    written = mark.read_text()
+    mark.write_text("made by apc-bench 0.0.9 abcdef0123456789 without images; replaced\n")
+    output = apc_bench("status", run).output
+    assert "the page was drawn by apc-bench 0.0.9 abcdef012345, and this is 0.1.0" in output
+    assert f"`apc-bench report {run}` draws it again" in output
+    mark.write_text(written)
+    os.utime(mark, (0, 0))
+    assert "the page is older than the run's last results: `apc-bench report " in (
+        apc_bench("status", run).output
+    )
+    shutil.rmtree(run / "report")
+    assert "the page" not in apc_bench("status", run).output

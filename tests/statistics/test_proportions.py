@@ -44,3 +44,11 @@ def test_the_interval_of_a_difference_is_bonett_and_prices_and_has_a_width_where
     low, high = paired_interval([0.0] * 10)
     assert low == -high
     assert high > 0.1
+
+
+def test_of_shares_over_seeds_the_interval_is_by_their_squares_and_so_agrees_with_p() -> None:
+    gains = [1 / 3] * 12 + [-1 / 3] * 3 + [0.0] * 45
+    low, high = paired_interval(gains)
+    added = [*gains, 1.0, -1.0]
+    reach = stats.norm.ppf(0.975) * np.std(added) / np.sqrt(62)
+    assert (low, high) == pytest.approx((np.mean(added) - reach, np.mean(added) + reach))

@@ -147,7 +147,7 @@ def test_several_categories_are_answered_together_and_those_beyond_chance_named(
         " PatchCore finds 0 of 100 defects, APC 50 (+50); 2 categories are too few for a claim about"
         " others (a test needs 6)."
     )
-    assert types == "By type APC helps most on weave's crack (+100)."
+    assert types == "By defect type APC helps most on weave's crack (+100)."
     assert alarms.startswith("False alarms on the normal test images: PatchCore ")
 
 
@@ -192,7 +192,7 @@ def test_from_six_categories_on_the_difference_is_tested_over_categories(make_ru
     )
     assert head.endswith("beyond chance), Same 0 (0).")
     assert "too few" not in head
-    assert apc.startswith("By type APC helps most on ")
+    assert apc.startswith("By defect type APC helps most on ")
 
 
 def test_without_a_threshold_the_table_has_ranks_and_no_empty_columns(make_run: Make) -> None:

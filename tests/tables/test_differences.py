@@ -63,10 +63,26 @@ def test_too_few_categories_for_a_test_leave_its_columns_out(make_run: Make) -> 
     assert table is not None
     assert [column.title for column in table.for_readers.columns][3:] == [
         "Difference",
-        "95 % interval",
         "Wins/ties/losses",
     ]
-    assert "no test is made below 6" in note(table, "Too little for a claim")
+    assert "2 categories: too few for an interval" in note(table, "Too little for a claim")
+    three = differences(read_results(make_run(categories=("a", "b", "c"), detail=False)))
+    assert three is not None
+    assert "95 % interval" in [column.title for column in three.for_readers.columns]
+    assert "no test is made below 6" in note(three, "Too little for a claim")
+
+
+def test_no_interval_leaves_the_differences_that_are_possible(make_run: Make) -> None:
+    run = make_run(categories=("a", "b", "c"), shots=(1,), seeds=(0,), detail=False)
+    for row in run.metric_rows:
+        tuned = row["method"] == "apc"
+        row["image_auroc"] = {"a": 1.0, "b": 0.5, "c": 0.0}[row["category"]] if tuned else 0.5
+    table = differences(read_results(run))
+    assert table is not None
+    row = next(row for row in rows_of(table) if row["metric"] == "AUROC_im")
+    reach = 100 * oracle.t.ppf(0.975, 2) * 0.5 / np.sqrt(3)
+    assert reach > 100  # what a t interval reaches
+    assert (row["low_points"], row["high_points"]) == (-100, 100)
 
 
 def test_without_a_frozen_method_or_a_second_system_there_are_no_differences(
