@@ -34,7 +34,7 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
         state = read_status(opened)
         page = None if state.held else outdated(opened)
         if as_json:
-            click.echo(json.dumps(as_object(state) | {"page_outdated": page}))
+            click.echo(json.dumps(as_object(state) | ({"page_outdated": page} if page else {})))
         else:
             click.echo("\n".join([*as_lines(state), *([f"the page {page}"] if page else [])]))
         if not (watch and state.held) or output_lost():

@@ -24,7 +24,7 @@ from apc_bench.tables.cells import (
     system_cells,
     text_column,
 )
-from apc_bench.tables.number_format import NONE, p_value
+from apc_bench.tables.number_format import NONE, p_value, points_interval
 from apc_bench.tables.table import Cell, Column, Note, Row, Table
 
 _COLUMNS = (
@@ -153,11 +153,11 @@ def _cells(
 
 
 def _interval_cell(difference: Difference) -> Cell:
-    """From CATEGORIES_FOR_AN_INTERVAL on; cut at the differences that are possible."""
+    """Printed within the differences that are possible; its values are the t interval's."""
     low, high = difference.low, difference.high
-    if low is None or high is None or difference.categories < CATEGORIES_FOR_AN_INTERVAL:
+    if low is None or high is None:
         return empty_cell(2)
-    return interval_cell(max(-1.0, low), min(1.0, high))
+    return replace(interval_cell(low, high), text=points_interval(max(-1.0, low), min(1.0, high)))
 
 
 def _no_cells() -> tuple[Cell, ...]:
@@ -181,7 +181,7 @@ def _notes(results: Results, baseline: System) -> tuple[Note, ...]:
     )
     interval = Note(
         "95 % interval",
-        f"t interval over categories, from {CATEGORIES_FOR_AN_INTERVAL} on, cut at ±100 points",
+        f"t interval over categories, from {CATEGORIES_FOR_AN_INTERVAL} on, printed within ±100",
     )
     tests = (Note("Resampled", resampled), Note("p", test))
     number = len(results.categories)

@@ -60,17 +60,18 @@ def test_the_line_starts_at_the_baseline_and_its_band_is_the_t_interval_over_see
 def test_what_is_undefined_has_no_panel_and_nothing_defined_is_no_figure(make_run: Make) -> None:
     run = make_run(shots=(1, 10), detail=False)
     for row in run.metric_rows:
-        row |= {"missed_rate": None}
+        row |= {"pixel_auroc": None}
     figure = few_samples_figure(read_results(run), None)
     assert figure is not None
     titles = [axis.get_title() for axis in figure.axes]
-    assert titles == ["Image AUROC", "Pixel AUROC", "False alarms\nat the threshold for 5 %"]
+    rates = ["Missed defects", "False alarms"]
+    assert titles == ["Image AUROC", *(f"{rate}\nat the threshold for 5 %" for rate in rates)]
     figure.draw_without_rendering()
     boxes = [axis.title.get_window_extent() for axis in figure.axes]
     pairs = itertools.combinations(boxes, 2)
     assert not [pair for pair in pairs if pair[0].overlaps(pair[1])]
     for row in run.metric_rows:
-        row |= {"image_auroc": None, "pixel_auroc": None, "false_alarm_rate": None}
+        row |= {"image_auroc": None, "missed_rate": None, "false_alarm_rate": None}
     assert few_samples_figure(read_results(run), None) is None
 
 

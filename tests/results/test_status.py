@@ -121,12 +121,13 @@ def test_an_extractor_is_done_where_its_files_are_and_the_sweep_says_whether_the
 def test_an_old_page_is_named_with_how_to_draw_it_again(run):
     mark = run / "report" / ".apc-bench-report"
     assert "the page" not in apc_bench("status", run).output
-    assert state(run)["page_outdated"] is None
+    assert "page_outdated" not in state(run)
     written = mark.read_text()
     mark.write_text("made by apc-bench 0.0.9 abcdef0123456789 without images; replaced\n")
     output = apc_bench("status", run).output
     assert "the page was drawn by apc-bench 0.0.9 abcdef012345, and this is 0.1.0" in output
     assert f"`apc-bench report {run}` draws it again" in output
+    assert "0.0.9" in state(run)["page_outdated"]
     mark.write_text(written)
     os.utime(mark, (0, 0))
     assert "the page is older than the run's last results: `apc-bench report " in (

@@ -81,8 +81,10 @@ def test_no_interval_leaves_the_differences_that_are_possible(make_run: Make) ->
     assert table is not None
     row = next(row for row in rows_of(table) if row["metric"] == "AUROC_im")
     reach = 100 * oracle.t.ppf(0.975, 2) * 0.5 / np.sqrt(3)
-    assert reach > 100  # what a t interval reaches
-    assert (row["low_points"], row["high_points"]) == (-100, 100)
+    assert reach > 100
+    assert (row["low_points"], row["high_points"]) == pytest.approx((-reach, reach))
+    (line,) = [line for line in markdown(table).splitlines() if "−100.00 to" in line]
+    assert "AUROC" in line and "−100.00 to +100.00" in line
 
 
 def test_without_a_frozen_method_or_a_second_system_there_are_no_differences(
