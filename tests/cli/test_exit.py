@@ -6,6 +6,7 @@ import sys
 IN_SOURCE_TEXT = """
 import os, signal
 import apc_bench.cli as command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 def interrupted(**options):
     exec("os.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(1000): pass", {"os": os, "signal": signal})
 command.cli = interrupted

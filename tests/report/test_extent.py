@@ -16,7 +16,7 @@ Make = Callable[..., Any]
 BY_CATEGORY = {"gallery/weave.png", "plots/curves_weave.pdf", "plots/curves_weave.svg"}
 PAGE_OWN = {
     f"plots/{name}.{ending}"
-    for name in ("gains", "shots_weave", "few_weave")
+    for name in ("shots_weave", "few_weave")
     for ending in ("pdf", "svg")
 }
 
