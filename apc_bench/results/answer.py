@@ -29,8 +29,8 @@ of ten thousand trials would take longer than all the rest of a report.
 class Answer:
     """One category's detections, in the order of the job but the baseline's first, where there is
     one (`paired`). `shots`: the largest number; `allowed`: the false-alarm rate that thresholds
-    were set for; `seeds`: those it rests on; `evidence`: why a system finds less than the baseline,
-    of those that do; `unlearned`: systems that had nothing to learn from the defects.
+    were set for; `seeds`: those it rests on; `evidence`: why a system finds less or more than the
+    baseline, of those that do; `unlearned`: systems that had nothing to learn from the defects.
     """
 
     category: str
@@ -144,7 +144,7 @@ Trials = Mapping[System, Sequence[Trial]]
 def _evidence(
     answer: Answer, trials: Trials, scores: Mapping[str, pl.DataFrame]
 ) -> dict[System, Evidence]:
-    """Of the systems that lose against the baseline, beyond chance or on its edge."""
+    """Of the systems that differ from the baseline, beyond chance or on its edge."""
 
     def tables(system: System) -> list[pl.DataFrame]:
         return [scores[trial.result_key or ""] for trial in trials[system]]
@@ -153,7 +153,7 @@ def _evidence(
     found = {}
     for one in answer.others:
         change = answer.change(one)
-        if change.mean < 0 and (change.beyond_chance or change.on_the_edge):
+        if change.beyond_chance or change.on_the_edge:
             threshold = not answer.undefined
             own = tables(one.system)
             found[one.system] = evidence(own, first, answer.allowed, threshold=threshold)

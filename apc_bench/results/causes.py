@@ -1,7 +1,8 @@
-"""Why a system finds less than the baseline: what its scores tell, measured, and the limits by
-which a figure counts as a cause [ours]. Nothing of it sets a threshold or chooses a method.
+"""Why a system finds less or more than the baseline: what its scores tell, measured, and the limits
+by which a figure counts as a cause [ours]. Nothing of it sets a threshold or chooses a method.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from apc_bench.statistics.differences import mean
 from apc_bench.statistics.proportions import wilson
 
 HALF = 0.5
-"""Of a loss at least, which equal false alarms take away where thresholds cost it."""
+"""Of a change at least, which equal false alarms take away where it comes from the thresholds."""
 
 MEMORISED, ABOVE_CONTROL = 0.75, 0.15
 """AUROC of drawn against unseen defects from which a system knows its few photos, and how far it is
@@ -40,9 +41,11 @@ class Evidence:
     drawn: float | None
     control: float | None
 
-    def by_threshold(self, loss: Change) -> bool:
-        """Whether thresholds cost it."""
-        return self.equal is not None and self.equal.mean >= HALF * loss.mean
+    def by_threshold(self, change: Change) -> bool:
+        """Whether a change, a loss or a gain, comes from the thresholds."""
+        if self.equal is None:
+            return False
+        return math.copysign(1, change.mean) * self.equal.mean <= HALF * abs(change.mean)
 
     @property
     def memorised(self) -> bool:

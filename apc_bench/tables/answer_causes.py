@@ -1,13 +1,14 @@
-"""The answer's reasons in words: why a system finds less than the baseline, by what the run has
-measured (limits: results/causes.py), and which of two figures to go by where they point apart.
+"""The answer's reasons in words: why a system finds less than the baseline, or more by its
+threshold alone, by what the run has measured (limits: results/causes.py), and which of two figures
+to go by where they point apart.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from apc_bench.errors import listed
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer
-from apc_bench.results.causes import Evidence, beyond_allowed, lossy_types
+from apc_bench.results.causes import beyond_allowed, lossy_types
 from apc_bench.results.changes import printed_difference
 from apc_bench.results.detections import Detections
 from apc_bench.tables.answer import image_auroc
@@ -20,19 +21,47 @@ GO_BY = (
 """Said once, last, of all systems and categories whose thresholds or figures differ so."""
 
 
-def reasons(results: Results, answer: Answer, found: Detections, where: str = "") -> list[str]:
-    """A sentence or two on a system that loses, or whose two figures point apart, then GO_BY where
-    it is needed; none of the others. `where`: ` in pill`, where several categories are spoken of.
+def reasons(
+    results: Results,
+    answer: Answer,
+    found: Detections,
+    where: str = "",
+    elsewhere: Sequence[str] = (),
+) -> list[str]:
+    """A sentence or two on a system that loses, that wins by its threshold, or whose two figures
+    point apart, then GO_BY where it is needed; none of the others. `where`: ` in pill`, where
+    several categories are spoken of; `elsewhere`: those in which it has memorised its photos, too,
+    and finds more.
     """
     seen = answer.evidence.get(found.system)
     if seen is None or found.system in answer.unlearned:
         return list(_apart(results, answer, found, where))
+    change = answer.change(found)
+    if seen.by_threshold(change):
+        cause = _costly_threshold if change.mean < 0 else _generous_threshold
+        return [cause(results, answer, found, where), GO_BY]
+    if change.mean > 0:
+        return list(_apart(results, answer, found, where))
     less = "ranks lower" if answer.undefined else "finds fewer"
-    start = f"Why {found.system.title} {less}{where}:"
-    if seen.by_threshold(answer.change(found)):
-        return [f"{start} {_thresholds(results, answer, found, seen)}", GO_BY]
-    causes = "; ".join(_causes(answer, found, seen))
-    return [f"{start} {causes or _no_cause(answer)}.", *_apart(results, answer, found, where)]
+    causes = list(_causes(answer, found, elsewhere)) or [_no_cause(answer)]
+    told = "; ".join([*_ranked_lower(results, answer, found), *causes])
+    return [
+        f"Why {found.system.title} {less}{where}: {told}.",
+        *_apart(results, answer, found, where),
+    ]
+
+
+def memorised_where_it_wins(answers: Mapping[str, tuple[Answer, Detections]]) -> list[str]:
+    """Of one system's answers by category, those where it has memorised its drawn photos and finds
+    more all the same.
+    """
+    return [
+        f"{name} ({100 * (seen.drawn or 0):.0f})"
+        for name, (answer, found) in answers.items()
+        if (seen := answer.evidence.get(found.system))
+        and seen.memorised
+        and answer.change(found).mean > 0
+    ]
 
 
 def advised(lines: Sequence[str]) -> list[str]:
@@ -40,23 +69,45 @@ def advised(lines: Sequence[str]) -> list[str]:
     return [*(line for line in lines if line != GO_BY), *([GO_BY] if GO_BY in lines else [])]
 
 
-def _thresholds(results: Results, answer: Answer, found: Detections, seen: Evidence) -> str:
-    baseline, equal = answer.detections[0], seen.equal
-    assert equal is not None
-    title, other = found.system.title, baseline.system.title
-    gap = _auroc_gap(results, answer, found)
-    better = f"; it ranks better, too (image AUROC {points(gap, 1)})" if gap > 0 else ""
+def _costly_threshold(results: Results, answer: Answer, found: Detections, where: str) -> str:
+    title, other = found.system.title, answer.detections[0].system.title
     return (
-        f"the thresholds. {title}'s, set on {found.calibrated} good photos, calls"
-        f" {_percent(found.false_alarms)} of the good test photos defective, {other}'s, set on"
-        f" {baseline.calibrated}, {_percent(baseline.false_alarms)}. With thresholds that call"
-        f" {100 * answer.allowed:g} % at most so (hindsight, an oracle), {title} would find"
-        f" {100 * equal.ours:.0f} and {other} {100 * equal.theirs:.0f}{better}."
+        f"Why {title} finds fewer{where}: the thresholds. {title}'s, set on {found.calibrated} good"
+        f" photos, calls {_percent(found.false_alarms)} of the good test photos defective,"
+        f" {other}'s, set on {answer.detections[0].calibrated},"
+        f" {_percent(answer.detections[0].false_alarms)}. With thresholds that call"
+        f" {100 * answer.allowed:g} % at most so (hindsight, an oracle),"
+        f" {_at_equal(results, answer, found)}."
     )
 
 
-def _causes(answer: Answer, found: Detections, seen: Evidence) -> Iterator[str]:
-    other = answer.detections[0].system.title
+def _generous_threshold(results: Results, answer: Answer, found: Detections, where: str) -> str:
+    return (
+        f"Most of what {found.system.title} finds more{where} comes from the thresholds: with such"
+        f" that call {100 * answer.allowed:g} % of the good test photos defective at most"
+        f" (hindsight, an oracle), {_at_equal(results, answer, found)}."
+    )
+
+
+def _at_equal(results: Results, answer: Answer, found: Detections) -> str:
+    equal = answer.evidence[found.system].equal
+    assert equal is not None
+    gap = _auroc_gap(results, answer, found)
+    ranks = f"; it ranks {'better, too' if gap > 0 else 'lower'} (image AUROC {points(gap, 1)})"
+    return (
+        f"{found.system.title} would find {100 * equal.ours:.0f} and"
+        f" {answer.detections[0].system.title} {100 * equal.theirs:.0f}{ranks if gap else ''}"
+    )
+
+
+def _ranked_lower(results: Results, answer: Answer, found: Detections) -> Iterator[str]:
+    gap = _auroc_gap(results, answer, found)
+    if not answer.undefined and gap < 0 and answer.ranked(found).beyond_chance:
+        yield f"no threshold would mend it, it ranks lower, too (image AUROC {points(gap, 1)})"
+
+
+def _causes(answer: Answer, found: Detections, elsewhere: Sequence[str]) -> Iterator[str]:
+    other, seen = answer.detections[0].system.title, answer.evidence[found.system]
     if seen.memorised:
         assert seen.drawn is not None
         assert seen.control is not None
@@ -64,6 +115,7 @@ def _causes(answer: Answer, found: Detections, seen: Evidence) -> Iterator[str]:
             "it has memorised its drawn photos, which it scores above unseen defects in"
             f" {100 * seen.drawn:.0f} of 100 pairs ({other}, which learned from neither, in"
             f" {100 * seen.control:.0f})"
+            + (f", as in {listed(elsewhere)}, where it finds more" if elsewhere else "")
         )
     if limits := beyond_allowed(found, answer.allowed):
         low, high = (f"{100 * limit:.0f}" for limit in limits)

@@ -14,7 +14,7 @@ from apc_bench.statistics.differences import (
     paired_difference,
 )
 from apc_bench.tables.answer import image_auroc, told
-from apc_bench.tables.answer_causes import advised, reasons
+from apc_bench.tables.answer_causes import advised, memorised_where_it_wins, reasons
 from apc_bench.tables.answer_verdict import NAMED, verdicts_over
 from apc_bench.tables.number_format import p_value, points, points_interval
 from apc_bench.wording import counted
@@ -131,7 +131,8 @@ def _types(system: System, found: Found) -> Iterator[str]:
 def _reasons(results: Results, found: Found) -> list[str]:
     """Of the categories with the largest losses, and those whose figures point apart."""
     order = sorted(found.items(), key=lambda item: item[1][0].change(item[1][1]).mean)
-    said = [reasons(results, answer, mine, f" in {name}") for name, (answer, mine) in order]
+    wins = memorised_where_it_wins(found)
+    said = [reasons(results, answer, mine, f" in {name}", wins) for name, (answer, mine) in order]
     return [line for lines in [lines for lines in said if lines][:EXPLAINED] for line in lines]
 
 

@@ -148,7 +148,9 @@ def test_from_a_table_cell_to_an_image_and_its_nearest_normal_patch_by_clicks(
     row = page.locator("#per_category tbody tr", has_text="weave").first
     row.locator("td a").last.click()
     trial = page.locator("#trial")
-    assert trial.locator("h3").first.inner_text() == f"weave · {TITLE}, 2 shots · seed 0"
+    assert trial.locator("h3").first.inner_text() == (
+        f"weave · {TITLE}, 2 shots · seed 0, one of 2; the answer is over all"
+    )
     assert page.locator("#images").evaluate(
         "(one) => Math.abs(one.getBoundingClientRect().top) < innerHeight"
     )

@@ -15,9 +15,7 @@ from apc_bench.results.reading import read_results
 Make = Callable[..., Any]
 BY_CATEGORY = {"gallery/weave.png", "plots/curves_weave.pdf", "plots/curves_weave.svg"}
 PAGE_OWN = {
-    f"plots/{name}.{ending}"
-    for name in ("shots_weave", "few_weave")
-    for ending in ("pdf", "svg")
+    f"plots/{name}.{ending}" for name in ("shots_weave", "few_weave") for ending in ("pdf", "svg")
 }
 
 
