@@ -22,6 +22,11 @@ RECENT, FEW = 8, 3
 are fewer than FEW, the fastest alone: the first steps of a process set things up.
 """
 
+GUESSED = 0.5
+"""Of the work that is left, how much may be of kinds that have told nothing yet: arithmetic alone
+is wrong by a factor of ten.
+"""
+
 OVERDUE = 0.1
 """Share of its time that a step is said to need still when that is over already."""
 
@@ -92,14 +97,17 @@ class Remaining:
             self._busy += seconds
 
     def seconds(self, running: Iterable[Ongoing] = ()) -> float | None:
-        """Until all steps have ended, if as many run at a time as did so far; None while nothing
-        tells how long steps take.
+        """Until all steps have ended, if as many run at a time as did so far; None while too
+        little tells how long steps take.
         """
         running = list(running)
         ratios, overall = self._ratios(running)
         if overall is None:
             return None
         work = sum(group.left * ratios.get(key, overall) for key, group in self._groups.items())
+        guessed = sum(group.left for key, group in self._groups.items() if key not in ratios)
+        if not self._in_seconds and guessed * overall > GUESSED * work:
+            return None
         longest = 0.0
         for one in running:
             whole = one.in_all or self._of(one.step) * ratios.get(_key(one.step), overall)

@@ -163,6 +163,11 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
             depth = {"stored": max("layer3", *self.layers)}
         return depth if self.normals == "shared" else {**depth, "normals": "half"}
 
+    @property
+    def without_masks(self) -> str | None:
+        """As the base class says: the segmentation loss takes masks."""
+        return "can learn from image labels alone"
+
 
 CLASSIFIER_OFF = "no drawn image has a usable mask: the patch classifier is off"
 """The note of a trial of APC+ whose classifier had nothing to learn from."""
@@ -231,9 +236,9 @@ class ApcPlusSettings(ApcSettings):
 
     @property
     def without_masks(self) -> str | None:
-        """As the base class says: a patch classifier takes masks, a fine-tuning does not."""
+        """As the base class says: a patch classifier takes masks, a fine-tuning not all."""
         told = "can learn nothing from the defects and will rank as PatchCore does"
-        return None if self.tunes else told
+        return super().without_masks if self.tunes else told
 
     @model_validator(mode="after")
     def _two_different_banks(self) -> Self:

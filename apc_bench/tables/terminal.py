@@ -18,6 +18,8 @@ def terminal_table(results: Results) -> TerminalTable:
     table = poster(results, ())
     figures = [CATALOGUE[metric].heading for metric in results.shown(POSTER)]
     caption = f"Percent, {_spread(results)}; F1: the largest over all thresholds, an oracle"
+    if results.folded:
+        caption += "\nMeans of folds; the answer takes all photos together, so its AUROC is another"
     if any("/" in cell.text for row in table.rows for cell in row.cells):
         caption += "\n(2/3): over 2 of 3 categories, those complete for every system"
     if missing := sum(len(results.missing(system)) for system in results.systems):

@@ -94,6 +94,20 @@ def test_a_training_under_way_tells_before_any_step_has_ended(clock):
     assert told.seconds([Ongoing(tunings[0], 60.0, 0.1)]) == pytest.approx(4 * 600 - 60)
 
 
+def test_nothing_is_told_while_most_of_the_work_is_of_kinds_that_told_nothing(clock):
+    """As after the first step of a frozen system, whose arithmetic says little of trainings."""
+    trials = [step("patchcore", number) for number in range(5)]
+    tunings = [step("apc", number, kind=EXTRACTOR) for number in range(10)]
+    told = Remaining([*trials, *tunings])
+    told.began()
+    clock.now = 5.0
+    told.ended(trials[0], 5.0)
+    assert told.seconds([Ongoing(tunings[0], 4.0)]) is None
+    clock.now = 25.0
+    told.ended(tunings[0], 20.0)
+    assert told.seconds() == pytest.approx(4 * 5 + 9 * 20, rel=0.1)
+
+
 def test_what_was_measured_before_the_start_counts_until_more_is_known(clock):
     slow, quick = [step("slow", n) for n in range(2)], [step("quick", n) for n in range(2)]
     seconds = {one.result_key: 100.0 for one in slow} | {one.result_key: 10.0 for one in quick}

@@ -226,8 +226,9 @@ def test_a_plain_folder_and_a_folder_that_is_none(tmp_path):
         in output
     )
     assert (
-        "note: no masks: apc+ can learn nothing from the defects and will rank as PatchCore does;"
-        " prnet can learn from generated defects alone" in output
+        "note: no masks: apc can learn from image labels alone; apc+ can learn nothing from the"
+        " defects and will rank as PatchCore does; prnet can learn from generated defects alone"
+        in output
     )
     named = f"next: apc-bench sweep --data {plain} --protocol crossfit --folds 4\n"
     assert output.endswith(named)
