@@ -84,28 +84,6 @@ def make_split(
     normal test image would be left, or when no normal training image is there (all of them
     unreadable, say).
     """
-    split = _split(category, hashes, protocol, dataset=dataset, seed=seed)
-    check_leaks(split)
-    return split
-
-
-def images_to_draw(
-    category: Category, protocol: EvaluationProtocol, *, dataset: str, seed: int
-) -> int:
-    """How many images shots are drawn from; no file is opened. Raises DataError for too few."""
-    unread = dict.fromkeys((sample.image for sample in category.samples), "")
-    return len(_split(category, unread, protocol, dataset=dataset, seed=seed).drawn(None))
-
-
-def _split(
-    category: Category,
-    hashes: Mapping[str, str],
-    protocol: EvaluationProtocol,
-    *,
-    dataset: str,
-    seed: int,
-) -> Split:
-    """As `make_split`, without the search for leaks."""
     if not any(teaches_normality(sample) for sample in category.samples):
         raise DataError(f"category '{category.name}': no normal training image is left")
     draws = DRAWS[protocol.name](protocol, category, dataset, seed)
@@ -131,7 +109,15 @@ def _split(
         if not any(row.split == "test" and row.sample.anomalous == anomalous for row in rows):
             reason = protocol.no_test_image(kind, seed)
             raise DataError(f"category '{category.name}': {reason}")
+    check_leaks(split)
     return split
+
+
+def images_to_draw(
+    category: Category, protocol: EvaluationProtocol, *, dataset: str, seed: int
+) -> int:
+    """How many images shots are drawn from; no file is opened. Raises DataError for too few."""
+    return len(DRAWS[protocol.name](protocol, category, dataset, seed))
 
 
 class SplitsBySeed(Mapping[int, Split]):

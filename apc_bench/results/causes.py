@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from apc_bench.metrics.exact import Ranking
 from apc_bench.results.changes import Change
-from apc_bench.results.detections import Detections
+from apc_bench.results.detections import Detections, ranks_among
+from apc_bench.results.memorisation import DRAWN, GROUPS, NORMAL, UNSEEN
 from apc_bench.statistics.differences import mean
 from apc_bench.statistics.proportions import wilson
 
@@ -104,24 +104,21 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _drawn(table: pl.DataFrame) -> list[str]:
-    return table.filter(pl.col("split") == "drawn")["image"].to_list()
+    return table.filter(GROUPS[DRAWN])["image"].to_list()
 
 
 def _normal(table: pl.DataFrame) -> NDArray[np.float64]:
-    rows = table.filter((pl.col("split") == "test") & ~pl.col("label"))
-    return np.sort(rows["score"].to_numpy().astype(np.float64))
-
-
-def _unseen(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter((pl.col("split") == "test") & pl.col("label"))
+    return np.sort(table.filter(GROUPS[NORMAL])["score"].to_numpy().astype(np.float64))
 
 
 def _above_unseen(scored: pl.DataFrame, drawn: Sequence[str], of: pl.DataFrame) -> float | None:
-    """AUROC by one system's scores of the images that `of` drew against those it is tested on."""
+    """AUROC by one system's scores of the images that `of` drew against those it is tested on; None
+    where it drew none.
+    """
     images = pl.col("image")
     high = scored.filter(images.is_in(drawn))["score"].to_numpy()
-    low = scored.filter(images.is_in(_unseen(of)["image"].to_list()))["score"].to_numpy()
-    return Ranking(np.sort(high), np.sort(low)).auroc().value
+    low = scored.filter(images.is_in(of.filter(GROUPS[UNSEEN])["image"].to_list()))["score"]
+    return float(ranks_among(high, low.to_numpy()).mean()) if len(high) else None
 
 
 def _let_through(table: pl.DataFrame, allowed: float) -> int:
@@ -137,7 +134,9 @@ def _found_at_equal(tables: Tables, allowed: float) -> dict[str, float]:
     for table in tables:
         normal = _normal(table)
         limit = normal[len(normal) - 1 - _let_through(table, allowed)]
-        found.append(_unseen(table).select("image", "group", above=pl.col("score") > limit))
+        found.append(
+            table.filter(GROUPS[UNSEEN]).select("image", "group", above=pl.col("score") > limit)
+        )
     by_image = pl.concat(found).group_by("image", "group").agg(pl.mean("above"))
     by_group = by_image.group_by("group").agg(pl.mean("above")).sort("group")
     return dict(by_group.iter_rows())
