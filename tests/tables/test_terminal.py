@@ -31,6 +31,17 @@ def test_the_terminals_table_fits_80_characters_and_takes_no_markup_from_names(
     assert f"{100 * sum(values) / 3:.2f}" in shown
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_means_of_folds_are_said_to_be_other_figures_than_the_answers(
+    make_run: Callable[..., Any], folded: bool
+) -> None:
+    run = make_run(detail=False)
+    if folded:
+        run.run_json["settings"] |= {"protocol": "crossfit", "folds": 3}
+    caption = terminal_table(read_results(run)).caption
+    assert ("Means of folds; the answer takes all photos together" in str(caption)) == folded
+
+
 def test_columns_are_chosen_by_their_titles_and_a_title_that_is_gone_is_an_error() -> None:
     columns = (Column("A", ("a",)), Column("B", ("b",)))
     table = Table("t", "T", columns, (Row((Cell("1", (1,)), Cell("2", (2,))), "x"),), ())
