@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def main(names: list[str]) -> int:
 
 def one(name: str, out: Path) -> int:
     """A single measurement, in this process."""
-    figures: list[Figure] = importlib.import_module(f"bench.{name}").figures()
+    figures: Iterable[Figure] = importlib.import_module(f"bench.{name}").figures()
     out.write_text(json.dumps([dataclasses.asdict(figure) for figure in figures]))
     return 0
 
