@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Where Python may not keep its bytecode (some images set this), every process compiles torch and Ray anew: 4 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup sweep test test-cluster docs reference bench lint lock clean
 
 setup: $(READY)

@@ -8,19 +8,19 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from apc_bench.files.machine import usable_cores
+from apc_bench.files.processes import ANEW
 from apc_bench.report.figure_style import DPI, FORMATS, WITH_PNG, file_name, save
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
 
 PER_PROCESS = 16
-"""Pieces of work that make up for the start of one more process, which takes 4 s of a core."""
+"""Pieces of work that make up for the start of one more process, which takes 2 to 3 s of a core."""
 
 Task = Callable[[Results, RunReader], Any]
 """A piece of work that can be pickled: a function of a module, with arguments bound to it."""
@@ -103,7 +103,7 @@ def performed(
     # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads. What is
     # sent with the start is copied here and now: tables made meanwhile fill its caches.
     with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_remember, initargs=(results, run)
+        processes, ANEW, initializer=_remember, initargs=(results, run)
     ) as pool:
         try:
             yield pool.map(_perform_remembered, tasks)

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from operator import itemgetter
 
 from apc_bench.errors import ApcError, ResourceError
+from apc_bench.files.processes import ANEW
 from apc_bench.plan import Step
 from apc_bench.runner.estimate import Estimate, estimate, steps_at_once
 from apc_bench.runner.executors.protocol import Execution
@@ -73,7 +73,7 @@ def estimate_apart(prepared: Prepared, left: Sequence[Step], execution: Executio
     that process dies.
     """
     try:
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, ANEW) as pool:
             return pool.submit(estimate, prepared, left, execution).result()
     except BrokenProcessPool:
         raise ResourceError("the process that measures it was killed") from None
