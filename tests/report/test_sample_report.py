@@ -32,4 +32,5 @@ def test_the_sample_shows_no_image_of_the_dataset() -> None:
     pictures = json.loads(re.search(r'id="category-0">(.*?)</script>', page)[1])["pictures"]  # type: ignore[index]
     assert "image not at hand" in pictures
     assert "data:image/jpeg" not in page  # photos are JPEG; maps and empty masks are not
-    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) < 6e6
+    files = [path for path in SAMPLE.rglob("*") if path.is_file() and path.suffix != ".csv"]
+    assert sum(path.stat().st_size for path in files) < 3e6  # text of scores grows with the trials
