@@ -55,16 +55,21 @@ def log_of(run: Path) -> list[Attempt]:
     return attempts.read_attempts(run / "attempts")
 
 
+def at_work(run: Path) -> dict[int, str]:
+    """The step that each worker is in the midst of, by its process id."""
+    last = {attempt.pid: attempt for attempt in log_of(run) if attempt.event != attempts.LOST}
+    return {
+        pid: attempt.step
+        for pid, attempt in last.items()
+        if attempt.event == attempts.START and _alive(pid)
+    }
+
+
 def busy(run: Path, step: str | None = None) -> list[int]:
     """Process ids of workers that are in the midst of a step, of the one that is named or of
     any.
     """
-    last = {attempt.pid: attempt for attempt in log_of(run) if attempt.event != attempts.LOST}
-    return [
-        pid
-        for pid, attempt in last.items()
-        if attempt.event == attempts.START and step in (None, attempt.step) and _alive(pid)
-    ]
+    return [pid for pid, name in at_work(run).items() if step in (None, name)]
 
 
 def _alive(pid: int) -> bool:
