@@ -22,7 +22,7 @@ __all__ = ["Execution", "Facts", "Maps", "OpenedRun", "ShownTable", "job", "open
 
 __version__ = "0.1.0"
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 """Raised whenever the same step would give other scores: it is part of every `result_key`
 (docs/architecture.md, "Two steps, two ids").
 """

@@ -49,7 +49,7 @@ def greedy_coreset(
     is called after each block.
 
     Precision: the points are centred; products run in the features' own precision (half precision
-    in float32) and are done again, more exactly, where cancellation would show (`_to_nearest`);
+    in float32) and are done again, more exactly, where cancellation would show (`to_nearest`);
     distances within a block are float64. For float64 features the order is the exact one, for
     float32 near-ties may swap. Memory beyond the projection is bounded.
 
@@ -63,9 +63,7 @@ def greedy_coreset(
             f" {starting_points}, block {block}"
         )
     with torch.no_grad(), full_precision(features.device):
-        if projection_dim is not None:
-            features = projection(features, projection_dim, seed=seed)
-        points = _centred(features)
+        points = compared(features, projection_dim, seed=seed)
         starts = start_indices(len(points), starting_points, seed=seed)
         selection = _Selection(points, _first_bounds(points, starts), min(count, len(points)))
         while selection.picked < selection.total:
@@ -73,6 +71,14 @@ def greedy_coreset(
             if progress is not None:
                 progress(selection.picked, selection.total)
     return selection.indices.cpu()
+
+
+def compared(features: Tensor, projection_dim: int | None, *, seed: int) -> Tensor:
+    """Vectors (n, d) -> the points (n, p) that `greedy_coreset` compares: projected and centred."""
+    with torch.no_grad(), full_precision(features.device):
+        if projection_dim is not None:
+            features = projection(features, projection_dim, seed=seed)
+        return _centred(features)
 
 
 def projection(features: Tensor, dim: int, *, seed: int) -> Tensor:
@@ -161,7 +167,7 @@ class _Selection:
             nearest, points = self.bounds[chunk], self.points[chunk]
             for start in range(first, self.picked, width):
                 centres = self.centres[start : min(start + width, self.picked)]
-                nearest = torch.minimum(nearest, _to_nearest(points, centres))
+                nearest = torch.minimum(nearest, to_nearest(points, centres))
             self.bounds[chunk] = nearest
         self.accounted[candidates] = self.picked
 
@@ -189,7 +195,7 @@ def _walk(
     return picks
 
 
-def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
+def to_nearest(points: Tensor, centres: Tensor) -> Tensor:
     """Squared distance of each point to its nearest centre, sound where it is small beside the
     norms.
     """
@@ -202,9 +208,9 @@ def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
 
 
 def _more_exactly(points: Tensor, centres: Tensor) -> Tensor:
-    """As `_to_nearest` in float64; by differences where that is not enough."""
+    """As `to_nearest` in float64; by differences where that is not enough."""
     if points.dtype != torch.float64:
-        return _to_nearest(points.double(), centres.double())
+        return to_nearest(points.double(), centres.double())
     return _exact_distances(points, centres).amin(1).square()
 
 

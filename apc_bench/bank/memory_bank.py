@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -40,6 +40,24 @@ class Nearest:
 
     distance: Tensor
     index: Tensor
+
+
+class Searched(Protocol):
+    """What patches are compared with: a memory bank, or one without a group."""
+
+    def __len__(self) -> int: ...
+
+    def at(self, indices: Tensor) -> Tensor:
+        """The vectors (…, d) at these positions (…) int64."""
+
+    def places(self, vectors: Tensor) -> Tensor:
+        """Where vectors (n,) int64 were seen: (n, 3) int64 image, row and column, on the CPU."""
+
+    def nearest(self, queries: Tensor, *, k: int = 1) -> Nearest:
+        """The k nearest vectors of each query (q, d)."""
+
+    def farthest(self, queries: Tensor) -> tuple[Tensor, Nearest]:
+        """Those of the queries that can be farthest from their nearest vector."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +104,10 @@ class MemoryBank:
         """How often an approximate search found the nearest vector so far; None of an exact one."""
         return None if isinstance(self.index, Index) else self.index.recall
 
+    def at(self, indices: Tensor) -> Tensor:
+        """The vectors (…, d) at these positions (…) int64."""
+        return self.vectors[indices]
+
     def places(self, vectors: Tensor) -> Tensor:
         """Where vectors (n,) int64 were seen: (n, 3) int64 image, row and column, on the CPU."""
         vectors = vectors.cpu()
@@ -110,10 +132,11 @@ class MemoryBank:
         return Nearest(distance.float(), index)
 
     def farthest(
-        self, queries: Tensor, *, exclude_group: int | None = None
+        self, queries: Tensor, *, exclude_group: int | None = None, at_most: Tensor | None = None
     ) -> tuple[Tensor, Nearest]:
         """Of queries (q, d) those that can be farthest from their nearest bank vector, among them
         all that are: their positions (n,) int64, ascending, and what `nearest` finds for them.
+        `at_most` (q,): squared distances to vectors elsewhere, where the nearest may be.
 
         Most queries are near one of the bank's first vectors already, and so need not be searched
         for in all of it: a coreset's first picks lie all over what it covers, each the farthest
@@ -125,10 +148,13 @@ class MemoryBank:
             among = -(-len(self) // OUTLINE)
             left_out = self._left_out(queries, exclude_group, 1)
             bound = self.index.near(queries, left_out, among).square()
+        if at_most is not None:
+            bound = torch.minimum(bound, at_most.to(bound))
         first = bound.topk(min(FIRST, len(bound))).indices
         found = self.nearest(queries[first], exclude_group=exclude_group)
+        least = torch.minimum(found.distance[:, 0], bound[first].to(found.distance)).max()
         bound[first] = -1
-        rest = torch.nonzero(bound >= found.distance.max() * NEARLY)[:, 0]
+        rest = torch.nonzero(bound >= least * NEARLY)[:, 0]
         others = self.nearest(queries[rest], exclude_group=exclude_group)
         positions, order = torch.cat([first, rest]).sort()
         distance = torch.cat([found.distance, others.distance])[order]
@@ -162,10 +188,9 @@ def reweight(
     scores: Tensor,
     patches: Tensor,
     nearest: Tensor,
-    bank: MemoryBank,
+    bank: Searched,
     *,
     neighbours: int = 9,
-    exclude_group: int | None = None,
 ) -> Tensor:
     """Image scores (n,) float32 -> the same, re-weighted by how usual the bank is around the
     nearest normal patch (Roth et al., CVPR 2022, equation 7).
@@ -176,16 +201,13 @@ def reweight(
     of exp(|m_test - m|). With fewer than two neighbours, or a bank of one vector, there is nothing
     to weigh by and the scores come back as they are.
     """
-    left = len(bank)
-    if exclude_group is not None:
-        left = int((bank.group != exclude_group).sum())
-    neighbours = min(neighbours, left)
+    neighbours = min(neighbours, len(bank))
     if neighbours < 2 or not len(scores):
         return scores
-    support = bank.nearest(bank.vectors[nearest], exclude_group=exclude_group, k=neighbours).index
+    support = bank.nearest(bank.at(nearest), k=neighbours).index
     exact = patches.double()
-    from_support = exact[:, None] - bank.vectors[support].double()
+    from_support = exact[:, None] - bank.at(support).double()
     to_support = torch.linalg.vector_norm(from_support, dim=2)
-    to_nearest = torch.linalg.vector_norm(exact - bank.vectors[nearest].double(), dim=1)
+    to_nearest = torch.linalg.vector_norm(exact - bank.at(nearest).double(), dim=1)
     weight = 1 - torch.exp(to_nearest - torch.logsumexp(to_support, dim=1))
     return weight.to(scores.dtype) * scores

@@ -3,7 +3,7 @@ it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from apc_bench.bank.coreset import greedy_coreset
+from apc_bench.bank.coreset import compared, greedy_coreset
+from apc_bench.bank.holes import closing
 from apc_bench.bank.memory_bank import MemoryBank
 from apc_bench.detectors.features import FeatureSource
 from apc_bench.detectors.patchcore_scoring import FittedPatchCore
@@ -19,6 +20,7 @@ from apc_bench.detectors.protocol import Fitted, Images, Timings, Trained, Train
 from apc_bench.networks.backbones import Backbone
 from apc_bench.networks.loading import load_backbone
 from apc_bench.settings.detectors import PatchCoreSettings
+from apc_bench.settings.search import FaissSearch
 from apc_bench.settings.sweep import Method
 
 
@@ -60,24 +62,23 @@ class PatchCore:
             remembered=remembered,
             progress=data.progress,
         )
-        build = partial(build_bank, settings=self.settings, seed=data.seed, among=data.normal)
         started = time.perf_counter()
         patches = kept_patches(source, images, self.settings.patches_max, seed=data.seed)
         seconds = source.seconds
-        bank = build(patches, progress=partial(data.progress, "coreset"))
-        held_out_bank = None
-        if data.calibration:  # some image is held out
-            patches = patches.without(frozenset(data.calibration.groups))
-            if len(patches.vectors):
-                told = partial(data.progress, "coreset to calibrate with")
-                held_out_bank = build(patches, progress=told)
+        told = partial(data.progress, "coreset")
+        chosen = choose(patches, self.settings, seed=data.seed, progress=told)
+        number_of = _group_numbers(data.normal.groups)
+        calibrating = data.normal if data.calibration is None else data.calibration
+        without = [number_of[name] for name in sorted(set(calibrating.groups))]
+        bank_of = partial(_bank_of, patches, among=data.normal, number_of=number_of)
+        closed = _closing(patches, chosen, self.settings, number_of, without, data)
         return FittedPatchCore(
             source=source,
-            bank=bank,
-            held_out_bank=held_out_bank,
+            bank=bank_of(chosen, search=self.settings.approximate_search),
+            fillers={group: bank_of(rows) for group, rows in closed.items() if len(rows)},
             settings=self.settings,
             data=data,
-            groups=_group_numbers(data.normal.groups),
+            groups=number_of,
             timings=Timings(seconds, time.perf_counter() - started - seconds),
             notes=(*self.messages, *backbone.notes(data.normal.array.shape[-1])),
         )
@@ -99,26 +100,17 @@ class Patches:
         """The position in `images` of each patch."""
         return self.numbers // (self.grid[0] * self.grid[1])
 
-    def without(self, groups: frozenset[str]) -> "Patches":
-        """Those of images of no such group."""
-        kept = torch.tensor([group not in groups for group in self.images.groups])
-        rows = torch.nonzero(kept[self.image])[:, 0]
-        vectors = self.vectors[rows.to(self.vectors.device)]
-        return Patches(vectors, self.numbers[rows], self.images, self.grid)
 
-
-def build_bank(
+def choose(
     patches: Patches,
     settings: PatchCoreSettings,
     *,
     seed: int,
-    among: Images,
     progress: Callable[[int, int], None] | None = None,
-) -> MemoryBank:
-    """The patches thinned by the greedy coreset to ratio or `bank_max`, on their device.
-
-    The bank names an image by its position among `among`. `progress`: as `greedy_coreset`'s.
-    Raises UsageError where it is too small for the settings' search.
+) -> Tensor:
+    """Those that the greedy coreset keeps, ratio or `bank_max`, by position, int64 on the CPU.
+    `progress`: as `greedy_coreset`'s. Raises UsageError where they are too few for the settings'
+    search.
     """
     count = max(1, int(len(patches.vectors) * settings.coreset_ratio))
     if settings.bank_max:
@@ -128,7 +120,7 @@ def build_bank(
         from apc_bench.bank.faiss_index import check_size  # faiss is loaded where it is used
 
         check_size(search, patches.vectors.shape[1], count)
-    chosen = greedy_coreset(
+    return greedy_coreset(
         patches.vectors,
         count,
         projection_dim=settings.projection_dim,
@@ -136,11 +128,41 @@ def build_bank(
         seed=seed,
         progress=progress,
     )
-    vectors = patches.vectors[chosen].contiguous()
-    picked = chosen.cpu()
-    image, patch = patches.image[picked], patches.numbers[picked]
+
+
+def _closing(
+    patches: Patches,
+    chosen: Tensor,
+    settings: PatchCoreSettings,
+    number_of: Mapping[str, int],
+    without: Sequence[int],
+    data: Training,
+) -> dict[int, Tensor]:
+    """By the groups `without`, which calibrate: the positions, on the CPU, of the patches that
+    close the hole that each would leave.
+    """
+    points = compared(patches.vectors, settings.projection_dim, seed=data.seed)
+    groups = torch.tensor([number_of[name] for name in patches.images.groups])
+    group = groups[patches.image].to(points.device)
+    told = partial(data.progress, "holes to calibrate with")
+    found = closing(points, chosen.to(points.device), group, without, progress=told)
+    return {left_out: rows.cpu() for left_out, rows in found.items()}
+
+
+def _bank_of(
+    patches: Patches,
+    chosen: Tensor,
+    *,
+    among: Images,
+    number_of: Mapping[str, int],
+    search: FaissSearch | None = None,
+) -> MemoryBank:
+    """The bank of the patches `chosen`, on their device. It names an image by its position among
+    `among`.
+    """
+    vectors = patches.vectors[chosen.to(patches.vectors.device)].contiguous()
+    image, patch = patches.image[chosen], patches.numbers[chosen]
     patch %= patches.grid[0] * patches.grid[1]
-    number_of = _group_numbers(among.groups)
     groups = torch.tensor([number_of[name] for name in patches.images.groups], dtype=torch.int32)
     return MemoryBank(
         vectors=vectors,

@@ -93,8 +93,8 @@ def _filled(detector: PatchCore, step: Step, context: SweepContext, run: Run) ->
     """With its bank filled from the training images, as the worker did."""
     sweep = context.sweep
     set_determinism(sweep.device, threads=sweep.threads, seed=seed_of(step))
-    # Nobody calibrates: that would fill a second bank.
-    training = replace(Inputs(step, context, run, untold).training(), calibration=None)
+    training = Inputs(step, context, run, untold).training()
+    training = replace(training, calibration=training.normal.at([]))  # nobody calibrates
     extractor = run.extractors.read(step.needs).weights if step.needs else None
     fitted = detector.fit(training, extractor)
     assert fitted.bank is not None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from detectors.plain_patchcore import plain_patches
+from plain_holes import plainly
 from safetensors.torch import load_file
 
 from apc_bench.bank.coreset import greedy_coreset
@@ -157,7 +158,32 @@ def test_images_that_calibrate_have_the_scores_of_any_others(settings):
         assert np.array_equal(getattr(calibration, name), getattr(scored, name)), name
 
 
-def test_held_out_images_are_in_the_bank_and_calibrate_against_that_of_the_others():
+def test_an_image_that_calibrates_is_compared_with_the_others_and_its_hole_is_closed():
+    """Against all distances in float64, with the holes closed by the plain loop."""
+    array = pictures(10)
+    groups = [*"abcdefgh", "h", "h"]
+    detector = fitted(array, range(10), groups, coreset_ratio=0.2, projection_dim=None)
+    _, calibration = detector.calibrate()
+    each = detector.source.grid[0] * detector.source.grid[1]
+    points = detector.source(images(array, range(10)), slice(0, 10)).flatten(0, 1)
+    bank = detector.bank
+    row = bank.row.long() * detector.source.grid[1] + bank.column.long()
+    chosen = bank.image.long() * each + row
+    group = torch.tensor([sorted(set(groups)).index(name) for name in groups])
+    group = group.repeat_interleave(each)
+    holes = 0
+    for position, name in enumerate(groups):
+        own = sorted(set(groups)).index(name)
+        added = plainly(points, chosen, group, own)
+        holes += len(added)
+        left = [*chosen[group[chosen] != own].tolist(), *added]
+        patches = points[position * each : (position + 1) * each].double()
+        distance = torch.cdist(patches, points[left].double()).square().amin(1)
+        assert calibration.scores[position] == pytest.approx(float(distance.max()), rel=1e-4)
+    assert holes > 10, "else nothing was tested"
+
+
+def test_held_out_images_are_in_the_bank_and_calibrate_as_with_a_frozen_detector():
     array = pictures(12)
     groups = ["a", "b", "c", "d", "d", "e", "f", "g", "h"]
     given = training(array, range(9), groups)
@@ -168,16 +194,17 @@ def test_held_out_images_are_in_the_bank_and_calibrate_against_that_of_the_other
     def fit(data: Training):
         return PatchCore(method, WEIGHTS, "0" * 64).fit(data, None)
 
-    mine = fit(replace(given, learnable=others, calibration=held_out))
+    mine, frozen = fit(replace(given, learnable=others, calibration=held_out)), fit(given)
     tested = images(array, range(9, 12))
-    assert np.array_equal(mine.score(tested).scores, fit(given).score(tested).scores)
+    assert np.array_equal(mine.score(tested).scores, frozen.score(tested).scores)
     calibrated_with, calibration = mine.calibrate()
     assert calibrated_with.names == held_out.names
-    apart = fit(replace(given, normal=others)).score(held_out)
-    assert np.array_equal(calibration.scores, apart.scores)
-    assert np.array_equal(calibration.worst, apart.worst)
-    names = [given.normal.names[image] for image in calibration.nearest[:, 0]]
-    assert names == [others.names[image] for image in apart.nearest[:, 0]]
+    _, all_of_them = frozen.calibrate()
+    for name in ("scores", "worst", "nearest"):
+        ours, theirs = getattr(calibration, name), getattr(all_of_them, name)
+        assert np.array_equal(ours, theirs[[3, 4, 7]])
+    apart = [given.normal.groups[image] for image in calibration.nearest[:, 0]]
+    assert all(one != own for one, own in zip(apart, held_out.groups, strict=True))
 
 
 def test_the_memo_changes_no_number():

@@ -20,7 +20,14 @@ BANK = {"pretrain_dim": 16, "target_dim": 16}
 SYSTEMS = {
     "patchcore": (
         BANK,
-        {"features of the category", "features", "coreset", "search", "calibration"},
+        {
+            "features of the category",
+            "features",
+            "coreset",
+            "holes to calibrate with",
+            "search",
+            "calibration",
+        },
     ),
     "apc": (
         {**BANK, "steps": 3, "batch": 4},
@@ -28,7 +35,7 @@ SYSTEMS = {
             "fine-tuning",
             "features",
             "coreset",
-            "coreset to calibrate with",
+            "holes to calibrate with",
             "search",
             "calibration",
         },
@@ -50,7 +57,7 @@ SYSTEMS = {
             "fine-tuning",
             "features",
             "coreset",
-            "coreset to calibrate with",
+            "holes to calibrate with",
             "search",
             "patch classifier's maps",
             "segmentation maps",

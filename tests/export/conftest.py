@@ -12,7 +12,7 @@ from support import apc_bench, make_category
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run of the frozen baseline on 48 × 48 images, cropped to an input of 32."""
     place = tmp_path_factory.mktemp("export")
-    make_category(place / "data", "part", size=48, train=4, good=4, defects=6)
+    make_category(place / "data", "part", size=48, train=12, good=4, defects=6)
     job = {"image_size": 32, "resize": "crop", "reserve": 2, "shots": [1], "seeds": [3]}
     settings = {"pretrain_dim": 64, "target_dim": 64, "sigma": 1.0}
     job["methods"] = {
