@@ -49,7 +49,7 @@ def greedy_coreset(
     is called after each block.
 
     Precision: the points are centred; products run in the features' own precision (half precision
-    in float32) and are done again, more exactly, where cancellation would show (`to_nearest`);
+    in float32) and are done again, more exactly, where cancellation would show (`_to_nearest`);
     distances within a block are float64. For float64 features the order is the exact one, for
     float32 near-ties may swap. Memory beyond the projection is bounded.
 
@@ -167,7 +167,7 @@ class _Selection:
             nearest, points = self.bounds[chunk], self.points[chunk]
             for start in range(first, self.picked, width):
                 centres = self.centres[start : min(start + width, self.picked)]
-                nearest = torch.minimum(nearest, to_nearest(points, centres))
+                nearest = torch.minimum(nearest, _to_nearest(points, centres))
             self.bounds[chunk] = nearest
         self.accounted[candidates] = self.picked
 
@@ -195,7 +195,7 @@ def _walk(
     return picks
 
 
-def to_nearest(points: Tensor, centres: Tensor) -> Tensor:
+def _to_nearest(points: Tensor, centres: Tensor) -> Tensor:
     """Squared distance of each point to its nearest centre, sound where it is small beside the
     norms.
     """
@@ -208,9 +208,9 @@ def to_nearest(points: Tensor, centres: Tensor) -> Tensor:
 
 
 def _more_exactly(points: Tensor, centres: Tensor) -> Tensor:
-    """As `to_nearest` in float64; by differences where that is not enough."""
+    """As `_to_nearest` in float64; by differences where that is not enough."""
     if points.dtype != torch.float64:
-        return to_nearest(points.double(), centres.double())
+        return _to_nearest(points.double(), centres.double())
     return _exact_distances(points, centres).amin(1).square()
 
 

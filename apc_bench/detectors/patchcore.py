@@ -3,7 +3,7 @@ it.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,22 +63,28 @@ class PatchCore:
             progress=data.progress,
         )
         started = time.perf_counter()
-        patches = kept_patches(source, images, self.settings.patches_max, seed=data.seed)
+        most = self.settings.patches_max
+        patches = kept_patches(source, images, most, among=data.normal, seed=data.seed)
         seconds = source.seconds
         told = partial(data.progress, "coreset")
         chosen = choose(patches, self.settings, seed=data.seed, progress=told)
-        number_of = _group_numbers(data.normal.groups)
+        groups = _group_numbers(data.normal)
         calibrating = data.normal if data.calibration is None else data.calibration
-        without = [number_of[name] for name in sorted(set(calibrating.groups))]
-        bank_of = partial(_bank_of, patches, among=data.normal, number_of=number_of)
-        closed = _closing(patches, chosen, self.settings, number_of, without, data)
+        points = compared(patches.vectors, self.settings.projection_dim, seed=data.seed)
+        closed = closing(
+            points,
+            chosen.to(points.device),
+            patches.group.to(points.device),
+            [groups[name] for name in sorted(set(calibrating.groups))],
+            progress=partial(data.progress, "holes to calibrate with"),
+        )
         return FittedPatchCore(
             source=source,
-            bank=bank_of(chosen, search=self.settings.approximate_search),
-            fillers={group: bank_of(rows) for group, rows in closed.items() if len(rows)},
+            bank=patches.bank(chosen, self.settings.approximate_search),
+            fillers={group: patches.bank(rows.cpu()) for group, rows in closed.items()},
             settings=self.settings,
             data=data,
-            groups=number_of,
+            groups=groups,
             timings=Timings(seconds, time.perf_counter() - started - seconds),
             notes=(*self.messages, *backbone.notes(data.normal.array.shape[-1])),
         )
@@ -86,19 +92,40 @@ class PatchCore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patches:
-    """Patch features (n, d) float32 of `images`, and each one's number among all patches of these,
-    ascending, on the CPU; `grid`: rows and columns of an image's patches.
+    """Patch features (n, d) float32 of some of the normal images, and each one's number among all
+    patches of these, ascending, on the CPU; `grid`: rows and columns of an image's patches. Of each
+    image `position`, int32, among the normal images, and `number_of_group`, int32.
     """
 
     vectors: Tensor
     numbers: Tensor
-    images: Images
     grid: tuple[int, int]
+    position: Tensor
+    number_of_group: Tensor
 
     @property
     def image(self) -> Tensor:
-        """The position in `images` of each patch."""
+        """The number of each patch's image."""
         return self.numbers // (self.grid[0] * self.grid[1])
+
+    @property
+    def group(self) -> Tensor:
+        """The number of each patch's group, int32."""
+        return self.number_of_group[self.image]
+
+    def bank(self, rows: Tensor, search: FaissSearch | None = None) -> MemoryBank:
+        """The bank of the patches at `rows` (m,) int64 on the CPU, on the features' device."""
+        vectors = self.vectors[rows.to(self.vectors.device)].contiguous()
+        each = self.grid[0] * self.grid[1]
+        image, patch = self.numbers[rows] // each, self.numbers[rows] % each
+        return MemoryBank(
+            vectors=vectors,
+            image=self.position[image],
+            row=(patch // self.grid[1]).short(),
+            column=(patch % self.grid[1]).short(),
+            group=self.number_of_group[image].to(vectors.device),
+            search=search,
+        )
 
 
 def choose(
@@ -130,64 +157,12 @@ def choose(
     )
 
 
-def _closing(
-    patches: Patches,
-    chosen: Tensor,
-    settings: PatchCoreSettings,
-    number_of: Mapping[str, int],
-    without: Sequence[int],
-    data: Training,
-) -> dict[int, Tensor]:
-    """By the groups `without`, which calibrate: the positions, on the CPU, of the patches that
-    close the hole that each would leave.
-    """
-    points = compared(patches.vectors, settings.projection_dim, seed=data.seed)
-    groups = torch.tensor([number_of[name] for name in patches.images.groups])
-    group = groups[patches.image].to(points.device)
-    told = partial(data.progress, "holes to calibrate with")
-    found = closing(points, chosen.to(points.device), group, without, progress=told)
-    return {left_out: rows.cpu() for left_out, rows in found.items()}
-
-
-def _bank_of(
-    patches: Patches,
-    chosen: Tensor,
-    *,
-    among: Images,
-    number_of: Mapping[str, int],
-    search: FaissSearch | None = None,
-) -> MemoryBank:
-    """The bank of the patches `chosen`, on their device. It names an image by its position among
-    `among`.
-    """
-    vectors = patches.vectors[chosen.to(patches.vectors.device)].contiguous()
-    image, patch = patches.image[chosen], patches.numbers[chosen]
-    patch %= patches.grid[0] * patches.grid[1]
-    groups = torch.tensor([number_of[name] for name in patches.images.groups], dtype=torch.int32)
-    return MemoryBank(
-        vectors=vectors,
-        image=_positions(patches.images, among)[image],
-        row=(patch // patches.grid[1]).short(),
-        column=(patch % patches.grid[1]).short(),
-        group=groups[image].to(vectors.device),
-        search=search,
-    )
-
-
-def _positions(images: Images, among: Images) -> Tensor:
-    """Where each image stands in `among`, int32."""
-    position_of = {int(row): position for position, row in enumerate(among.rows)}
-    return torch.tensor([position_of[int(row)] for row in images.rows], dtype=torch.int32)
-
-
-def _group_numbers(groups: Sequence[str]) -> dict[str, int]:
-    """Each group's place in the groups' alphabet."""
-    return {name: number for number, name in enumerate(sorted(set(groups)))}
-
-
-def kept_patches(source: FeatureSource, images: Images, most: int | None, *, seed: int) -> Patches:
-    """Of all images, or `most` of them at random, on the source's device. Filled batch by batch:
-    what is not kept is never held, and joining a list would hold everything twice.
+def kept_patches(
+    source: FeatureSource, images: Images, most: int | None, *, among: Images, seed: int
+) -> Patches:
+    """Of all images, some `among` the normal ones, or `most` of the patches at random, on the
+    source's device. Filled batch by batch: what is not kept is never held, and joining a list would
+    hold everything twice.
     """
     patches, kept = torch.empty(0), torch.empty(0, dtype=torch.int64)
     done = 0
@@ -200,7 +175,17 @@ def kept_patches(source: FeatureSource, images: Images, most: int | None, *, see
         rows = kept[done:upto] - part.start * each
         patches[done:upto] = features.flatten(0, 1)[rows.to(features.device)]
         done = upto
-    return Patches(patches, kept, images, source.grid)
+    position_of = {int(row): position for position, row in enumerate(among.rows)}
+    position = [position_of[int(row)] for row in images.rows]
+    numbers = _group_numbers(among)
+    group = [numbers[name] for name in images.groups]
+    of_image = (torch.tensor(known, dtype=torch.int32) for known in (position, group))
+    return Patches(patches, kept, source.grid, *of_image)
+
+
+def _group_numbers(images: Images) -> dict[str, int]:
+    """Each group's place in the groups' alphabet."""
+    return {name: number for number, name in enumerate(sorted(set(images.groups)))}
 
 
 def _some_of(total: int, most: int | None, *, seed: int) -> Tensor:
