@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apc_bench.bank.coreset import greedy_coreset
+from apc_bench.bank.coreset import compared, greedy_coreset
+from apc_bench.bank.holes import closing
 from apc_bench.bank.memory_bank import ORIGIN, MemoryBank
 from apc_bench.detectors.patch_examples import STAGE as LEARNED_FROM
 from apc_bench.detectors.protocol import Detector, Fitted, Scored, Trained, Training
@@ -197,7 +198,8 @@ class _Measured:
         planned, kept = bank_size(self.shared.normal, patches, settings)
         points = between(fitted.bank.vectors, min(planned, POINTS))
         count = max(1, kept * len(points) // planned)
-        picking, _ = self.watch.steady(lambda: self._pick(points, count, settings))
+        picking, picks = self.watch.steady(lambda: self._pick(points, count, settings))
+        closing_in, _ = self.watch.steady(lambda: self._close(points, picks, settings))
         vectors = between(fitted.bank.vectors, min(kept, POINTS))
         making, bank = self.watch.steady(lambda: _bank_of(vectors))
         queries = points[:patches]
@@ -206,6 +208,7 @@ class _Measured:
             patches=patches,
             pairs=len(points) * count,
             picking=picking,
+            closing=closing_in / (len(points) * len(picks)),
             vector=making / len(vectors),
             pair=searching / (len(queries) * len(vectors)),
         )
@@ -218,6 +221,13 @@ class _Measured:
             starting_points=settings.starting_points,
             seed=0,
         )
+
+    def _close(
+        self, points: torch.Tensor, picks: torch.Tensor, settings: PatchCoreSettings
+    ) -> None:
+        space = compared(points, settings.projection_dim, seed=0)
+        one_group = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+        closing(space, picks.to(points.device), one_group, [0])
 
     def _detector(self, settings: DetectorSettings) -> Detector:
         if isinstance(settings, PatchCoreSettings):

@@ -32,21 +32,18 @@ of screws at 10 %, since few points are brought up to date at each pick.
 CALIBRATED = 0.4
 """Share of a search that an image takes which only calibrates (MemoryBank.farthest): screws'."""
 
-HOLES = 0.3
-"""What finding each patch's vector takes, to close holes with (bank/holes.py), as a share of
-searching for it: 0.27 to 0.36 for 40,000 patches of which 4,000 are kept.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class BankRates:
-    """Seconds of a memory bank: `picking` of a coreset of `pairs` points × picks; `vector` to make
-    one ready for the search, `pair` for each query and vector. `patches`: of an image.
+    """Seconds of a memory bank: `picking` of a coreset of `pairs` points × picks; `closing` holes,
+    for each point and pick; `vector` to make one ready for the search, `pair` for each query and
+    vector. `patches`: of an image.
     """
 
     patches: int
     pairs: int
     picking: float
+    closing: float
     vector: float
     pair: float
 
@@ -137,6 +134,6 @@ def _bank_seconds(counts: Counts, settings: PatchCoreSettings, bank: BankRates) 
     if not isinstance(settings, ApcPlusSettings):  # which needs their maps
         queries -= (1 - CALIBRATED) * counts.calibration * bank.patches
     seconds = bank.picking * math.pow(points * kept / bank.pairs, GROWTH)
-    seconds += kept * bank.vector + (queries + HOLES * points) * kept * bank.pair
+    seconds += kept * (bank.vector + points * bank.closing + queries * bank.pair)
     beside = isinstance(settings, ApcPlusSettings) and settings.frozen_bank > 0
     return seconds * (2 if beside else 1)

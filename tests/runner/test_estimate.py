@@ -22,7 +22,7 @@ from apc_bench.runner.executors import ray_place
 from apc_bench.runner.executors.protocol import Execution
 from apc_bench.runner.foretold import estimate_apart, foretold, longest
 from apc_bench.runner.prepare import Prepared, prepare
-from apc_bench.runner.rates import CALIBRATED, HOLES, PER_STEP, BankRates, Rates, step_seconds
+from apc_bench.runner.rates import CALIBRATED, PER_STEP, BankRates, Rates, step_seconds
 from apc_bench.settings.sweep import make_sweep
 from apc_bench.store.cache import Cache
 
@@ -137,10 +137,10 @@ def test_more_images_make_a_trial_longer_by_their_share(prepared):
     tested = len(split.where("test"))
     expected = PER_STEP + 8 + 100.0 * images + 1e4 * (tested + images - 8)
     assert step_seconds(trial, split, rates) == pytest.approx(expected)
-    bank = BankRates(patches=16, pairs=8 * 16 * 12, picking=7.0, vector=1.0, pair=0.5)
+    bank = BankRates(patches=16, pairs=8 * 16 * 12, picking=7.0, closing=0.3, vector=1.0, pair=0.5)
     more = step_seconds(trial, split, replace(rates, bank=bank)) - expected
     searched = images - 8 + 8 * CALIBRATED
-    assert more == pytest.approx(7.0 + 12 + (searched + HOLES * 8) * 16 * 12 * 0.5)
+    assert more == pytest.approx(7.0 + 12 + (8 * 0.3 + searched * 0.5) * 16 * 12)
 
 
 ALL = {
