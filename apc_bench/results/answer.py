@@ -14,7 +14,14 @@ import polars as pl
 from apc_bench.results.aggregate import TEST, Results, System, Trial
 from apc_bench.results.causes import Evidence, evidence
 from apc_bench.results.changes import Change
-from apc_bench.results.detections import COLUMNS, ByDefect, Detections, detections_of
+from apc_bench.results.detections import (
+    COLUMNS,
+    ByDefect,
+    Detections,
+    detections_of,
+    thresholds_of,
+)
+from apc_bench.results.far_apart import FarApart, far_apart
 from apc_bench.results.run_reader import RunReader
 from apc_bench.settings.detectors import CLASSIFIER_OFF
 
@@ -30,7 +37,8 @@ class Answer:
     """One category's detections, in the order of the job but the baseline's first, where there is
     one (`paired`). `shots`: the largest number; `allowed`: the false-alarm rate that thresholds
     were set for; `seeds`: those it rests on; `evidence`: why a system finds less or more than the
-    baseline, of those that do; `unlearned`: systems that had nothing to learn from the defects.
+    baseline, of those that do; `unlearned`: systems that had nothing to learn from the defects;
+    `far_apart`: the photos that set a threshold by themselves, of those systems where it is so.
     """
 
     category: str
@@ -41,6 +49,7 @@ class Answer:
     paired: bool = True
     evidence: Mapping[System, Evidence] = field(default_factory=dict)
     unlearned: Collection[System] = ()
+    far_apart: Mapping[System, FarApart] = field(default_factory=dict)
 
     @property
     def baseline(self) -> Detections | None:
@@ -134,6 +143,7 @@ def _answer(results: Results, run: RunReader, category: str) -> Answer | None:
         answer,
         evidence=_evidence(answer, trials, scores) if paired else {},
         unlearned=[one for one in systems if _learned_nothing(results, one, trials[one])],
+        far_apart=_far_apart(trials, scores, allowed),
     )
 
 
@@ -157,6 +167,17 @@ def _evidence(
             threshold = not answer.undefined
             own = tables(one.system)
             found[one.system] = evidence(own, first, answer.allowed, threshold=threshold)
+    return found
+
+
+def _far_apart(
+    trials: Trials, scores: Mapping[str, pl.DataFrame], allowed: float
+) -> dict[System, FarApart]:
+    found = {}
+    for system, tried in trials.items():
+        tables = [scores[trial.result_key or ""] for trial in tried]
+        if far := far_apart(system, tables, thresholds_of(tried), allowed):
+            found[system] = far
     return found
 
 

@@ -101,19 +101,34 @@ def _by_defect(photos: Sequence[Photo], value: Callable[[Photo], float | None]) 
 def detections_of(
     system: System, trials: Sequence[Trial], scores: Mapping[str, pl.DataFrame]
 ) -> Detections:
-    """A system's trials of one category, joined. `scores`: result key -> scored images, of each.
-    Numbers are found trial by trial, in arrays, and images joined at once: there may be hundreds.
+    """A system's trials of one category, joined, each at its own threshold. `scores`: result key ->
+    scored images, of each.
     """
-    tables = [scores[trial.result_key or ""] for trial in trials]
-    tried = [
-        _tried(table, trial.rows[TEST]["threshold"])
-        for table, trial in zip(tables, trials, strict=True)
-    ]
     undefined = [
         why_undefined(trial.rows[TEST]).get("threshold", "no threshold")
         for trial in trials
         if trial.rows[TEST]["threshold"] is None
     ]
+    tables = [scores[trial.result_key or ""] for trial in trials]
+    return detections_at(system, tables, thresholds_of(trials), undefined)
+
+
+def thresholds_of(trials: Sequence[Trial]) -> list[float | None]:
+    """The threshold that each trial has calibrated."""
+    return [trial.rows[TEST]["threshold"] for trial in trials]
+
+
+def detections_at(
+    system: System,
+    tables: Sequence[pl.DataFrame],
+    thresholds: Sequence[float | None],
+    undefined: Sequence[str] = (),
+) -> Detections:
+    """The same of scored images (COLUMNS), a table a trial, at any thresholds. `undefined`: why
+    some are None. Numbers are found trial by trial, in arrays, and images joined at once: there may
+    be hundreds.
+    """
+    tried = [_tried(table, threshold) for table, threshold in zip(tables, thresholds, strict=True)]
     alarms = [one.false_alarms for one in tried if one.false_alarms is not None]
     photos = (
         pl.concat(tables)

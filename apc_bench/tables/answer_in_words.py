@@ -15,6 +15,7 @@ from apc_bench.results.detections import Detections
 from apc_bench.statistics.differences import mean
 from apc_bench.tables.answer import image_auroc, share_limits, told
 from apc_bench.tables.answer_causes import advised, reasons
+from apc_bench.tables.answer_far_apart import LOOK, photos_far_apart
 from apc_bench.tables.answer_over_categories import gained, lost, over_categories, with_gains
 from apc_bench.tables.answer_verdict import NAMED, verdicts
 from apc_bench.tables.number_format import points, points_interval
@@ -45,7 +46,8 @@ def sentences(results: Results, answer: Answer) -> list[str]:
     why = advised([line for found in systems for line in reasons(results, answer, found)])
     if answer.undefined:
         return [*head, *_ranked(results, answer, start, why)]
-    lines = [*_found(answer, start), *why, _alarms(results, answer)]
+    far = list(photos_far_apart(results, answer))
+    lines = [*_found(answer, start), *why, _alarms(results, answer), *far, *([LOOK] if far else [])]
     if results.folded:
         lines += [*_too_few(answer.defects), *_next(answer)]
     return [*head, *lines]

@@ -15,6 +15,7 @@ from apc_bench.statistics.differences import (
 )
 from apc_bench.tables.answer import image_auroc, told
 from apc_bench.tables.answer_causes import advised, memorised_where_it_wins, reasons
+from apc_bench.tables.answer_far_apart import LOOK, photos_far_apart
 from apc_bench.tables.answer_verdict import NAMED, verdicts_over
 from apc_bench.tables.number_format import p_value, points, points_interval
 from apc_bench.wording import counted
@@ -53,6 +54,9 @@ def over_categories(results: Results, answers: Sequence[Answer], learned: str) -
     why = [line for found in systems.values() for line in _reasons(results, found)]
     lines += advised(why)
     lines.append(_alarms(results, answers))
+    in_each = [photos_far_apart(results, one, f" in {one.category}") for one in answers]
+    if far := [line for lines_of in in_each for line in lines_of]:
+        lines += [*far[:EXPLAINED], LOOK]
     known = {answer.category for answer in answers}
     if missing := [name for name in results.categories if name not in known]:
         lines.append(f"Nothing can be said yet of {listed(missing, NAMED)}.")

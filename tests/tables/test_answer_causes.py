@@ -204,3 +204,66 @@ def test_types_hold_a_loss_only_where_few_of_the_defects_are_theirs() -> None:
     assert list(lossy_types({**spread, "a": change(*[-1] * 5)})) == ["a"]
     assert list(lossy_types({"a": change(-1, -1), "b": change(1, 0, 1)})) == ["a"]
     assert lossy_types({"a": change(-1, -1)}) == {}
+
+
+def with_photos_far_apart(run: Any, far: int) -> None:
+    """Gives each trial of PatchCore 40 photos that calibrate, of which the first `far` score far
+    above the others, and the threshold that they set.
+    """
+    for key, rows in run.score_rows.items():
+        if not key.startswith("patchcore"):
+            continue
+        calibrating = [row for row in rows if row["split"] == "calibration"]
+        rows[:] = [row for row in rows if row["split"] != "calibration"]
+        for place in range(40):
+            score = 9.0 - 0.5 * place if place < far else 0.01 * place
+            name = f"train/good/{place:03}.png"
+            rows.append({**calibrating[0], "image": name, "group": name, "score": score})
+        for metrics in run.metric_rows:
+            if metrics["result_key"] == key and far:
+                metrics["threshold"] = 8.5  # the 39th of 40, split conformal at 5 %
+
+
+def found_by_count(run: Any, key: str, limit: float) -> tuple[float, float]:
+    """Shares of the defects and of the normal test images above a limit."""
+    tested = [row for row in run.score_rows[key] if row["split"] == "test"]
+    return tuple(
+        100 * sum(row["score"] > limit for row in rows) / len(rows)
+        for rows in ([r for r in tested if r["label"]], [r for r in tested if not r["label"]])
+    )  # type: ignore[return-value]
+
+
+def test_photos_far_apart_that_set_a_threshold_are_named_with_what_the_others_would_find(
+    weave: Any,
+) -> None:
+    with_photos_far_apart(weave, 3)
+    results = read_results(weave)
+    (lines,) = answer_in_words(results, answers(results, weave))
+    found, alarms = found_by_count(weave, "patchcore-weave-0-0", 0.38)  # 36th of the other 37
+    assert lines[-2:] == [
+        "PatchCore's threshold is set by 3 of 40 good photos, which score far above the others"
+        " (train/good/000.png, train/good/001.png, train/good/002.png); set on the others alone, it"
+        f" would find {found:.0f} of 100, with {alarms:.0f} % false alarms.",
+        "Look at them: what will not come again (another light, a faulty part) is better taken out of"
+        " the good photos; of what will, photograph more.",
+    ]
+
+
+def test_photos_that_set_no_threshold_are_not_spoken_of(weave: Any) -> None:
+    with_photos_far_apart(weave, 0)
+    results = read_results(weave)
+    (lines,) = answer_in_words(results, answers(results, weave))
+    assert not [line for line in lines if "far above" in line]
+
+
+def test_over_categories_and_seeds_each_with_photos_far_apart_is_named(make_run: Make) -> None:
+    run = make_run(categories=("granite", "weave"), shots=(2,), seeds=(0, 1), tests=20)
+    with_photos_far_apart(run, 3)
+    results = read_results(run)
+    (lines,) = answer_in_words(results, answers(results, run))
+    granite, weave, advice = lines[-3:]
+    assert granite.startswith(
+        "PatchCore's threshold in granite is set in 2 of 2 seeds by at most 3 of 40 good photos, which"
+    )
+    assert weave.startswith("PatchCore's threshold in weave is set in 2 of 2 seeds by at most 3 of")
+    assert advice.startswith("Look at them: ")
