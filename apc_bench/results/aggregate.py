@@ -25,10 +25,10 @@ class System:
 
     method: str
     shots: int
-    title: str
-    detector: str
-    backbone: str
-    seeds: tuple[int, ...]
+    title: str = field(hash=False)  # two fields tell a run's systems apart, and hash them fast
+    detector: str = field(hash=False)
+    backbone: str = field(hash=False)
+    seeds: tuple[int, ...] = field(hash=False)
 
     @property
     def frozen(self) -> bool:
@@ -112,6 +112,9 @@ class Results:
     superseded: int
     like_normal: tuple[TypeLikeNormal, ...] = ()
     _by_seed: dict[tuple[System, str, str, str], dict[int, float]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    _rows: dict[tuple[System, str, str], dict[int, Mapping[str, Any]]] = field(
         default_factory=dict, init=False, repr=False
     )
 
@@ -199,13 +202,11 @@ class Results:
 
     def rows(self, system: System, subset: str = TEST) -> list[Mapping[str, Any]]:
         """The system's metrics rows of a subset, by category and seed."""
-        rows = []
-        for category in self.categories:
-            for seed in system.seeds:
-                by_subset = self.trials[system, category, seed].rows
-                if subset in by_subset:
-                    rows.append(by_subset[subset])
-        return rows
+        return [
+            row
+            for category in self.categories
+            for row in self._rows_of(system, category, subset).values()
+        ]
 
     def by_seed(
         self, system: System, category: str, metric: str, subset: str = TEST
@@ -220,11 +221,21 @@ class Results:
         self, system: System, category: str, metric: str, subset: str
     ) -> dict[int, float]:
         values = {}
-        for seed in system.seeds:
-            value = self.trials[system, category, seed].rows.get(subset, {}).get(metric)
+        for seed, row in self._rows_of(system, category, subset).items():
+            value = row.get(metric)
             if value is not None and math.isfinite(value):
                 values[seed] = float(value)
         return values
+
+    def _rows_of(self, system: System, category: str, subset: str) -> dict[int, Mapping[str, Any]]:
+        """Seed -> metrics row, where there is one; every metric asks again."""
+        key = (system, category, subset)
+        if key not in self._rows:
+            trials = {seed: self.trials[system, category, seed] for seed in system.seeds}
+            self._rows[key] = {
+                seed: trial.rows[subset] for seed, trial in trials.items() if subset in trial.rows
+            }
+        return self._rows[key]
 
     def complete(self, system: System, metric: str, subset: str = TEST) -> tuple[str, ...]:
         """The categories where the metric is defined for every seed."""
