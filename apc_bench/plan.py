@@ -15,6 +15,7 @@ from apc_bench.datasets.split import Split
 from apc_bench.files.hashing import digest
 from apc_bench.settings.backbones import gmacs
 from apc_bench.settings.detectors import ApcPlusSettings, ApcSettings, PatchCoreSettings
+from apc_bench.settings.protocols import seed_words_of
 from apc_bench.settings.sweep import Method, Sweep
 from apc_bench.wording import counted
 
@@ -28,7 +29,7 @@ class Step:
 
     kind: 'extractor' fine-tunes, 'trial' scores. `needs`: the result_key of the extractor that a
     trial waits for. `shots` is 0 for a frozen detector. `macs`: about how many multiply-accumulates
-    it takes, to order steps and to estimate time.
+    it takes, to order steps and to estimate time. `seed_word`: what the seed is to a reader.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Step:
     needs: str | None
     settings: Method
     macs: float
+    seed_word: str = "seed"
 
     @property
     def name(self) -> str:
@@ -49,7 +51,7 @@ class Step:
         shots = f" · {counted(self.shots, 'shot')}" if self.shots else ""
         return (
             f"{'fine-tune' if self.kind == EXTRACTOR else 'score'} {self.method} ·"
-            f" {self.category}{shots} · seed {self.seed}"
+            f" {self.category}{shots} · {self.seed_word} {self.seed}"
         )
 
 
@@ -154,6 +156,7 @@ class _Planner:
                 shots=shots,
                 seed=seed,
                 settings=method,
+                seed_word=seed_words_of(sweep.protocol)[0],
             )
             where, needs = {**anywhere, "shots": shots, "seed": seed}, None
             if tuned:

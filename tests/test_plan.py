@@ -383,3 +383,15 @@ def test_a_plan_loads_neither_torch_nor_any_reader_of_files():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     ).stdout.split()
     assert not {"torch", "ray", "numpy", "polars", "pyarrow", "PIL"} & set(loaded)
+
+
+def test_under_cross_fitting_a_step_is_of_a_fold():
+    sweep, _ = sweep_from("photos", {"folds": 2, "shots": (5,)})
+    assert {step.name for step in plan(sweep)} == {
+        *(f"score patchcore · bottle · fold {fold}" for fold in (0, 1)),
+        *(
+            f"{kind} apc · bottle · 5 shots · fold {f}"
+            for kind in ("fine-tune", "score")
+            for f in (0, 1)
+        ),
+    }

@@ -16,11 +16,12 @@ from filelock import FileLock, Timeout
 
 from apc_bench.errors import RunError
 from apc_bench.plan import EXTRACTOR
+from apc_bench.settings.protocols import Holdout, seed_words_of
 from apc_bench.store import attempts
 from apc_bench.store.attempts import Failure
 from apc_bench.store.run import Run
 from apc_bench.store.stages import Stage, read_stage
-from apc_bench.wording import duration
+from apc_bench.wording import counted, duration
 
 RECENT = 50
 """Ended steps that the rate is taken from."""
@@ -48,7 +49,7 @@ class Status:
 
     `leftovers`: half-written files of a crash, which the next sweep removes. `rate`: steps an hour
     lately, None where none ended; `ends`: when the rest will be done at this rate, None where no
-    sweep is at work.
+    sweep is at work; `seed_word`: what a seed is to a reader.
     """
 
     total: int
@@ -60,6 +61,7 @@ class Status:
     leftovers: tuple[str, ...]
     rate: float | None
     ends: datetime | None
+    seed_word: str = "seed"
 
     @property
     def left(self) -> int:
@@ -91,6 +93,7 @@ def read_status(run: Run) -> Status:
         leftovers=() if held else tuple(str(path) for path in run.leftovers()),
         rate=rate,
         ends=ends,
+        seed_word=seed_words_of(run.info.settings.get("protocol", Holdout.name))[0],
     )
 
 
@@ -141,7 +144,9 @@ def as_lines(state: Status) -> list[str]:
             rate += f"; will be done about {state.ends:%Y-%m-%d %H:%M}"
         lines.append(rate)
     lines += [f"running  {step}" for step in state.running]
-    lines += [f"failed   {_place(failure)}: {failure.reason}" for failure in state.failed]
+    lines += [
+        f"failed   {_place(failure, state.seed_word)}: {failure.reason}" for failure in state.failed
+    ]
     lines += [f"damaged  {line}" for line in state.damaged]
     lines += [f"left by a crash, removed by the next sweep: {path}" for path in state.leftovers]
     return lines
@@ -172,9 +177,10 @@ def _as_values(step: RunningStep) -> dict[str, Any]:
     return values
 
 
-def _place(failure: Failure) -> str:
-    shots = f" · {failure.shots} shots" if failure.shots else ""
-    return f"{failure.kind} {failure.method} · {failure.category}{shots} · seed {failure.seed}"
+def _place(failure: Failure, seed_word: str) -> str:
+    shots = f" · {counted(failure.shots, 'shot')}" if failure.shots else ""
+    where = f"{failure.method} · {failure.category}{shots} · {seed_word} {failure.seed}"
+    return f"{failure.kind} {where}"
 
 
 def _held(path: Path) -> bool:

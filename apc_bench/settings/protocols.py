@@ -218,6 +218,11 @@ PROTOCOLS: dict[str, type[EvaluationProtocol]] = {
 }
 
 
+def seed_words_of(protocol: str) -> tuple[str, str]:
+    """What a seed is to a reader under a protocol of this name, one and many."""
+    return PROTOCOLS[protocol].seed_words
+
+
 def protocol_of(settings: Settings) -> EvaluationProtocol:
     """The protocol of a sweep's settings; hold-out where they are older than the choice."""
     return PROTOCOLS[settings.get("protocol", Holdout.name)].of(settings)

@@ -135,3 +135,21 @@ def test_an_old_page_is_named_with_how_to_draw_it_again(run):
     )
     shutil.rmtree(run / "report")
     assert "the page" not in apc_bench("status", run).output
+
+
+@pytest.mark.parametrize(("protocol", "word"), [("holdout", "seed"), ("crossfit", "fold")])
+def test_a_failed_step_is_named_as_its_protocol_calls_it(run, protocol, word):
+    row = Run.open(run).plan().filter(pl.col("method") == "patchcore").to_dicts()[0]
+    attempts.record(
+        run / "attempts",
+        attempts.FAILED,
+        result_key=row["result_key"],
+        kind="trial",
+        step="score patchcore",
+        reason="out of memory",
+    )
+    info = json.loads((run / "run.json").read_text())
+    info["settings"]["protocol"] = protocol
+    (run / "run.json").write_text(json.dumps(info))
+    told = apc_bench("status", run).output
+    assert f"failed   trial patchcore · weave · {word} 0: out of memory" in told
