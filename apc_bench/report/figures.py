@@ -6,6 +6,7 @@ from pathlib import Path
 
 from apc_bench.report.answer_plot import answer_task
 from apc_bench.report.curves import curves_tasks
+from apc_bench.report.far_apart_plot import far_apart_task
 from apc_bench.report.gain_heatmap import heatmap_task
 from apc_bench.report.gallery import gallery_tasks
 from apc_bench.report.memorisation_plot import memorisation_task
@@ -52,9 +53,11 @@ class Known:
     answered: Sequence[Answer]
 
 
-def page_figures(results: Results, known: Known, folder: Path) -> list[PageFigure]:
+def page_figures(
+    results: Results, known: Known, folder: Path, *, data: Path | None
+) -> list[PageFigure]:
     """The figures that the page shows besides the tables: by shots of the mean over categories, or
-    of the only one.
+    of the only one. `data`: the dataset's folder, None where it is not at hand.
     """
     shots = next(iter(shots_tasks(results, folder).values()))
     _, many = results.seed_words
@@ -66,9 +69,11 @@ def page_figures(results: Results, known: Known, folder: Path) -> list[PageFigur
     gain = "Gain over the baseline by category"
     average = "Average ranks; a bar joins systems that cannot be told apart"
     found = "What each system finds of the defects; lines: 95 % intervals"
+    apart = "Good photos that set a threshold by themselves, beside usual ones"
     drawn = "Scores of drawn images, unseen anomalies, test normals and held-out normals"
     figures = [
         PageFigure(answer_task(known.answered, folder), found, OPENING),
+        PageFigure(far_apart_task(known.answered, folder, data=data), apart, OPENING),
         PageFigure(shots, metrics, "shots"),
         PageFigure(few, how_few, "shots") if few else None,
         PageFigure(heatmap_task(folder), gain, "gains"),
@@ -111,7 +116,7 @@ def figures_by_name(
     found = {
         kind: dict(tasks) for kind, tasks in _by_category(results, nowhere, data).items() if tasks
     }
-    for figure in page_figures(results, known, nowhere):
+    for figure in page_figures(results, known, nowhere, data=data):
         if figure.under != "shots":
             found[figure.task.name] = {"": figure.task}
     return found

@@ -142,7 +142,7 @@ class _Drawings:
 def _drawings(
     results: Results, known: Known, folder: Path, *, data: Path | None, extent: Extent
 ) -> _Drawings:
-    shown = page_figures(results, known, folder / "plots")
+    shown = page_figures(results, known, folder / "plots", data=data)
     papers = list(paper_figures(results, shown, folder, data=data)) if extent.by_category else []
     return _Drawings(shown, papers, folder, data, extent)
 

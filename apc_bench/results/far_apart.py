@@ -4,7 +4,7 @@ this sets a threshold; it says by which photos one was set.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,16 +23,19 @@ lies above 1.6 but those that a group of darker photos sets (5.8 to 6.9) [measur
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FarApart:
-    """Of a system's trials those whose threshold is set by photos far apart, `trials` of them. In
-    each of these `photos` at most are far apart of `calibrating`; `images` names those of all such
-    trials, the most frequent first, then the farthest; `others`: what the system would find with
-    thresholds set on the other photos, None where these are too few for one.
+    """Of a system's trials those whose threshold is set by photos far apart, `trials` of them, the
+    first at position `first`. In each of these `photos` at most are far apart of `calibrating`;
+    `images` names those of all such trials, the most frequent first, then the farthest, `usual` two
+    whose score is in the middle of the first; `others`: what the system would find with thresholds
+    set on the other photos, None where these are too few for one.
     """
 
     trials: int
+    first: int
     photos: int
     calibrating: int
     images: Sequence[str]
+    usual: Sequence[str]
     others: Detections | None
 
 
@@ -47,21 +50,33 @@ def far_apart(
     than half of the trials.
     """
     rest: list[float | None] = []
-    far: list[pl.DataFrame] = []
+    far: dict[int, pl.DataFrame] = {}
     calibrating = 0
-    for table, threshold in zip(tables, thresholds, strict=True):
-        photos = table.filter(pl.col("split") == "calibration")
+    for place, (table, threshold) in enumerate(zip(tables, thresholds, strict=True)):
+        photos = _calibrating(table)
         near, beyond = _apart(photos)
         if threshold is None or threshold not in beyond["score"]:
             rest.append(threshold)
             continue
-        far.append(beyond)
+        far[place] = beyond
         calibrating = max(calibrating, len(photos))
         rest.append(calibrated_threshold(near["score"].to_numpy(), alpha=allowed).value)
     if not far or 2 * len(far) < len(tables):
         return None
-    others = None if None in rest else detections_at(system, tables, rest)
-    return FarApart(len(far), max(map(len, far)), calibrating, _by_distance(far), others)
+    first = min(far)
+    return FarApart(
+        trials=len(far),
+        first=first,
+        photos=max(map(len, far.values())),
+        calibrating=calibrating,
+        images=_by_distance(far.values()),
+        usual=_middle(_calibrating(tables[first])),
+        others=None if None in rest else detections_at(system, tables, rest),
+    )
+
+
+def _calibrating(table: pl.DataFrame) -> pl.DataFrame:
+    return table.filter(pl.col("split") == "calibration")
 
 
 def _apart(photos: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -73,7 +88,13 @@ def _apart(photos: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return photos.filter(~beyond), photos.filter(beyond)
 
 
-def _by_distance(far: Sequence[pl.DataFrame]) -> list[str]:
+def _middle(photos: pl.DataFrame) -> list[str]:
+    """Two images whose scores are in the middle."""
+    names = photos.sort("score", "image")["image"].to_list()
+    return names[(len(names) - 1) // 2 :][:2]
+
+
+def _by_distance(far: Iterable[pl.DataFrame]) -> list[str]:
     """The images of several trials, whose scores have no common scale."""
     often: Counter[str] = Counter()
     for photos in far:
