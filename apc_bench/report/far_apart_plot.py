@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from apc_bench.errors import ApcError
-from apc_bench.report.figure_style import WITH_PNG, ReportFigure, style
+from apc_bench.report.figure_style import COLUMN, WITH_PNG, ReportFigure, style, title_of
 from apc_bench.report.parallel import FigureTask
 from apc_bench.report.pictures import RGB, Patch, photos_of
 from apc_bench.results.aggregate import Results, System
@@ -24,8 +24,8 @@ from apc_bench.tables.answer import told
 
 NAME = "far_apart"
 
-ROWS, FAR = 3, 5
-"""Categories, and photos of each that set a threshold, which are shown at most."""
+ROWS, USUAL, FAR = 3, 2, 6
+"""Categories at most, usual photos of each, and photos that set a threshold, which are shown."""
 
 AROUND = 3
 """Cells a side of the square around the worst patch."""
@@ -62,22 +62,24 @@ def far_apart_figure(
     rows = [row for row in rows if pictures[row.category]]
     if not rows:
         return None
-    columns = max(map(len, pictures.values()))
     with style():
-        size = (0.4 + 1.1 * columns, 0.1 + 1.6 * len(rows))
-        figure = ReportFigure(figsize=size, layout="constrained")
+        figure = ReportFigure(figsize=(COLUMN, 3.0 * len(rows)), layout="constrained")
         parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
         for row, part in zip(rows, parts, strict=True):
-            part.suptitle(
+            title = (
                 f"{row.category}: good photos that set {row.system.title}'s threshold, beside usual"
                 " ones; square: the worst patch"
             )
-            worst = _worst(results, run, row)
-            axes = part.subplots(1, columns, squeeze=False)[0]
-            for axis in axes:
+            part.suptitle(title_of(title))
+            grid = part.subplots(USUAL, 1 + FAR // USUAL, squeeze=False)
+            for axis in grid.flat:
                 axis.set_axis_off()
-            for axis, (image, picture) in zip(axes, pictures[row.category].items(), strict=False):
-                _draw(axis, image, picture, worst.get(image), usual=image in row.far.usual)
+            shown, worst = pictures[row.category], _worst(results, run, row)
+            for images, axes in ((row.far.usual, grid[:, 0]), (row.far.images, grid[:, 1:].flat)):
+                readable = [image for image in images if image in shown]
+                for image, axis in zip(readable, axes, strict=False):
+                    usual = images is row.far.usual
+                    _draw(axis, image, shown[image], worst.get(image), usual=usual)
     return figure
 
 
@@ -94,7 +96,7 @@ def _pictures(
 ) -> Iterator[tuple[str, RGB]]:
     """Those that can be read, as the detector saw them."""
     photos = photos_of(results, run, row.category, data)
-    for image in (*row.far.usual, *row.far.images[:FAR]):
+    for image in (*row.far.usual[:USUAL], *row.far.images[:FAR]):
         picture = photos.image(image)
         if not isinstance(picture, str):
             yield image, picture
