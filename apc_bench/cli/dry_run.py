@@ -35,6 +35,8 @@ def tell(prepared: Prepared, path: Path, execution: Execution) -> None:
     prepared.splits_of(left)  # what a sweep would refuse is refused
     for line in threshold_lines(prepared):
         say(line)
+    if prepared.sweep.synthetic is None:
+        say("whether every file can be used is not looked at here: `apc-bench data check` does")
     say(f"run folder: {path}")
     say(f"{counted_steps(prepared.steps)}; {len(left)} left")
     if left:

@@ -34,8 +34,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         for part in parts:
             if not (part.isascii() and part.isdigit() and int(part) <= COUNT_MAX):
                 self.fail(
-                    f"'{value}' must be whole numbers with commas between them, such as 1,5,10 (got"
-                    f" '{part}')",
+                    f"write whole numbers with commas between them, such as 1,5,10 (got '{part}')",
                     param,
                     ctx,
                 )

@@ -129,11 +129,18 @@ def _repeated(like: Path | None, job: str | None) -> Run | None:
 
 
 def _data_of(run: Run | None) -> Path | None:
-    """The folder of a run's dataset; None where that was a synthetic one, and for no run."""
+    """What --data was for a run: the folder of its dataset, or the plain one in it that is its only
+    category; None where the dataset was a synthetic one, and for no run.
+    """
+    from apc_bench.datasets.places import is_plain_category
+
     if run is None:
         return None
     info = run.info_with("settings", "data")
-    return None if info.settings.get("synthetic") else info.data
+    if info.settings.get("synthetic") or info.data is None:
+        return None
+    folders = [info.data / category for category in info.fingerprints]
+    return folders[0] if len(folders) == 1 and is_plain_category(folders[0]) else info.data
 
 
 def _differences(repeated: Run, prepared: Prepared, path: Path) -> list[str]:

@@ -7,6 +7,7 @@ from apc_bench.compare.comparison import Comparison
 from apc_bench.compare.deltas import CATEGORIES, Delta
 from apc_bench.compare.record import Side
 from apc_bench.metrics.catalogue import CATALOGUE
+from apc_bench.settings.protocols import Holdout
 from apc_bench.statistics.differences import CATEGORIES_FOR_A_TEST
 from apc_bench.tables.cells import (
     interval_cell,
@@ -74,10 +75,18 @@ def _means(comparison: Comparison, means: Sequence[Delta]) -> Table:
     for delta in means:
         test = (p_cell(delta.p, delta.reason), _counts(delta))
         rows.append(Row((*_head(comparison, delta), *_values(delta), *test), delta.metric))
-    return Table("means", "Means over categories", columns, tuple(rows), tuple(_notes(means)))
+    return Table(
+        "means", "Means over categories", columns, tuple(rows), tuple(_notes(comparison, means))
+    )
 
 
-def _notes(means: Sequence[Delta]) -> Iterator[Note]:
+def _folds(comparison: Comparison) -> Iterator[Note]:
+    """What a seed is where a side was cross-fitted."""
+    if any(side.is_run and side.protocol != Holdout.name for side in (comparison.a, comparison.b)):
+        yield Note("Seeds", "folds, of a run that was cross-fitted")
+
+
+def _notes(comparison: Comparison, means: Sequence[Delta]) -> Iterator[Note]:
     yield Note(
         "A − B",
         "percentage points; per category the mean over the seeds that both have, then over the"
@@ -87,6 +96,7 @@ def _notes(means: Sequence[Delta]) -> Iterator[Note]:
         "95 % interval",
         "t interval over categories; of one category or of printed means alone, over seeds",
     )
+    yield from _folds(comparison)
     yield Note(
         "p",
         f"Wilcoxon signed-rank over categories, two-sided, from {CATEGORIES_FOR_A_TEST} on; Holm:"
@@ -118,6 +128,7 @@ def _categories(comparison: Comparison, deltas: Sequence[Delta], *, alone: bool)
             "A − B", "percentage points, the mean over the seeds that both have; 95 % interval: t"
         ),
         Note("One category", "no claim about others can rest on it"),
+        *_folds(comparison),
     )
     return Table("categories", "By category", columns, tuple(rows), notes if alone else ())
 

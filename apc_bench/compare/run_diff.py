@@ -50,15 +50,20 @@ def _runs(a: RunInfo, b: RunInfo) -> Iterator[tuple[str, str]]:
 
 
 def _settings(a: RunInfo, b: RunInfo) -> list[dict[str, Any]]:
-    """The settings of both as flat names, of the methods that both have: a method of one side alone
-    is told apart.
+    """The settings of both as flat names, of the methods that both have run: a method of one side
+    alone is told apart.
     """
-    shared = a.settings.get("methods", {}).keys() & b.settings.get("methods", {}).keys()
+    shared = _ran(a) & _ran(b)
     settings = []
     for info in (a, b):
         methods = {name: info.settings["methods"][name] for name in shared}
         settings.append(dict(_flat({**info.settings, "methods": methods})))
     return settings
+
+
+def _ran(info: RunInfo) -> set[str]:
+    methods = info.settings.get("methods", {})
+    return {name for name in methods if name in (info.settings.get("only") or methods)}
 
 
 def _written(value: Any) -> str:

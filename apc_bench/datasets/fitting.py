@@ -47,7 +47,8 @@ def way_out(parts: int, *, apart: bool) -> str:
     if apart:
         return f"pass {fewer}"
     return (
-        f"pass --protocol crossfit{_folds(parts)} without --shots, which tests each of them once,"
+        f"pass --protocol crossfit{_folds(parts)} without --shots and --reserve, which tests each"
+        " of them once,"
         f" or {fewer}, which leaves {parts - reserve} of them to test"
     )
 

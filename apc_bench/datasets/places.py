@@ -93,6 +93,8 @@ def near_layouts(folder: Path) -> str:
     """
     if _is_mvtec(folder):
         return "; this folder is a category itself: give its parent"
+    if is_plain(folder.parent):
+        return f"; it lies in {folder.parent}, which has good and defective photos: give that"
     for place in (folder, *(folder / name for name in subfolders(folder))):
         names = subfolders(place)
         if renaming := misspelt(place):

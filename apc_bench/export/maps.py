@@ -19,6 +19,7 @@ from apc_bench.export.folder import new_folder
 from apc_bench.metrics.evaluation import pixel_scores
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
+from apc_bench.wording import counted
 
 FILL = "the smallest value of the category's maps"
 SCORE_COLUMNS = ("image", "defect_type", "label", "split", "score")
@@ -37,7 +38,7 @@ def export_maps(
     results: Results, run: MapReader, trials: ExportedTrials, out: Path
 ) -> Iterator[str]:
     """Writes OUT/CATEGORY/test/TYPE/NAME.tiff of every image that has a map, OUT/scores.csv and
-    OUT/export.json; says what, a line a category.
+    OUT/export.json; says what, and of how many images a system has learned from, a line a category.
 
     Raises UsageError where `out` holds anything or two images would be one file, RunError where a
     trial has no result, StorageError.
@@ -47,12 +48,15 @@ def export_maps(
         for category in trials.categories
     }
     scores, exported = [], {}
+    where = f"{results.seed_words[0]} {trials.seed}"
     with new_folder(out) as folder:
         for category, key in keys.items():
             table = run.scores(key)
             exported[category] = _export_category(run, key, table, folder / category)
             scores.append(table.select(pl.lit(category).alias("category"), *SCORE_COLUMNS))
-            yield f"{category}: {exported[category]['maps']} maps"
+            made, learned = exported[category]["maps"], exported[category]["learned_from"]
+            seen = f", {learned} of them of images that it learned from" if learned else ""
+            yield f"{category}: {counted(made, 'map')} of {trials.system.label}, {where}{seen}"
         pl.concat(scores).sort("category", "split", "image").write_csv(folder / "scores.csv")
         about = _about(results, trials, exported)
         text = json.dumps(about, indent=2, ensure_ascii=False)
@@ -71,7 +75,7 @@ def _about(results: Results, trials: ExportedTrials, exported: Mapping[str, Any]
         "system": trials.system.label,
         "method": trials.system.method,
         "shots": trials.system.shots,
-        "seed": trials.seed,
+        results.seed_words[0]: trials.seed,
         "outside_a_crop": FILL,
         "note": note,
         "categories": exported,
@@ -96,7 +100,8 @@ def _export_category(run: MapReader, key: str, table: pl.DataFrame, folder: Path
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(at_original_size(scores, rows[name], fill)).save(target)
     about = {"unit": metadata["unit"], "sigma": sigma, "input": size, "fill": fill}
-    return {"maps": len(names), **about}
+    learned = sum(rows[name]["split"] == "drawn" for name in names)
+    return {"maps": len(names), "learned_from": learned, **about}
 
 
 def at_original_size(

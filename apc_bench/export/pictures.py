@@ -131,12 +131,14 @@ class _Drawn:
     def words(self) -> str:
         """Its score, as the page has it, and what it is to be held against."""
         score, threshold = self.row["score"], self.maps.threshold
+        near = threshold is not None and f"{score:.4g}" == f"{threshold:.4g}"
+        digits = 9 if near else 4
         against = "no threshold"
         if threshold is not None:
             sign = "above" if score > threshold else "not above"
-            against = f"{sign} the threshold {threshold:.4g}"
+            against = f"{sign} the threshold {threshold:.{digits}g}"
         seen = "; it learned from this image" if self.row["split"] == "drawn" else ""
-        return f"score {score:.4g}, {against}{seen}"
+        return f"score {score:.{digits}g}, {against}{seen}"
 
     def save(self, folder: Path, photo: RGB, mask: Mask | str) -> dict[str, Any]:
         """Writes the map and the overlay; what about.json says of them."""

@@ -135,7 +135,8 @@ _STAGE_COSTS = (
         "Total s",
         "time of a trial",
         "whole trial, s",
-        "wall time of all stages together",
+        "wall time of the trial: its stages, what is loaded before them (in a process's first trial"
+        " the libraries, too), and the writing of its files",
     ),
 )
 _FINETUNE_COST = _cost(

@@ -30,6 +30,7 @@ from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer
 from apc_bench.results.folders import reports_folder
 from apc_bench.results.page_mark import drawn_by
+from apc_bench.settings.listing import as_said_today
 from apc_bench.tables.answer_in_words import answer_in_words
 from apc_bench.tables.gains import gain_summaries
 from apc_bench.tables.number_format import signed
@@ -123,7 +124,7 @@ def render_page(
             digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
             command=command(results),
             provenance=[("page drawn by", f"apc-bench {drawn_by()}"), *provenance(results)],
-            settings=json.dumps(results.settings, indent=2, ensure_ascii=False),
+            settings=json.dumps(as_said_today(results.settings), indent=2, ensure_ascii=False),
         )
     )
 

@@ -21,7 +21,11 @@ def exclusions(results: Results, unshown: Sequence[str] = ()) -> Iterator[tuple[
     """
     for category, files in sorted(results.info.left_out.items()):
         if files:
-            yield f"Left out of {category}: cannot be read", ", ".join(files)
+            why = [
+                f"{image} ({reason.partition(': ')[2] or reason})"
+                for image, reason in files.items()
+            ]
+            yield f"Left out of {category}: cannot be used", ", ".join(why)
     for category, images in sorted(results.info.emptied.items()):
         if images:
             what = f"Masks of {category} that the resize emptied: image level only"

@@ -20,6 +20,7 @@ from apc_bench.settings.sweep import Sweep
 from apc_bench.store.cache import Cache
 from apc_bench.store.decoded import UnreadableFiles, decoded
 from apc_bench.store.encodings import encoding_of
+from apc_bench.wording import counted
 
 Say = Callable[[str], None]
 
@@ -72,8 +73,11 @@ def scan_files(sweep: Sweep, dataset: Dataset, cache: Cache, *, say: Say, dry: b
                     unreadable.append(error)
                     continue
                 left_out = error.reasons
-                files = f"{len(left_out)} unreadable file(s): {listed(left_out)}"
-                say(f"category '{category.name}': left out {files}")
+                images_left = counted(len(left_out), "image")
+                why = listed(left_out.values())
+                say(
+                    f"category '{category.name}': left out {images_left} (--skip-unreadable): {why}"
+                )
                 category = _without(category, left_out)
                 print_ = fingerprint(category, hashes, left_out)
                 images = decoded(cache, category, print_, geometry)

@@ -138,7 +138,7 @@ def check_name(backbone: str) -> None:
             )
     elif backbone not in BACKBONES and is_network(backbone):
         raise UsageError(
-            f"{unknown('backbone', backbone, BACKBONES)}; or timm/NAME for any of timm's"
+            f"{unknown('backbone', backbone, [*BACKBONES, 'timm/NAME for any of timm'])}"
         )
 
 

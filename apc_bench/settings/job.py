@@ -9,8 +9,11 @@ from typing import Any
 import yaml
 
 from apc_bench.errors import UsageError, unknown
+from apc_bench.settings.anomalib import model_named
 from apc_bench.settings.changes import with_changes
+from apc_bench.settings.protocols import OF_ONE_PROTOCOL, Holdout
 from apc_bench.settings.sweep import Method, Sweep, make_sweep
+from apc_bench.wording import enumerated
 
 MANIFEST = "rayjob"
 """The one file beside the jobs that is none: KubeRay's."""
@@ -80,9 +83,13 @@ def load_job(job: str) -> dict[str, Any]:
 
 def override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     """The job's settings with the flags that were given (those not None); `backbone` and `weights`
-    apply to every method, `changes` each to one (changes.py).
+    apply to every method, `changes` each to one (changes.py). Where the flags name another protocol
+    than the job's, the job's reserve, shots and seeds do not come along. Raises UsageError.
     """
     given = {key: value for key, value in flags.items() if value is not None}
+    own = values.get("protocol", Holdout.name)
+    if given.get("protocol", own) != own:
+        values = {key: value for key, value in values.items() if key not in OF_ONE_PROTOCOL}
     of_methods = {key: given.pop(key) for key in FOR_EVERY_METHOD if key in given}
     methods = values.get("methods") or {}
     changes = given.pop("changes", ())
@@ -132,6 +139,7 @@ def sweep_from(job: str | Mapping[str, Any], flags: Mapping[str, Any]) -> tuple[
     name = f"job '{job}'" if isinstance(job, str) else "settings"
     own = load_job(job) if isinstance(job, str) else {"job": "sweep", **job}
     values = override(own, flags)
+    _check_that_it_has(own, flags, name)
     sweep = make_sweep(values, source=name)
     backbones = {method.backbone for method in sweep.chosen.values()}
     if flags.get("weights") is not None and len(backbones) > 1:
@@ -142,6 +150,32 @@ def sweep_from(job: str | Mapping[str, Any], flags: Mapping[str, Any]) -> tuple[
     now = ", ".join(f"{former} is called {name} now" for former, name in renamed.items())
     sweep, lines = same_methods_once(sweep)
     return sweep, [f"{name}: {now}; both names are read", *lines] if renamed else lines
+
+
+def _check_that_it_has(own: Mapping[str, Any], flags: Mapping[str, Any], name: str) -> None:
+    """Raises UsageError where a flag names a method that other shipped jobs have and this one has
+    not, or changes one that does not run.
+    """
+    methods = own.get("methods")
+    if not isinstance(methods, dict):
+        return
+    only = flags.get("only") or own.get("only") or methods
+    for method in flags.get("only") or ():
+        if method not in methods and not model_named(method) and (jobs := _jobs_with(method)):
+            have = enumerated([f"--job {job}" for job in jobs], "or")
+            raise UsageError(f"{name} has no method '{method}'; pass {have}, which has it")
+    for change in flags.get("changes") or ():
+        for method in methods:
+            if change.startswith(f"{method}.") and method not in only:
+                raise UsageError(
+                    f"--set {change}: '{method}' does not run here, so nothing would change; name"
+                    " it in --methods, or leave the change out"
+                )
+
+
+def _jobs_with(method: str) -> list[str]:
+    """The shipped jobs, but for tests' own, that have a method of this name."""
+    return [job for job in shipped_jobs() if job != "tiny" and method in load_job(job)["methods"]]
 
 
 def former_names(sweep: Sweep, methods: Mapping[str, Any]) -> dict[str, str]:

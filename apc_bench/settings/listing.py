@@ -1,5 +1,5 @@
-"""The settings of a detector as lines to read: name, default, what is allowed and what it means,
-from the code that checks them.
+"""Settings to read: those of a detector line by line (name, default, what is allowed and what it
+means, from the code that checks them), and those of a run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apc_bench.settings.base import DetectorSettings
+from apc_bench.settings.detectors import DETECTORS
 from apc_bench.wording import enumerated
 
 
@@ -40,6 +41,27 @@ def _lines(
         else:
             meaning = " ".join(one.get("description", "").split())
             yield SettingLine(f"{before}{name}", written(defaults[name]), allowed(one), meaning)
+
+
+def as_said_today(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's recorded settings as a job file says them today: the methods that have run, and their
+    settings under the names of today.
+    """
+    methods = settings.get("methods") or {}
+    ran = settings.get("only") or methods
+    return {
+        **settings,
+        "methods": {name: _renamed(methods[name]) for name in methods if name in ran},
+    }
+
+
+def _renamed(method: Mapping[str, Any]) -> dict[str, Any]:
+    known = DETECTORS.get(method.get("detector", ""))
+    own = method.get("settings")
+    if known is None or not isinstance(own, Mapping):
+        return dict(method)
+    todays = {former: name for name, former in known.former_names.items()}
+    return {**method, "settings": {todays.get(name, name): own[name] for name in own}}
 
 
 def written(value: Any) -> str:

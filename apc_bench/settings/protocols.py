@@ -166,8 +166,8 @@ class CrossFit(EvaluationProtocol):
         """Raises ValueError for a reserve, an unseen type, or seeds that are no assignments."""
         if self.reserve != RESERVE:
             raise ValueError(
-                "protocol crossfit sets no reserve apart: leave 'reserve' out, or use protocol"
-                " holdout"
+                "protocol crossfit sets no reserve apart: leave it out (--reserve, in a job file"
+                " 'reserve'), or use protocol holdout"
             )
         if settings["unseen"] is not None:
             raise ValueError(
@@ -216,6 +216,10 @@ class CrossFit(EvaluationProtocol):
 PROTOCOLS: dict[str, type[EvaluationProtocol]] = {
     protocol.name: protocol for protocol in (Holdout, CrossFit)
 }
+
+
+OF_ONE_PROTOCOL = ("reserve", "unseen", "folds", "shots", "seeds")
+"""Settings whose meaning is the protocol's: another one takes its own defaults instead."""
 
 
 def seed_words_of(protocol: str) -> tuple[str, str]:

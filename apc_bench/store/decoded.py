@@ -24,15 +24,18 @@ from apc_bench.files.disk import release
 from apc_bench.files.hashing import digest
 from apc_bench.files.machine import usable_cores
 from apc_bench.store.cache import Cache, unwritable
+from apc_bench.wording import counted
 
 
 class UnreadableFiles(DataError):
-    """Files of a category that cannot be decoded; `reasons`: image -> why."""
+    """Images of a category that cannot be used, for themselves or their masks; `reasons`: image ->
+    the file, and what is wrong with it.
+    """
 
     def __init__(self, category: str, reasons: dict[str, str]) -> None:
         self.reasons = reasons
         super().__init__(
-            f"category '{category}': {len(reasons)} unreadable file(s):"
+            f"category '{category}': {counted(len(reasons), 'image')} cannot be used:"
             f" {', '.join(reasons.values())}; mend or remove them, or pass --skip-unreadable"
         )
 

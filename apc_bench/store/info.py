@@ -244,13 +244,15 @@ def _normal(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _united(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """The later sweep's settings, with seeds, shots, categories and methods of both."""
     both = before["categories"], after["categories"]
+    methods = {**before["methods"], **after["methods"]}
+    ran = {name for one in (before, after) for name in one["only"] or one["methods"]}
     return {
         **after,
-        "methods": {**before["methods"], **after["methods"]},
+        "methods": methods,
         "seeds": sorted({*before["seeds"], *after["seeds"]}),
         "shots": sorted({*before["shots"], *after["shots"]}),
         "categories": sorted({*both[0], *both[1]}) if all(both) else None,
-        "only": None,
+        "only": None if ran >= methods.keys() else [name for name in methods if name in ran],
     }
 
 

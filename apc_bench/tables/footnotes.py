@@ -86,7 +86,7 @@ def data(results: Results) -> Iterator[Note]:
     count = counted(len(results.categories), "category", "categories")
     yield Note("Data", f"{results.dataset}, {count}: {listed(results.categories, 20)}")
     if left_out := _counts(results.info.left_out):
-        yield Note("Left out", f"files that could not be read (--skip-unreadable): {left_out}")
+        yield Note("Left out", f"images that could not be used (--skip-unreadable): {left_out}")
     for category, encoding in sorted(results.info.encodings.items()):
         if notes := encoding.get("notes"):
             yield Note(f"Files of {category}", "; ".join(notes))
@@ -109,10 +109,10 @@ def test_set(results: Results) -> Iterator[Note]:
 
 def shots(results: Results) -> Iterator[Note]:
     """What a number of shots counts."""
+    drawn = "of the other folds" if results.folded else "a prefix of the reserve"
     yield Note(
         "Shots",
-        "anomalous training images per category, a prefix of the reserve; –: a frozen extractor,"
-        " which sees none",
+        f"anomalous training images per category, {drawn}; –: a frozen extractor, which sees none",
     )
 
 

@@ -241,11 +241,23 @@ def test_runs_of_other_data_and_protocols_say_so_and_pair_no_seeds(small_run, tm
     other = record(small_run, tmp_path / "other", settings=settings, fingerprints=prints)
     apart = compare(replace(read_side(str(other)), dataset="tiles"), read_side(str(small_run)))
     assert apart.exit_code == 3
+    assert "Seeds: folds, of a run that was cross-fitted" in as_text(found)
     told = as_text(apart)
     assert "other datasets: tiles and synthetic" in told
     assert "settings: protocol crossfit against holdout" in told
     assert "data: other files or contents in" in told
     assert "nothing that run.json records differs" not in told
+
+
+def test_settings_of_a_method_that_a_side_did_not_run_are_no_reason(small_run, tmp_path):
+    info = json.loads((small_run / "run.json").read_text())
+    methods = info["settings"]["methods"]
+    longer = {**methods["apc"], "settings": {**methods["apc"]["settings"], "steps": 7}}
+    for only, said in ((["patchcore"], False), (None, True)):
+        changed = {**info["settings"], "methods": {**methods, "apc": longer}, "only": only}
+        other = record(small_run, tmp_path / f"other-{said}", settings=changed)
+        found = compare(read_side(str(other)), read_side(str(small_run)))
+        assert any("apc.settings.steps" in why for _, why in found.why) == said
 
 
 def test_exit_codes(small_run):

@@ -192,6 +192,16 @@ def test_a_category_given_for_its_parent_is_explained(tmp_path):
         read_dataset(root / "part")
 
 
+def test_the_good_photos_given_for_the_folder_of_both_are_explained(tmp_path):
+    for name in ("good", "bad"):
+        (tmp_path / "bracket" / name).mkdir(parents=True)
+        (tmp_path / "bracket" / name / "0.png").write_bytes(b"")
+    with pytest.raises(DataError) as error:
+        read_dataset(tmp_path / "bracket" / "good")
+    told = f"it lies in {tmp_path / 'bracket'}, which has good and defective photos: give that"
+    assert told in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("categories", "message"),
     [

@@ -187,7 +187,7 @@ def test_masks_beside_photos_under_names_of_their_own_are_known_by_their_pixels(
         mask.rename(part / "test/dent" / f"a{mask.stem.removesuffix('_mask')}.png")
     shutil.rmtree(part / "ground_truth")
     output = swept(tmp_path, part.parent, code=2)
-    assert "4 unreadable file(s)" in output and "test/dent/a003.png: no photo" in output
+    assert "4 images cannot be used" in output and "test/dent/a003.png: no photo" in output
     assert "test/dent/000.png" not in output
     report = json.loads(apc_bench("data", "check", part.parent, "--json", code=2).output)
     found = {one["kind"]: one["files"] for one in report["categories"][0]["findings"]}

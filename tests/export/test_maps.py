@@ -48,7 +48,7 @@ def test_maps_are_float_tiffs_of_the_original_size_in_mvtecs_layout(
     run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "maps"
-    assert "part: 10 maps" in apc_bench("export", run, out).output
+    assert "part: 10 maps of patchcore, seed 3\n" in apc_bench("export", run, out).output
     images = sorted(
         path.relative_to(run.parent / "data")
         for path in (run.parent / "data" / "part" / "test").rglob("*.png")

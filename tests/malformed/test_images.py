@@ -82,7 +82,7 @@ def test_every_unreadable_image_is_named_by_check_and_sweep_or_left_out(refused,
     (error,) = [line for line in lines if line.startswith("error: ")]
     assert not [name for name in names if name not in error]
     skipped = apc_bench(*sweep, "--skip-unreadable").output
-    assert f"left out {len(names)} unreadable file(s)" in skipped
+    assert f"left out {len(names)} images" in skipped
     page = (run / "report" / "index.html").read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page

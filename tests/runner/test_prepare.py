@@ -21,7 +21,7 @@ def test_unreadable_images_are_all_named_before_the_start_or_left_out_on_request
     assert "test/dent/001.png" in result.output
     assert not (tmp_path / "run").exists()
     result = apc_bench(*options, "--skip-unreadable")
-    assert "left out 2 unreadable file(s)" in result.output
+    assert "left out 2 images (--skip-unreadable): " in result.output
     assert set(Run.open(tmp_path / "run").info.left_out["part"]) == {
         "train/good/000.png",
         "test/dent/001.png",

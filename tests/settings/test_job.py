@@ -199,3 +199,32 @@ def test_a_setting_under_both_its_names_is_refused(tmp_path):
     text = "methods: {a: {detector: prnet, settings: {rate: 1, learning_rate: 2}}}"
     with pytest.raises(UsageError, match="rate is called learning_rate now: give one of them"):
         sweep_from(write(tmp_path / "mine.yaml", text), {})
+
+
+def test_another_protocol_by_a_flag_takes_its_own_shots_seeds_and_no_reserve():
+    sweep, _ = sweep_from("quickstart", {"protocol": "crossfit", "folds": 4})
+    assert (sweep.shots, sweep.seeds, sweep.folds) == ((), (0, 1, 2, 3), 4)
+    sweep, _ = sweep_from("photos", {"protocol": "holdout"})
+    assert (sweep.shots, sweep.seeds) == ((1, 5, 10), (0, 1, 2))
+    same, _ = sweep_from("quickstart", {"protocol": "holdout"})
+    assert same == sweep_from("quickstart", {})[0]
+    with pytest.raises(UsageError, match="sets no reserve apart: leave it out"):
+        sweep_from("quickstart", {"protocol": "crossfit", "reserve": 4})
+
+
+def test_a_method_of_other_jobs_is_named_with_them():
+    with pytest.raises(
+        UsageError, match=r"'paper' has no method 'apc-plus'; pass .*--job quickstart"
+    ):
+        sweep_from("paper", {"only": ("patchcore", "apc-plus")})
+    with pytest.raises(UsageError, match="unknown method 'apc-pluss'"):
+        sweep_from("quickstart", {"only": ("apc-pluss",)})
+
+
+@pytest.mark.parametrize("only", [("patchcore", "prnet"), None])
+def test_a_change_of_a_method_that_does_not_run_is_refused(only):
+    change, job = ("apc.steps=3", "quickstart") if only else ("apc-plus.steps=3", "photos")
+    with pytest.raises(UsageError, match="does not run here, so nothing would change"):
+        sweep_from(job, {"only": only, "changes": (change,)})
+    sweep, _ = sweep_from("quickstart", {"only": ("apc",), "changes": ("apc.steps=3",)})
+    assert sweep.methods["apc"].settings.steps == 3

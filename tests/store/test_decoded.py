@@ -80,7 +80,7 @@ def test_every_unreadable_file_is_named_however_many(cache, tmp_path):
         decoded(cache, category, "f", SQUARE)
     assert set(error.value.reasons) == set(bad)
     assert all(str(category.folder / image) in str(error.value) for image in bad)
-    assert "30 unreadable file(s)" in str(error.value)
+    assert "30 images cannot be used" in str(error.value)
     assert "--skip-unreadable" in str(error.value)
     assert "\n" not in str(error.value)
     assert not [path for path in (cache.folder / "decoded").iterdir() if path.is_dir()]

@@ -85,11 +85,21 @@ def test_a_merge_adds_seeds_shots_categories_and_methods():
     assert both.settings["shots"] == [1, 5]
     assert both.settings["categories"] == ["01", "02"]
     assert list(both.settings["methods"]) == ["patchcore", "second"]
-    assert both.settings["only"] is None
+    assert both.settings["only"] is None  # all have run
     assert both.fingerprints == {"01": "a", "02": "b"}
     assert list(both.weights) == ["patchcore", "second"]
     assert (both.created, both.resumed) == (old.created, new.created)
     assert both.as_json()["site"] == 3
+
+
+def test_a_merge_keeps_which_methods_have_run():
+    """Else the same command again would make `--like` of its run repeat all of the job's."""
+    many = dict.fromkeys(("first", "second", "third"), METHODS["patchcore"])
+    old = info(methods=many, only=["second"])
+    assert old.merge(old, Path("run")).settings["only"] == ["second"]
+    both = old.merge(info(methods=many, only=["first"]), Path("run"))
+    assert both.settings["only"] == ["first", "second"]
+    assert both.merge(info(methods=many), Path("run")).settings["only"] is None
 
 
 def test_a_sweep_of_all_categories_makes_the_merged_one_so():

@@ -22,10 +22,10 @@ def partner_findings(files: CategoryFiles) -> Iterator[Finding]:
         bare = "anomalous images without a mask count at the image level only"
         yield from about(WARNING, "no mask", bare, bare_images)
     elif bare_images:
-        text = (
-            f"none of the {len(bare_images)} anomalous images has a mask: image-level metrics only"
-        )
-        yield Finding(NOTE, "no masks", text)
+        none = f"none of the {len(bare_images)} anomalous images has a mask"
+        if len(bare_images) == 1:
+            none = "the only anomalous image has no mask"
+        yield Finding(NOTE, "no masks", f"{none}: image-level metrics only")
 
 
 MASK_FAULTS = {

@@ -16,6 +16,10 @@ RANGE = 64
 """Of 255 values; a category whose photos use fewer is worth a look [ours]."""
 
 
+LEAST = 2
+"""Anomalous images of a category that draws leave its test set: one to learn from, one to test."""
+
+
 def unreadable(facts: Mapping[str, Inspected]) -> Iterator[Finding]:
     """Images and masks that cannot be read, and why."""
     reasons = {name: reason for name, reason in facts.items() if isinstance(reason, str)}
@@ -105,7 +109,7 @@ def oddities(files: CategoryFiles, photos: Mapping[str, Photo]) -> Iterator[Find
 
 
 def small_pool(files: CategoryFiles, reserve: int) -> Iterator[Finding]:
-    """Anomalous images too few for a reserve of this size, altogether or of a type."""
+    """Anomalous images too few for any sweep, for a reserve of this size, or of a type."""
     own_pool = files.counts(training=True)
     del own_pool[GOOD]
     pool = own_pool or files.counts(training=False)
@@ -113,6 +117,13 @@ def small_pool(files: CategoryFiles, reserve: int) -> Iterator[Finding]:
     total, needed = pool.total(), reserve
     if not own_pool:
         needed += 1  # draws leave the test set, and one must stay there
+    if not own_pool and total < LEAST:
+        text = (
+            f"{counted(total, 'anomalous image')}; one to learn from and one to test are the least:"
+            " photograph more defects"
+        )
+        yield Finding(ERROR, "few anomalous", text)
+        return
     if total < needed:
         text = (
             f"{total} anomalous images are too few for a reserve of {reserve}: lower --reserve, or"

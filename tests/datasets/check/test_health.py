@@ -174,7 +174,7 @@ def test_a_users_folder_of_odd_files_goes_through_check_and_sweep(tmp_path):
     refused = apc_bench("sweep", *options, code=2).output
     assert all(name.split("/")[-1] in refused for name in bad)
     output = apc_bench("sweep", *options, "--skip-unreadable").output
-    assert "left out 3 unreadable file(s)" in output
+    assert "left out 3 images" in output
     metrics = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True)
     assert set(metrics.filter(pl.col("method") == "patchcore")["training_images"]) == {35}
     page = (tmp_path / "run" / "report" / "index.html").read_text()
@@ -207,6 +207,21 @@ def test_lookalikes_become_a_groups_csv_that_a_sweep_reads(tmp_path):
         "is inside the dataset"
         in apc_bench("data", "check", data, "--groups", data / "part", code=2).output
     )
+
+
+@pytest.mark.parametrize(("defects", "fit"), [(1, False), (2, True)])
+def test_a_single_defect_photo_is_too_few_for_any_sweep(tmp_path, defects, fit):
+    source = make_category(tmp_path / "source", train=12, good=2, defects=defects, masks=False)
+    told = apc_bench("data", "check", source, code=0 if fit else 2).output
+    few = "error: few anomalous: 1 anomalous image; one to learn from and one to test are the least"
+    assert (few in told) != fit
+    assert ("the only anomalous image has no mask" in told) != fit
+    refused = apc_bench(
+        *("sweep", "--data", source, "--protocol", "crossfit", "--folds", "2", "--dry-run"),
+        *("--methods", "patchcore", "--backbone", "builtin", "--image-size", "32"),
+        code=0 if fit else 2,
+    )
+    assert ("2 folds need 2 groups" in refused.output) != fit
 
 
 def test_a_plain_folder_and_a_folder_that_is_none(tmp_path):
