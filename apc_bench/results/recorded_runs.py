@@ -42,6 +42,13 @@ class RecordedRun:
         return self.info.revision()
 
     @property
+    def measures(self) -> str:
+        """What a night measures, which all nights of a series have in common: `mvtec_ad under
+        holdout`.
+        """
+        return f"{self.results.dataset} under {self.results.protocol.name}"
+
+    @property
     def title(self) -> str:
         """`2026-11-27 (2026-11-27 02:00 UTC, abc1234)`."""
         return f"{self.name} ({self.created[:16].replace('T', ' ')} UTC, {self.revision})"
@@ -57,8 +64,9 @@ def read_recorded_run(path: Path) -> RecordedRun:
 def read_recorded_runs(
     folder: Path, *, newest: int | None = None, before: RecordedRun | None = None
 ) -> tuple[list[RecordedRun], list[str]]:
-    """The runs directly in a folder, oldest first, and a line for each that cannot be read or has
-    damaged files.
+    """The runs directly in a folder, oldest first, and a line for each that cannot be read, has
+    damaged files, or is of another dataset or protocol than the others: than `before`, or else than
+    the newest.
 
     `before`: only runs that began before that one, which may lie in the folder too; `newest`: only
     so many of them, the newest. Raises UsageError without the folder.
@@ -86,7 +94,12 @@ def read_recorded_runs(
             continue
         problems += [f"{path.name}: {line}" for line in run.results.damaged]
         runs.append(run)
-    return runs, problems
+    if not runs:
+        return runs, problems
+    wanted = (before or runs[-1]).measures
+    others = [run for run in runs if run.measures != wanted]
+    problems += [f"{run.name}: is of {run.measures}, and this of {wanted}" for run in others]
+    return [run for run in runs if run.measures == wanted], problems
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -116,7 +116,7 @@ def _too_few(categories: int) -> str:
 
 
 def _types(system: System, found: Found) -> Iterator[str]:
-    """`APC helps most on weave's hole (+33) and hurts most on washer's nick (−17)`."""
+    """`APC helps most on weave's hole (+33) and hurts most on tile's oil (−9, within chance)`."""
     changes = {
         f"{name}'s {kind}": change
         for name, (answer, mine) in found.items()
@@ -127,7 +127,8 @@ def _types(system: System, found: Found) -> Iterator[str]:
     for verb, those in (("helps", gained(changes)), ("hurts", lost(changes))):
         if those:
             name, gain = next(iter(those.items()))
-            parts.append(f"{verb} most on {name} ({points(gain, 0)})")
+            within = "" if changes[name].beyond_chance else ", within chance"
+            parts.append(f"{verb} most on {name} ({points(gain, 0)}{within})")
     if parts:
         yield f"{system.title} {' and '.join(parts)}"
 

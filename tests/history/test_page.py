@@ -2,6 +2,8 @@
 a page that needs nothing else.
 """
 
+import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -198,3 +200,21 @@ def test_a_night_with_other_images_or_settings_says_so(run, tmp_path):
 def test_a_folder_without_a_run_is_one_line(tmp_path):
     assert "holds no run that can be read" in apc_bench("history", tmp_path, code=2).output
     assert "is no folder" in apc_bench("history", tmp_path / "absent", code=2).output
+
+
+def test_a_run_of_another_protocol_is_no_night_of_the_series_and_is_named(run, tmp_path):
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    folder = tmp_path / "nights"
+    for night in range(3):
+        record(run, folder / f"night-{night}", noisy(night, metrics=METRICS), day=night + 2)
+    folded = {**settings, "protocol": "crossfit", "folds": 3}
+    record(run, folder / "folded", day=1, settings=folded)
+    told = apc_bench("history", folder).output
+    assert "3 nights" in told
+    other = "folded: is of synthetic under crossfit, and this of synthetic under holdout"
+    assert other in told
+    shutil.rmtree(folder / "night-0")
+    shutil.rmtree(folder / "night-1")
+    judged = apc_bench("gate", folder / "night-2", "--against", folder, code=3).output
+    assert other in judged
+    assert "there is no recorded run to judge against yet" in judged
