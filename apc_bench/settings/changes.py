@@ -32,6 +32,11 @@ def with_changes(methods: Mapping[str, Any], changes: Sequence[str]) -> dict[str
     return changed
 
 
+def method_of(change: str, methods: Mapping[str, Any]) -> str:
+    """The method that a change names, of these or not."""
+    return _split(change.partition("=")[0], methods)[0]
+
+
 def _split(place: str, methods: Mapping[str, Any]) -> tuple[str, str, str]:
     """Method, dot and setting: a method's name may hold dots itself."""
     for name in sorted(map(str, methods), key=len, reverse=True):

@@ -10,7 +10,7 @@ import yaml
 
 from apc_bench.errors import UsageError, unknown
 from apc_bench.settings.anomalib import model_named
-from apc_bench.settings.changes import with_changes
+from apc_bench.settings.changes import method_of, with_changes
 from apc_bench.settings.protocols import OF_ONE_PROTOCOL, Holdout
 from apc_bench.settings.sweep import Method, Sweep, make_sweep
 from apc_bench.wording import enumerated
@@ -165,12 +165,12 @@ def _check_that_it_has(own: Mapping[str, Any], flags: Mapping[str, Any], name: s
             have = enumerated([f"--job {job}" for job in jobs], "or")
             raise UsageError(f"{name} has no method '{method}'; pass {have}, which has it")
     for change in flags.get("changes") or ():
-        for method in methods:
-            if change.startswith(f"{method}.") and method not in only:
-                raise UsageError(
-                    f"--set {change}: '{method}' does not run here, so nothing would change; name"
-                    " it in --methods, or leave the change out"
-                )
+        method = method_of(change, methods)
+        if method in methods and method not in only:
+            raise UsageError(
+                f"--set {change}: '{method}' does not run here, so nothing would change; name it in"
+                " --methods, or leave the change out"
+            )
 
 
 def _jobs_with(method: str) -> list[str]:
