@@ -17,7 +17,7 @@ from apc_bench.results.detections import Detections, detections_at
 FENCE = 3.0
 """Interquartile ranges above the upper quartile, beyond which a score is far out [Tukey,
 Exploratory Data Analysis, 1977]. With 267 to 782 photos no threshold of the development categories
-lies above 1.6 but those that a group of darker photos sets (5.8 to 6.9) [measured].
+lies above 1.6 but those that a group of darker photos sets (6.6 to 6.9) [measured].
 """
 
 
