@@ -24,10 +24,11 @@ def photos_far_apart(results: Results, answer: Answer, where: str = "") -> Itera
         far = answer.far_apart.get(found.system)
         if far is None:
             continue
-        seeds, most = "", ""
-        if len(answer.seeds) > 1:
-            seeds = f" in {far.trials} of {len(answer.seeds)} {results.seed_words[1]}"
-            most = "at most "
+        several = len(answer.seeds) > 1
+        seeds = (
+            f" in {far.trials} of {len(answer.seeds)} {results.seed_words[1]}" if several else ""
+        )
+        most = "at most " if several and far.photos > 1 else ""
         score = "scores" if far.photos == 1 else "score"
         yield (
             f"{found.system.title}'s threshold{where} is set{seeds} by {most}{far.photos} of"
