@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from apc_bench.files.machine import usable_cores
-from apc_bench.files.processes import ANEW, Handover, handed_to
+from apc_bench.files.processes import ANEW
 from apc_bench.report.figure_style import DPI, FORMATS, WITH_PNG, file_name, save
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
@@ -100,11 +100,11 @@ def performed(
     if processes < 2:
         yield (task(results, run) for task in tasks)
         return
-    # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads.
-    with (
-        handed_to(processes, (results, run)) as handover,
-        ProcessPoolExecutor(processes, ANEW, initializer=_remember, initargs=(handover,)) as pool,
-    ):
+    # Started anew, not forked: a fork would copy the locks of polars' and Arrow's threads. What is
+    # sent with the start is copied here and now: tables made meanwhile fill its caches.
+    with ProcessPoolExecutor(
+        processes, ANEW, initializer=_remember, initargs=(results, run)
+    ) as pool:
         try:
             yield pool.map(_perform_remembered, tasks)
         except BaseException:
@@ -116,8 +116,8 @@ _remembered: list[tuple[Results, RunReader]] = []
 """What a process of its own works from, sent to it once."""
 
 
-def _remember(handover: Handover) -> None:
-    _remembered.append(handover.take())
+def _remember(results: Results, run: RunReader) -> None:
+    _remembered.append((results, run))
     # What is imported and sent stays; looking through it for garbage again and again would take a
     # tenth of the time.
     gc.freeze()
