@@ -76,6 +76,14 @@ def test_it_is_said_where_they_set_the_thresholds_of_half_of_the_trials(
     assert (far_apart(PATCHCORE, tables, thresholds, ALLOWED) is not None) == said
 
 
+@pytest.mark.parametrize(("above", "said"), [(2.8, False), (3.2, True)])
+def test_far_apart_is_beyond_three_interquartile_ranges(above: float, said: bool) -> None:
+    usual = np.linspace(0, 1, 93)
+    low, high = np.quantile([*usual, *[9.0] * 7], (0.25, 0.75))  # of 100, whatever the seven are
+    table = scored([*usual, *[high + above * (high - low)] * 7], [0.5], [0.5, 2.0])
+    assert (far_apart(PATCHCORE, [table], [threshold_of(table)], ALLOWED) is not None) == said
+
+
 def test_too_few_others_for_a_threshold_leave_open_what_would_be_found() -> None:
     table = scored([*np.linspace(0, 1, 18), 9.0], [0.5], [0.5, 2.0])
     far = far_apart(PATCHCORE, [table], [9.0], ALLOWED)
