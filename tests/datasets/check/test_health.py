@@ -222,6 +222,8 @@ def test_a_single_defect_photo_is_too_few_for_any_sweep(tmp_path, defects, fit):
         code=0 if fit else 2,
     )
     assert ("2 folds need 2 groups" in refused.output) != fit
+    unlooked = "whether every file can be used is not looked at here: `apc-bench data check` does"
+    assert (unlooked in refused.output) == fit
 
 
 def test_a_plain_folder_and_a_folder_that_is_none(tmp_path):
