@@ -7,6 +7,7 @@ from typing import Any
 
 from apc_bench.compare.record import Side
 from apc_bench.errors import listed
+from apc_bench.settings.sweep import run_of
 from apc_bench.store.info import RunInfo, changed
 
 MACHINE = ("processor", "cores", "gpus", "platform", "python")
@@ -53,17 +54,12 @@ def _settings(a: RunInfo, b: RunInfo) -> list[dict[str, Any]]:
     """The settings of both as flat names, of the methods that both have run: a method of one side
     alone is told apart.
     """
-    shared = _ran(a) & _ran(b)
+    ran = [run_of(info.settings) for info in (a, b)]
     settings = []
-    for info in (a, b):
-        methods = {name: info.settings["methods"][name] for name in shared}
+    for info, own in zip((a, b), ran, strict=True):
+        methods = {name: own[name] for name in ran[0].keys() & ran[1].keys()}
         settings.append(dict(_flat({**info.settings, "methods": methods})))
     return settings
-
-
-def _ran(info: RunInfo) -> set[str]:
-    methods = info.settings.get("methods", {})
-    return {name for name in methods if name in (info.settings.get("only") or methods)}
 
 
 def _written(value: Any) -> str:

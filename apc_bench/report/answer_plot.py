@@ -22,7 +22,7 @@ from apc_bench.report.parallel import FigureTask, of_results
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer
 from apc_bench.results.detections import Detections
-from apc_bench.tables.answer import NAME, share_limits, told
+from apc_bench.tables.answer import NAME, share_limits, spoken_of, told
 
 DOTS_MAX = 44
 """Dots up to which defect types have rows of their own under their category's."""
@@ -99,8 +99,7 @@ def _label(row: _Row) -> str:
 def _draw_row(axis: Axes, results: Results, row: _Row, place: int) -> None:
     """The systems that the answer speaks of, the baseline's above the others'."""
     drawn = looks(results)
-    baseline = row.answer.baseline
-    shown = [*([baseline] if baseline else []), *told(row.answer)]
+    shown = spoken_of(row.answer)
     for index, found in enumerate(shown):
         look = drawn[found.system.method]
         height = place + 0.2 * (index - (len(shown) - 1) / 2)

@@ -13,14 +13,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from apc_bench.errors import ApcError
-from apc_bench.report.figure_style import COLUMN, WITH_PNG, ReportFigure, style, title_of
+from apc_bench.report.figure_style import (
+    COLOURS,
+    COLUMN,
+    WITH_PNG,
+    ReportFigure,
+    style,
+    title_of,
+)
 from apc_bench.report.parallel import FigureTask
 from apc_bench.report.pictures import RGB, Patch, photos_of
 from apc_bench.results.aggregate import Results, System
 from apc_bench.results.answer import Answer
 from apc_bench.results.far_apart import FarApart
 from apc_bench.results.run_reader import RunReader
-from apc_bench.tables.answer import told
+from apc_bench.tables.answer import spoken_of
 
 NAME = "far_apart"
 
@@ -30,7 +37,7 @@ ROWS, USUAL, FAR = 3, 2, 6
 AROUND = 3
 """Cells a side of the square around the worst patch."""
 
-FAR_EDGE, USUAL_EDGE = "#D55E00", "#0072B2"
+FAR_EDGE, USUAL_EDGE = COLOURS[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ def far_apart_figure(
 
 def _rows(answered: Sequence[Answer]) -> Iterator[_Row]:
     for answer in answered:
-        for found in (answer.detections[0], *told(answer)):
+        for found in spoken_of(answer):
             if far := answer.far_apart.get(found.system):
                 yield _Row(answer.category, found.system, answer.seeds[far.first], far)
                 break

@@ -67,12 +67,17 @@ class DetectorSettings(Frozen):
     sigma: float = Field(4.0, ge=0, le=64)
     """Standard deviation of the anomaly map's Gaussian smoothing, in pixels of the input."""
 
+    @classmethod
+    def todays_names(cls) -> dict[str, str]:
+        """Former name -> the name of today."""
+        return {former: name for name, former in cls.former_names.items()}
+
     @model_validator(mode="before")
     @classmethod
     def _under_todays_names(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        todays = {former: name for name, former in cls.former_names.items()}
+        todays = cls.todays_names()
         settings: dict[Any, Any] = {}
         for given, value in values.items():
             name: Any = todays.get(given, given)

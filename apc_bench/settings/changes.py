@@ -69,6 +69,6 @@ def _placed(settings: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
 
 def _other_names(method: Mapping[str, Any], setting: str) -> set[str]:
     """What else a setting is or was called, under which a run folder may hold it."""
-    former = settings_class(method.get("detector", "patchcore")).former_names
-    todays = {first: name for name, first in former.items()}
-    return {names[setting] for names in (former, todays) if setting in names}
+    known = settings_class(method.get("detector", "patchcore"))
+    both = known.former_names, known.todays_names()
+    return {names[setting] for names in both if setting in names}

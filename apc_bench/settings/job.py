@@ -12,7 +12,7 @@ from apc_bench.errors import UsageError, unknown
 from apc_bench.settings.anomalib import model_named
 from apc_bench.settings.changes import method_of, with_changes
 from apc_bench.settings.protocols import OF_ONE_PROTOCOL, Holdout
-from apc_bench.settings.sweep import Method, Sweep, make_sweep
+from apc_bench.settings.sweep import Method, Sweep, make_sweep, run_of
 from apc_bench.wording import enumerated
 
 MANIFEST = "rayjob"
@@ -159,14 +159,14 @@ def _check_that_it_has(own: Mapping[str, Any], flags: Mapping[str, Any], name: s
     methods = own.get("methods")
     if not isinstance(methods, dict):
         return
-    only = flags.get("only") or own.get("only") or methods
+    running = run_of({**own, "only": flags.get("only") or own.get("only")})
     for method in flags.get("only") or ():
         if method not in methods and not model_named(method) and (jobs := _jobs_with(method)):
             have = enumerated([f"--job {job}" for job in jobs], "or")
             raise UsageError(f"{name} has no method '{method}'; pass {have}, which has it")
     for change in flags.get("changes") or ():
         method = method_of(change, methods)
-        if method in methods and method not in only:
+        if method in methods and method not in running:
             raise UsageError(
                 f"--set {change}: '{method}' does not run here, so nothing would change; name it in"
                 " --methods, or leave the change out"
@@ -183,6 +183,6 @@ def former_names(sweep: Sweep, methods: Mapping[str, Any]) -> dict[str, str]:
     renamed: dict[str, str] = {}
     for name, method in sweep.methods.items():
         given = (methods[name] or {}).get("settings") or {}
-        todays = {former: today for today, former in method.settings.former_names.items()}
+        todays = method.settings.todays_names()
         renamed |= {former: todays[former] for former in given if former in todays}
     return renamed

@@ -8,6 +8,7 @@ from typing import Any
 
 from apc_bench.settings.base import DetectorSettings
 from apc_bench.settings.detectors import DETECTORS
+from apc_bench.settings.sweep import run_of
 from apc_bench.wording import enumerated
 
 
@@ -25,7 +26,7 @@ def described(settings: type[DetectorSettings]) -> list[SettingLine]:
     """Every setting of a detector, in the order of its class."""
     schema = settings.model_json_schema(mode="validation")
     values = settings().model_dump(mode="json")
-    todays = {first: name for name, first in settings.former_names.items()}
+    todays = settings.todays_names()
     defaults = {todays.get(name, name): value for name, value in values.items()}
     return list(_lines(schema, schema.get("$defs", {}), defaults, ""))
 
@@ -47,12 +48,8 @@ def as_said_today(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A run's recorded settings as a job file says them today: the methods that have run, and their
     settings under the names of today.
     """
-    methods = settings.get("methods") or {}
-    ran = settings.get("only") or methods
-    return {
-        **settings,
-        "methods": {name: _renamed(methods[name]) for name in methods if name in ran},
-    }
+    methods = {name: _renamed(method) for name, method in run_of(settings).items()}
+    return {**settings, "methods": methods}
 
 
 def _renamed(method: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +57,7 @@ def _renamed(method: Mapping[str, Any]) -> dict[str, Any]:
     own = method.get("settings")
     if known is None or not isinstance(own, Mapping):
         return dict(method)
-    todays = {former: name for name, former in known.former_names.items()}
+    todays = known.todays_names()
     return {**method, "settings": {todays.get(name, name): own[name] for name in own}}
 
 

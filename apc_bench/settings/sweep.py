@@ -260,12 +260,8 @@ class Sweep(Frozen):
 
     @property
     def chosen(self) -> dict[str, Method]:
-        """The methods that run: those that `only` names, or all."""
-        return {
-            name: method
-            for name, method in self.methods.items()
-            if not self.only or name in self.only
-        }
+        """The methods that run."""
+        return run_of(dict(self))
 
     def fixed(self) -> dict[str, Any]:
         """The settings that every trial of a run folder shares; seeds, shots, categories and
@@ -284,6 +280,15 @@ class Sweep(Frozen):
 
 def _is_protocol(name: Any) -> bool:
     return isinstance(name, str) and name in PROTOCOLS
+
+
+def run_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods of a sweep's settings, checked or as they are recorded, that run: those that
+    `only` names, or all.
+    """
+    methods = settings.get("methods") or {}
+    only = settings.get("only") or methods
+    return {name: method for name, method in methods.items() if name in only}
 
 
 def make_sweep(values: Mapping[str, Any], *, source: str) -> Sweep:

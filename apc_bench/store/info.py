@@ -9,7 +9,7 @@ from typing import Any
 
 from apc_bench.errors import RunError
 from apc_bench.settings.detectors import DETECTORS
-from apc_bench.settings.sweep import Sweep
+from apc_bench.settings.sweep import Sweep, run_of
 from apc_bench.store.schemas import SCHEMA_VERSION
 
 INFO = "run.json"
@@ -245,7 +245,7 @@ def _united(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
     """The later sweep's settings, with seeds, shots, categories and methods of both."""
     both = before["categories"], after["categories"]
     methods = {**before["methods"], **after["methods"]}
-    ran = {name for one in (before, after) for name in one["only"] or one["methods"]}
+    ran = run_of(before).keys() | run_of(after).keys()
     return {
         **after,
         "methods": methods,

@@ -67,6 +67,11 @@ def told(answer: Answer) -> Sequence[Detections]:
     return (tuned or answer.others)[:SYSTEMS_MAX]
 
 
+def spoken_of(answer: Answer) -> Sequence[Detections]:
+    """The baseline, where there is one, and the systems that are told besides."""
+    return [*([answer.baseline] if answer.baseline else []), *told(answer)]
+
+
 def image_auroc(results: Results, answer: Answer, found: Detections) -> float:
     """As the other tables have it; under cross-fitting of all photos pooled."""
     if results.folded:

@@ -6,7 +6,7 @@ from apc_bench.errors import listed
 from apc_bench.results.aggregate import Results
 from apc_bench.results.answer import Answer
 from apc_bench.results.far_apart import FarApart
-from apc_bench.tables.answer import told
+from apc_bench.tables.answer import spoken_of
 from apc_bench.tables.answer_verdict import NAMED
 
 LOOK = (
@@ -20,7 +20,7 @@ def photos_far_apart(results: Results, answer: Answer, where: str = "") -> Itera
     """A line for each system whose threshold they set. `where`: ` in pill`, where several
     categories are spoken of.
     """
-    for found in dict.fromkeys((answer.detections[0], *told(answer))):
+    for found in spoken_of(answer):
         far = answer.far_apart.get(found.system)
         if far is None:
             continue

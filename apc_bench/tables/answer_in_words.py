@@ -13,7 +13,7 @@ from apc_bench.results.answer import Answer
 from apc_bench.results.changes import CHANCE, Change, beyond_chance
 from apc_bench.results.detections import Detections
 from apc_bench.statistics.differences import mean
-from apc_bench.tables.answer import image_auroc, share_limits, told
+from apc_bench.tables.answer import image_auroc, share_limits, spoken_of, told
 from apc_bench.tables.answer_causes import advised, reasons
 from apc_bench.tables.answer_far_apart import LOOK, photos_far_apart
 from apc_bench.tables.answer_over_categories import gained, lost, over_categories, with_gains
@@ -122,7 +122,7 @@ def _by_type(answer: Answer, found: Detections) -> str:
 def _alarms(results: Results, answer: Answer) -> str:
     """What stands against the defects found: false alarms, and ranks, which need no threshold."""
     where = "normal photos that were set apart" if results.folded else "normal test images"
-    shown = [*([answer.baseline] if answer.baseline else []), *told(answer)]
+    shown = spoken_of(answer)
     alarms = _by_system({found: found.false_alarms or 0 for found in shown})
     ranks = _by_system({found: image_auroc(results, answer, found) for found in shown}, 1)
     return f"False alarms on the {where}: {alarms}. Image AUROC, without a threshold: {ranks}."
