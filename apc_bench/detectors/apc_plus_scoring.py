@@ -151,6 +151,13 @@ class FittedApcPlus:
         images = self.inner.calibration_images()
         return images, self.on_normal if images else Scored.join([])
 
+    def control(self) -> tuple[Images, Scored]:
+        """As the bank scores them. Of the whole no score: what is beside the bank knows these
+        images.
+        """
+        images, scored = self.inner.control()
+        return images, replace(scored, scores=np.full_like(scored.scores, np.nan))
+
 
 def _maps(
     images: Images, by_distance: Scored, scale: float, evidence: Sequence[Evidence]

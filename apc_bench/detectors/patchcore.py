@@ -69,13 +69,15 @@ class PatchCore:
         told = partial(data.progress, "coreset")
         chosen = choose(patches, self.settings, seed=data.seed, progress=told)
         groups = _group_numbers(data.normal)
-        calibrating = data.normal if data.calibration is None else data.calibration
+        calibrating = data.calibration
+        if calibrating is None or (calibrating and self.settings.controlled):
+            calibrating = data.normal
         points = compared(patches.vectors, self.settings.projection_dim, seed=data.seed)
         closed = closing(
             points,
             chosen.to(points.device),
             patches.group.to(points.device),
-            [groups[name] for name in sorted(set(calibrating.groups))],
+            sorted(groups[name] for name in set(calibrating.groups)),
             progress=partial(data.progress, "holes to calibrate with"),
         )
         return FittedPatchCore(

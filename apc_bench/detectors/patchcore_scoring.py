@@ -69,19 +69,31 @@ class FittedPatchCore:
         return WithoutGroup(self.bank, number, self.fillers.get(number))
 
     def calibration_images(self) -> Images:
-        """The held-out images; without them, all training images. Only those for whom there is
-        something to compare with.
-        """
+        """The held-out images; without them, all training images."""
         images = self.data.normal if self.data.calibration is None else self.data.calibration
+        return self._comparable(images)
+
+    def _comparable(self, images: Images) -> Images:
+        """Those for whom there is something to compare with."""
         groups = {group for group in set(images.groups) if len(self._compared_with(group))}
         return images.at([at for at, group in enumerate(images.groups) if group in groups])
 
     def calibrate(self) -> tuple[Images, Scored]:
-        """`calibration_images` with the scores that `score` gives them, and no maps: only the
-        farthest patch of each is looked for.
-        """
+        """`calibration_images` with the scores that `score` gives them, and no maps."""
         images = self.calibration_images()
-        stage, parts = "calibration", []
+        return images, self._farthest(images, "calibration")
+
+    def control(self) -> tuple[Images, Scored]:
+        """Where some normal images are held out, the others, scored as those."""
+        learned = self.data.learnable if self.data.calibration else self.data.learnable.at([])
+        images = self._comparable(learned)
+        return images, self._farthest(images, "control")
+
+    def _farthest(self, images: Images, stage: str) -> Scored:
+        """The scores of training images, for which only the farthest patch of each is looked
+        for.
+        """
+        parts = []
         for part, batch in self.source.over(images, stage):
             for features, group in zip(batch, images.groups[part], strict=True):
                 bank = self._compared_with(group)
@@ -90,7 +102,7 @@ class FittedPatchCore:
                 patch, near = patches[worst], Nearest(found.distance[worst], found.index[worst])
                 parts.append(self._scored(features[patch], patch, near, bank))
                 self.data.progress(stage, len(parts), len(images))
-        return images, Scored.join(parts)
+        return Scored.join(parts)
 
     def _score(self, features: Tensor, bank: Searched) -> Scored:
         """features (n, patches, dimension) -> scores."""

@@ -5,7 +5,7 @@ sees labels of what it scores.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,6 +165,18 @@ class Fitted(Protocol):
     def calibrate(self) -> tuple[Images, Scored]:
         """Scores normal images as if they had taken no part: the calibration images, or each
         training image without its own group. Of none, where there is nothing else to compare with.
+        """
+
+
+@runtime_checkable
+class Controlled(Fitted, Protocol):
+    """One that calibrates on held-out images alone, and knows of the others how far they are from
+    its memory bank (docs/method.md section 5).
+    """
+
+    def control(self) -> tuple[Images, Scored]:
+        """The normal images that were learned from, with the distances to the nearest vectors of
+        the bank without their group, and without maps; NaN is the score of what was not scored.
         """
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from apc_bench.errors import UsageError
 from apc_bench.export.chosen import ExportedTrials, result_key_of
 from apc_bench.export.folder import new_folder
+from apc_bench.metrics.controlled import LEARNED
 from apc_bench.metrics.evaluation import pixel_scores
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
@@ -51,7 +52,7 @@ def export_maps(
     where = f"{results.seed_words[0]} {trials.seed}"
     with new_folder(out) as folder:
         for category, key in keys.items():
-            table = run.scores(key)
+            table = run.scores(key).filter(pl.col("split") != LEARNED)  # which may have no score
             exported[category] = _export_category(run, key, table, folder / category)
             scores.append(table.select(pl.lit(category).alias("category"), *SCORE_COLUMNS))
             made, learned = exported[category]["maps"], exported[category]["learned_from"]

@@ -12,13 +12,13 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from apc_bench.metrics.catalogue import AT_THRESHOLD, CATALOGUE, METRICS, PIXEL
+from apc_bench.metrics.controlled import Control, calibrated
 from apc_bench.metrics.exact import (
     Measure,
     PixelRanking,
     Points,
     Ranking,
     at_threshold,
-    calibrated_threshold,
 )
 
 PRO_LIMIT = 0.3
@@ -57,12 +57,20 @@ class Subset:
 @dataclass(frozen=True, slots=True, eq=False)
 class Threshold:
     """Scores (n,) of normal images that calibrate, and the false-alarm rate asked for. `none`: why
-    there is no such image, where that is known.
+    there is no such image, where that is known. `control`: what the images that the system learned
+    from say beside them.
     """
 
     calibration: NDArray[np.float64]
     false_alarms: float
     none: str | None = None
+    control: Control | None = None
+
+    def measure(self) -> Measure:
+        """The threshold itself, or why there is none."""
+        if self.none and not len(self.calibration):
+            return Measure(None, self.none)
+        return calibrated(self.calibration, self.control, alpha=self.false_alarms)
 
 
 @dataclass(slots=True)
@@ -116,11 +124,9 @@ def evaluate(
 
 
 def _at_calibrated(result: Evaluated, subset: Subset, threshold: Threshold) -> None:
-    calibrated = Measure(None, threshold.none)
-    if len(threshold.calibration) or not threshold.none:
-        calibrated = calibrated_threshold(threshold.calibration, alpha=threshold.false_alarms)
-    result.put({"threshold": calibrated})
-    reached = at_threshold(subset.scores, subset.labels, calibrated)
+    measure = threshold.measure()
+    result.put({"threshold": measure})
+    reached = at_threshold(subset.scores, subset.labels, measure)
     result.put({name: getattr(reached, name) for name in AT_THRESHOLD})
 
 

@@ -26,7 +26,7 @@ def score_tasks(results: Results, folder: Path) -> list[Task]:
 
 def write_scores(category: str, folder: Path, results: Results, run: RunReader) -> str | None:
     """Writes `folder/CATEGORY.csv`, a row an image and trial, of the first SEEDS_MAX seeds: test
-    set, drawn, reserved and calibration images, as `split` says, with the calibrated threshold.
+    set, drawn, reserved, calibration and learned images, as `split` says, with the threshold.
     Returns the file's name; None where no scores can be read.
     """
     tables = list(_tables(category, results, run))

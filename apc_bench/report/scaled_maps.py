@@ -61,9 +61,8 @@ def read_scaled_maps(
         return None
     threshold: float | None = trial.rows[TEST]["threshold"]
     zero, unit, one = _scale(table, threshold)
-    scores = {
-        image: (score - zero) / unit for image, score in table.select("image", "score").iter_rows()
-    }
+    scored = table.select("image", "score").drop_nulls()  # of a learned image there may be none
+    scores = {image: (score - zero) / unit for image, score in scored.iter_rows()}
     kept = {
         name: (map_ - zero) / unit
         for name, map_ in zip(names, maps, strict=True)

@@ -15,11 +15,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from apc_bench.metrics.controlled import CALIBRATION, LEARNED
 from apc_bench.results.aggregate import TEST, System, Trial, why_undefined
 from apc_bench.statistics.differences import mean
 
-COLUMNS = ("image", "group", "defect_type", "label", "split", "score")
+COLUMNS = ("image", "group", "defect_type", "label", "split", "score", "nearest_distance")
 """What is read of the scores."""
+
+CALIBRATING = (CALIBRATION, LEARNED)
+"""`split` of the normal images that a threshold rests on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +152,7 @@ def detections_at(
         mean(alarms) if alarms and not undefined else None,
         undefined[0] if undefined else None,
         min(one.normal for one in tried),
-        min(int((table["split"] == "calibration").sum()) for table in tables),
+        min(int(table["split"].is_in(CALIBRATING).sum()) for table in tables),
     )
 
 

@@ -3,16 +3,24 @@ that the threshold lies among them: a few photos in another light can hide most 
 this sets a threshold; it says by which photos one was set.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from apc_bench.metrics.exact import calibrated_threshold
+from apc_bench.metrics.controlled import (
+    CALIBRATION,
+    LEARNED,
+    Control,
+    calibrated,
+    expected_scores,
+)
 from apc_bench.results.aggregate import System
-from apc_bench.results.detections import Detections, detections_at
+from apc_bench.results.detections import CALIBRATING, Detections, detections_at
 
 FENCE = 3.0
 """Interquartile ranges above the upper quartile, beyond which a score is far out [Tukey,
@@ -54,13 +62,15 @@ def far_apart(
     calibrating = 0
     for place, (table, threshold) in enumerate(zip(tables, thresholds, strict=True)):
         photos = _calibrating(table)
-        near, beyond = _apart(photos)
-        if threshold is None or threshold not in beyond["score"]:
+        fence = _fence(photos)
+        beyond = photos.filter(pl.col("expected") > fence)
+        if threshold is None or not _is_set_by(beyond, threshold, fence, photos):
             rest.append(threshold)
             continue
+        near = photos.filter(pl.col("expected") <= fence)
         far[place] = beyond
         calibrating = max(calibrating, len(photos))
-        rest.append(calibrated_threshold(near["score"].to_numpy(), alpha=allowed).value)
+        rest.append(calibrated(*_evidence(near), alpha=allowed).value)
     if not far or 2 * len(far) < len(tables):
         return None
     first = min(far)
@@ -76,21 +86,52 @@ def far_apart(
 
 
 def _calibrating(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("split") == "calibration")
+    """The photos that a threshold rests on, with the score that is `expected` of each: where some
+    were learned from, by its distance to the bank (metrics/controlled.py).
+    """
+    photos = table.filter(pl.col("split").is_in(CALIBRATING)).sort(
+        pl.col("split") == LEARNED, maintain_order=True
+    )
+    scores, control = _evidence(photos)
+    known = scores if control is None else expected_scores(scores, control)[0]
+    return photos.with_columns(expected=pl.Series(known, dtype=pl.Float64))
 
 
-def _apart(photos: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The photos as far as the fence, and those beyond it."""
+def _evidence(photos: pl.DataFrame) -> tuple[NDArray[np.float64], Control | None]:
+    """Scores of the photos that took no part, and what controls them."""
+    held_out = photos.filter(pl.col("split") == CALIBRATION)
+    learned = photos.filter(pl.col("split") == LEARNED)
+    scores, known, others = (
+        column.to_numpy().astype(np.float64)
+        for column in (
+            held_out["score"],
+            held_out["nearest_distance"],
+            learned["nearest_distance"],
+        )
+    )
+    return scores, Control(known, others) if len(scores) and len(others) else None
+
+
+def _fence(photos: pl.DataFrame) -> float:
+    """Beyond which a photo is far apart."""
     if photos.is_empty():
-        return photos, photos
-    low, high = np.quantile(photos["score"].to_numpy(), (0.25, 0.75))
-    beyond = photos["score"] > high + FENCE * (high - low)
-    return photos.filter(~beyond), photos.filter(beyond)
+        return math.inf
+    low, high = np.quantile(photos["expected"].to_numpy(), (0.25, 0.75))
+    return float(high + FENCE * (high - low))
+
+
+def _is_set_by(beyond: pl.DataFrame, threshold: float, fence: float, photos: pl.DataFrame) -> bool:
+    """Whether the threshold is the score of one of those beyond the fence; where some photos were
+    learned from it is no photo's, and lies beyond the fence as they do.
+    """
+    if LEARNED in photos["split"]:
+        return not beyond.is_empty() and threshold > fence
+    return threshold in beyond["score"]
 
 
 def _middle(photos: pl.DataFrame) -> list[str]:
     """Two images whose scores are in the middle."""
-    names = photos.sort("score", "image")["image"].to_list()
+    names = photos.sort("expected", "image")["image"].to_list()
     return names[(len(names) - 1) // 2 :][:2]
 
 
@@ -98,5 +139,6 @@ def _by_distance(far: Iterable[pl.DataFrame]) -> list[str]:
     """The images of several trials, whose scores have no common scale."""
     often: Counter[str] = Counter()
     for photos in far:
-        often.update(photos.sort("score", "image", descending=[True, False])["image"].to_list())
+        ordered = photos.sort("expected", "image", descending=[True, False])
+        often.update(ordered["image"].to_list())
     return [image for image, _ in often.most_common()]

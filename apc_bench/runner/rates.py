@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from apc_bench.datasets.split import Split
 from apc_bench.plan import EXTRACTOR, Step, images_in_views
+from apc_bench.settings.base import DetectorSettings
 from apc_bench.settings.detectors import ApcPlusSettings, PatchCoreSettings
 
 STEPS_OF = {
@@ -73,37 +74,45 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many images a step works on: normal ones, those of them that a training sees and those
-    that calibrate, tested and reserved ones.
+    """How many images a step works on: normal ones, those of them that a training sees, those that
+    calibrate and those that help to (`control`: for which only a distance is looked for), tested
+    and reserved ones.
     """
 
     normal: int
     learnable: int
     calibration: int
+    control: int
     tested: int
     reserved: int
 
     @property
     def scored(self) -> int:
         """Those that a trial scores."""
-        return self.calibration + self.tested + self.reserved
+        return self.calibration + self.control + self.tested + self.reserved
 
     @classmethod
-    def of(cls, split: Split, *, fine_tuned: bool) -> "Counts":
+    def of(cls, split: Split, settings: DetectorSettings) -> "Counts":
         """Only a fine-tuned detector holds images out of its training; a frozen one calibrates with
         all normal ones.
         """
         train = split.where("train")
         held_out = sum(split.rows[row].held_out for row in train)
-        calibration = held_out if fine_tuned else len(train)
-        tested, reserved = len(split.where("test")), len(split.where("reserved"))
-        return cls(len(train), len(train) - held_out, calibration, tested, reserved)
+        learnable = len(train) - held_out
+        return cls(
+            normal=len(train),
+            learnable=learnable,
+            calibration=held_out if settings.holds_out else len(train),
+            control=learnable if settings.controlled and held_out else 0,
+            tested=len(split.where("test")),
+            reserved=len(split.where("reserved")),
+        )
 
 
 def step_seconds(step: Step, split: Split, rates: Rates) -> float:
     """Of one step, without frozen features that are remembered."""
     settings = step.settings.settings
-    counts = Counts.of(split, fine_tuned=settings.holds_out)
+    counts = Counts.of(split, settings)
     if step.kind == EXTRACTOR:
         steps: float = sum(getattr(settings, name) * each for name, each in rates.steps.items())
         seconds = PER_STEP + rates.training + counts.learnable * rates.training_image + steps
@@ -130,9 +139,10 @@ def bank_size(normal: int, patches: int, settings: PatchCoreSettings) -> tuple[i
 def _bank_seconds(counts: Counts, settings: PatchCoreSettings, bank: BankRates) -> float:
     """Of the coreset, of making it ready, and of the search in it."""
     points, kept = bank_size(counts.normal, bank.patches, settings)
-    queries: float = counts.scored * bank.patches
-    if not isinstance(settings, ApcPlusSettings):  # which needs their maps
-        queries -= (1 - CALIBRATED) * counts.calibration * bank.patches
+    by_distance = counts.control
+    if not isinstance(settings, ApcPlusSettings):  # which needs the maps of those that calibrate
+        by_distance += counts.calibration
+    queries = (counts.scored - (1 - CALIBRATED) * by_distance) * bank.patches
     seconds = bank.picking * math.pow(points * kept / bank.pairs, GROWTH)
     seconds += kept * (bank.vector + points * bank.closing + queries * bank.pair)
     beside = isinstance(settings, ApcPlusSettings) and settings.frozen_bank > 0

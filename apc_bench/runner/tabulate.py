@@ -15,6 +15,7 @@ from apc_bench import RESULT_VERSION
 from apc_bench.datasets.decoding import Decoded
 from apc_bench.datasets.split import Split
 from apc_bench.detectors.protocol import Fitted, Images, Scored
+from apc_bench.metrics.controlled import CALIBRATION, LEARNED, Control
 from apc_bench.metrics.evaluation import (
     FULL,
     TEST,
@@ -48,9 +49,9 @@ class Costs:
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Measured:
     """All that a trial has measured, before it becomes tables. `tested`: test set and reserve, with
-    `scored` in the same order; `calibration_images` and `calibration` likewise. `half`: maps are
-    stored as float16; those made elsewhere keep their bits. `uncalibrated`: why no image
-    calibrates, where that is known.
+    `scored` in the same order; `calibration_images` and `calibration` likewise; `control`: as
+    Controlled.control gives it. `half`: maps are stored as float16; those made elsewhere keep their
+    bits. `uncalibrated`: why no image calibrates, where that is known.
     """
 
     step: Step
@@ -66,6 +67,7 @@ class Measured:
     notes: tuple[str, ...]
     environment: Mapping[str, str]
     costs: Costs
+    control: tuple[Images, Scored] | None = None
     half: bool = True
     uncalibrated: str | None = None
 
@@ -156,6 +158,7 @@ def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evalua
         measured.calibration.scores.astype(np.float64),
         measured.sweep.false_alarms,
         measured.uncalibrated,
+        _control(measured),
     )
     evaluated = {TEST: evaluate(subset.where(test), threshold, curves=True)}
     if not measured.step.settings.settings.learns_from_anomalous:
@@ -167,19 +170,36 @@ def _evaluate(measured: Measured, maps: NDArray[np.float32]) -> dict[str, Evalua
     return evaluated
 
 
+def _control(measured: Measured) -> Control | None:
+    """Of the distances that are stored beside the scores, so that anyone can set the threshold."""
+    known = measured.calibration.nearest_distance
+    learned = measured.control[1].nearest_distance if measured.control else None
+    if known is None or learned is None:
+        return None
+    return Control(known.astype(np.float64), learned.astype(np.float64))
+
+
 def _scores(measured: Measured) -> pa.Table:
-    """One row an image: of the test set and the reserve, then of the calibration."""
+    """One row an image: of the test set and the reserve, of the calibration, then of the normal
+    images that were learned from.
+    """
     drawn = set(measured.split.drawn(measured.step.shots))
-    images = len(measured.tested) + len(measured.calibration_images)
+    parts = [(CALIBRATION, measured.calibration_images, measured.calibration)]
+    if measured.control:
+        parts.append((LEARNED, *measured.control))
+    images = len(measured.tested) + sum(len(of_part) for _, of_part, _ in parts)
     seconds = measured.costs.seconds.get("search", float("nan")) / max(1, images)
     rows = []
     for position, row in enumerate(measured.tested.rows):
         split = "drawn" if row in drawn else measured.split.rows[row].split
         entry = _score_row(measured, int(row), measured.scored, position)
         rows.append({**entry, "split": split, "seconds": seconds})
-    for position, row in enumerate(measured.calibration_images.rows):
-        entry = _score_row(measured, int(row), measured.calibration, position)
-        rows.append({**entry, "split": "calibration", "seconds": seconds})
+    for split, of_part, scored in parts:
+        for position, row in enumerate(of_part.rows):
+            entry = _score_row(measured, int(row), scored, position)
+            rows.append({**entry, "split": split, "seconds": seconds})
+            if split == LEARNED and np.isnan(entry["score"]):
+                rows[-1]["score"] = None
     return pa.Table.from_pylist(rows, SCORES)
 
 
@@ -221,6 +241,7 @@ def _metrics(
     """One row a subset: what the trial is and took, beside the subset's counts and metrics."""
     step, sweep, costs = measured.step, measured.sweep, measured.costs
     bank = measured.fitted.bank
+    learned = len(measured.control[0]) if measured.control else 0
     common = {
         "result_key": step.result_key,
         "trial_id": step.trial_id,
@@ -229,7 +250,7 @@ def _metrics(
         "method": step.method,
         "shots": step.shots,
         "seed": step.seed,
-        "calibration_images": len(measured.calibration_images),
+        "calibration_images": len(measured.calibration_images) + learned,
         "false_alarms_allowed": sweep.false_alarms,
         "training_images": len(measured.training),
         "bank_vectors": len(bank.vectors) if bank is not None else None,

@@ -20,7 +20,7 @@ from apc_bench.datasets.geometry import Geometry
 from apc_bench.datasets.hold_out import nothing_to_hold_out
 from apc_bench.datasets.samples import Category
 from apc_bench.datasets.split import check_leaks
-from apc_bench.detectors.protocol import Detector, Fitted, Images, Training
+from apc_bench.detectors.protocol import Controlled, Detector, Fitted, Images, Scored, Training
 from apc_bench.detectors.registry import detector_class
 from apc_bench.errors import ApcError, StorageError, TakenOver, WeightsError
 from apc_bench.files.hashing import digest
@@ -125,6 +125,7 @@ def score_trial(step: Step, context: SweepContext, run: Run, progress: Reporter)
     scored = fitted.score(tested)
     progress("calibration")
     calibration_images, calibration = fitted.calibrate()
+    control = _control(fitted) if step.settings.settings.controlled else None
     progress("metrics")
     seconds = {
         "decode": decoded_at - started,
@@ -143,6 +144,7 @@ def score_trial(step: Step, context: SweepContext, run: Run, progress: Reporter)
         scored=scored,
         calibration_images=calibration_images,
         calibration=calibration,
+        control=control,
         training=inputs.training().normal,
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         environment=context.environment,
@@ -150,6 +152,11 @@ def score_trial(step: Step, context: SweepContext, run: Run, progress: Reporter)
         uncalibrated=nothing_to_hold_out(inputs.split.samples),
     )
     run.trials.write(step, tabulate(measured))
+
+
+def _control(fitted: Fitted) -> tuple[Images, Scored]:
+    assert isinstance(fitted, Controlled)
+    return fitted.control()
 
 
 def _recall(fitted: Fitted) -> list[str]:

@@ -141,6 +141,13 @@ class DetectorSettings(Frozen):
         """Whether normal images are held out of what it learns from, to calibrate with."""
         return self.fine_tuned
 
+    @property
+    def controlled(self) -> bool:
+        """Whether the normal images that it learned from help to set the threshold, by their
+        distance to its memory bank (metrics/controlled.py).
+        """
+        return False
+
     def images_trained_on(self, normal: int) -> float:
         """How many images all steps of its training take in, with `normal` images to learn from: to
         order steps and to estimate time. Another package's settings may count them otherwise.

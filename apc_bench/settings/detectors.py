@@ -86,6 +86,10 @@ class Losses(Frozen):
         return self
 
 
+_UNTRAINED = {*PatchCoreSettings.model_fields, "normals", "weight_interpolation", "calibrate_on"}
+"""Settings of APC that come after the fine-tuning, or are told otherwise (`trained_on`)."""
+
+
 class ApcSettings(PatchCoreSettings, BatchSettings):
     """AnomalousPatchCore (docs/method.md section 3): PatchCore on an extractor that was fine-tuned
     with a few anomalous samples.
@@ -107,6 +111,7 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
         "scale": 0.0,
         "normals": "shared",
         "weight_interpolation": 1.0,
+        "calibrate_on": "held_out",
     }
 
     steps: int = Field(150, ge=1)
@@ -145,13 +150,19 @@ class ApcSettings(PatchCoreSettings, BatchSettings):
     """Normal images: all for fine-tuning and bank, a half for each, or the same half for both."""
     weight_interpolation: float = Field(0.6, ge=0, le=1)
     """Share of the fine-tuned weights in the bank's extractor, beside the frozen ones; 1: alone."""
+    calibrate_on: Literal["all", "held_out"] = "all"
+    """Normal images that set the threshold: those learned from too, by their distances, or not."""
+
+    @property
+    def controlled(self) -> bool:
+        """As the base class says."""
+        return self.calibrate_on == "all"
 
     def training(self) -> dict[str, Any]:
         """The settings that the fine-tuning depends on: what only shapes the memory bank is left
         out, so that an ablation fine-tunes once.
         """
-        untrained = {*PatchCoreSettings.model_fields, "normals", "weight_interpolation"}
-        own = self.model_dump(mode="json", exclude=untrained | self.as_before())
+        own = self.model_dump(mode="json", exclude=_UNTRAINED | self.as_before())
         return own | self.trained_on()
 
     def trained_on(self) -> dict[str, Any]:
@@ -255,13 +266,7 @@ class ApcPlusSettings(ApcSettings):
         """
         own = self.trained_on()
         if self.tunes:
-            untrained = {
-                *PatchCoreSettings.model_fields,
-                *_APC_PLUS,
-                "normals",
-                "weight_interpolation",
-                *self.as_before(),
-            }
+            untrained = _UNTRAINED | _APC_PLUS | self.as_before()
             own |= self.model_dump(mode="json", exclude=untrained)
         if self.classifies:
             features = {"layers", "neighbourhood", "pretrain_dim", "target_dim"}

@@ -116,8 +116,13 @@ _SCORES = FileTable(
         Column("group", pa.string()),
         Column("defect_type", pa.string(), "`good` for normal images"),
         Column("label", pa.bool_(), "true: anomalous"),
-        Column("split", pa.string(), "test | drawn | reserved | calibration"),
-        Column("score", pa.float32(), "the image's anomaly score; a larger one is more anomalous"),
+        Column("split", pa.string(), "test | drawn | reserved | calibration | learned (normal)"),
+        Column(
+            "score",
+            pa.float32(),
+            "the image's anomaly score; a larger one is more anomalous; null where a learned image"
+            " has but a distance",
+        ),
         Column("worst_row", pa.int16(), "the patch with the largest score, on the map's grid"),
         Column("worst_column", pa.int16()),
         Column(

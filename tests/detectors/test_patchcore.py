@@ -189,7 +189,7 @@ def test_held_out_images_are_in_the_bank_and_calibrate_as_with_a_frozen_detector
     given = training(array, range(9), groups)
     held_out = given.normal.at([3, 4, 7])
     others = given.normal.at([0, 1, 2, 5, 6, 8])
-    method = Method(backbone="builtin", settings=SETTINGS)
+    method = Method(detector="apc", backbone="builtin", settings=SETTINGS)  # which holds some out
 
     def fit(data: Training):
         return PatchCore(method, WEIGHTS, "0" * 64).fit(data, None)
@@ -203,6 +203,13 @@ def test_held_out_images_are_in_the_bank_and_calibrate_as_with_a_frozen_detector
     for name in ("scores", "worst", "nearest"):
         ours, theirs = getattr(calibration, name), getattr(all_of_them, name)
         assert np.array_equal(ours, theirs[[3, 4, 7]])
+    learned_from, control = mine.control()
+    assert learned_from.names == others.names
+    for name in ("scores", "worst", "nearest", "nearest_distance"):
+        theirs = getattr(all_of_them, name)[[0, 1, 2, 5, 6, 8]]
+        assert np.array_equal(getattr(control, name), theirs), name
+    for without in (frozen, fit(replace(given, calibration=given.normal.at([])))):
+        assert len(without.control()[0]) == len(without.control()[1].scores) == 0
     apart = [given.normal.groups[image] for image in calibration.nearest[:, 0]]
     assert all(one != own for one, own in zip(apart, held_out.groups, strict=True))
 

@@ -13,16 +13,18 @@ ALLOWED = 0.05
 
 
 def scored(calibrating: list[float], normal: list[float], defects: list[float]) -> pl.DataFrame:
-    """A trial's scored images."""
+    """A trial's scored images, without a memory bank."""
     kinds = [("calibration", False, calibrating), ("test", False, normal), ("test", True, defects)]
     rows = [
         {"image": name, "group": name, "defect_type": "hole", "label": label, "split": split}
-        | {"score": score}
+        | {"score": score, "nearest_distance": None}
         for split, label, scores in kinds
         for place, score in enumerate(scores)
         for name in (f"{split}/{int(label)}/{place:03}.png",)
     ]
-    return pl.DataFrame(rows, schema_overrides={"score": pl.Float32})
+    return pl.DataFrame(
+        rows, schema_overrides={"score": pl.Float32, "nearest_distance": pl.Float32}
+    )
 
 
 def threshold_of(table: pl.DataFrame) -> float:
@@ -82,6 +84,31 @@ def test_far_apart_is_beyond_three_interquartile_ranges(above: float, said: bool
     low, high = np.quantile([*usual, *[9.0] * 7], (0.25, 0.75))  # of 100, whatever the seven are
     table = scored([*usual, *[high + above * (high - low)] * 7], [0.5], [0.5, 2.0])
     assert (far_apart(PATCHCORE, [table], [threshold_of(table)], ALLOWED) is not None) == said
+
+
+def test_photos_that_were_learned_from_are_named_by_their_distance(
+    rng: np.random.Generator,
+) -> None:
+    """Of 100 photos the first 30 are held out; 8 of the others are far apart."""
+    table = many(rng, 0)
+    distances = np.full(len(table), np.nan)
+    distances[:100] = table["score"][:100]
+    distances[40:48] += 9
+    held_out = pl.int_range(pl.len()) < 30
+    learned = (pl.col("split") == "calibration") & ~held_out
+    table = table.with_columns(
+        split=pl.when(learned).then(pl.lit("learned")).otherwise("split"),
+        score=pl.when(learned).then(None).otherwise("score"),
+        nearest_distance=pl.Series(distances, dtype=pl.Float32).fill_nan(None),
+    )
+    threshold = float(np.sort(distances[:100])[95])
+    far = far_apart(PATCHCORE, [table], [threshold], ALLOWED)
+    assert far is not None
+    assert sorted(far.images) == [f"calibration/0/{place:03}.png" for place in range(40, 48)]
+    assert (far.photos, far.calibrating) == (8, 100)
+    assert far.others is not None
+    limit = np.sort(np.delete(distances[:100], range(40, 48)))[int(np.ceil(93 * 0.95)) - 1]
+    assert far.others.share == pytest.approx((table["score"][140:].to_numpy() > limit).mean())
 
 
 def test_too_few_others_for_a_threshold_leave_open_what_would_be_found() -> None:

@@ -38,7 +38,8 @@ def test_of_a_real_run_the_auroc_is_that_of_its_files_and_no_image_is_in_two_gro
         assert found.aurocs[category][seed] == trial.auroc
         undrawn = rows.filter(pl.col("split") == "reserved")
         assert len(undrawn) == 4 - 2
-        assert sum(map(len, trial.by_group.values())) == len(rows) - len(undrawn)
+        learned = rows.filter(pl.col("split") == "learned")
+        assert sum(map(len, trial.by_group.values())) == len(rows) - len(undrawn) - len(learned)
 
 
 def test_ties_count_half_and_scores_are_scaled_by_the_normal_test_images(make_run: Make) -> None:
