@@ -87,7 +87,7 @@ class FittedPatchCore:
         """Where some normal images are held out, the others, scored as those."""
         learned = self.data.learnable if self.data.calibration else self.data.learnable.at([])
         images = self._comparable(learned)
-        return images, self._farthest(images, "control")
+        return images, self._farthest(images, "distances to calibrate with")
 
     def _farthest(self, images: Images, stage: str) -> Scored:
         """The scores of training images, for which only the farthest patch of each is looked

@@ -48,7 +48,7 @@ def verdicts(results: Results, answer: Answer) -> str:
 
 def _one(answer: Answer, found: Detections) -> str:
     if found.system in answer.unlearned:
-        return _unlearned(answer)
+        return _unlearned(answer, found)
     change = answer.change(found)
     said = verdict(change, clear=change.beyond_chance)
     if said is Verdict.OPEN:
@@ -56,8 +56,9 @@ def _one(answer: Answer, found: Detections) -> str:
     return RANKED.get(said, said) if answer.undefined else said
 
 
-def _unlearned(answer: Answer) -> str:
-    threshold = "" if answer.undefined else ", its threshold set on fewer good photos"
+def _unlearned(answer: Answer, found: Detections) -> str:
+    fewer = not answer.undefined and found.calibrated < answer.detections[0].calibrated
+    threshold = ", its threshold set on fewer good photos" if fewer else ""
     return f"{Verdict.UNLEARNED} and ranks as {_baseline(answer)} does{threshold}"
 
 
@@ -93,8 +94,7 @@ def verdicts_over(
 
 def _by_category(found: Mapping[str, tuple[Answer, Detections]]) -> str:
     if all(mine.system in answer.unlearned for answer, mine in found.values()):
-        answer, _ = next(iter(found.values()))
-        return _unlearned(answer)
+        return _unlearned(*next(iter(found.values())))
     changes = {name: answer.change(mine) for name, (answer, mine) in found.items()}
     clear = beyond_chance(changes)
     groups: dict[Verdict, list[str]] = {kind: [] for kind in Verdict}
