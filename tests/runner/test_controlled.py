@@ -11,6 +11,9 @@ from support import apc_bench, make_category
 
 from apc_bench.metrics.controlled import Control, calibrated
 from apc_bench.metrics.exact import calibrated_threshold
+from apc_bench.runner.rates import Counts
+from apc_bench.settings.detectors import ApcSettings, PatchCoreSettings, PRNetSettings
+from apc_bench.store.run import Run
 
 SMALL = "pretrain_dim: 16, target_dim: 16"
 TRAINED = f"{SMALL}, steps: 2, batch: 4"
@@ -109,3 +112,14 @@ def test_the_report_and_what_is_exported_take_images_without_a_score(
     apc_bench("export", run, tmp_path / "maps", "--method", "plus")
     exported = pl.read_csv(tmp_path / "maps" / "scores.csv")
     assert exported["score"].null_count() == 0
+
+
+def test_the_time_of_the_further_distances_is_foretold(run: Path) -> None:
+    split = Run.open(run).splits.read("data", "part", 0)
+    for settings, control in (
+        (ApcSettings(), NORMAL - HELD_OUT),
+        (ApcSettings(calibrate_on="held_out"), 0),
+        (PatchCoreSettings(), 0),
+        (PRNetSettings(), 0),
+    ):
+        assert Counts.of(split, settings).control == control
