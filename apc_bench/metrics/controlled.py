@@ -45,10 +45,21 @@ def calibrated(scores: Scores, control: Control | None, *, alpha: float) -> Meas
         return alone
     # As many images of their own would tell the mean as exactly as these do.
     worth = (spread + rest) / (spread / len(expected) + rest / len(residuals))
-    values = np.add.outer(expected, residuals).ravel()
-    rank = math.ceil(len(values) * (1 - alpha) * (1 + 1 / worth) - 1e-9)
-    place = min(rank, len(values)) - 1
-    return Measure(float(np.partition(values, place)[place]))
+    total = len(expected) * len(residuals)
+    rank = math.ceil(total * (1 - alpha) * (1 + 1 / worth) - 1e-9)
+    return Measure(_ranked_sum(expected, np.sort(residuals), min(rank, total)))
+
+
+def _ranked_sum(these: Scores, ascending: Scores, rank: int) -> float:
+    """The sum of this rank, from 1 on, among all of one of `these` and one of the others; at most
+    the last bit above it. By bisection, since thousands of images would have a billion sums.
+    """
+    low = float(these.min() + ascending[0])
+    high = float(these.max() + ascending[-1])
+    while low < (middle := (low + high) / 2) < high:
+        as_small = np.searchsorted(ascending, middle - these, side="right").sum()
+        low, high = (low, middle) if as_small >= rank else (middle, high)
+    return high
 
 
 def expected_scores(scores: Scores, control: Control) -> tuple[Scores, Scores]:

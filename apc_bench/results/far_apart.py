@@ -13,7 +13,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from apc_bench.metrics.controlled import (
-    CALIBRATION,
     LEARNED,
     Control,
     calibrated,
@@ -99,17 +98,10 @@ def _calibrating(table: pl.DataFrame) -> pl.DataFrame:
 
 def _evidence(photos: pl.DataFrame) -> tuple[NDArray[np.float64], Control | None]:
     """Scores of the photos that took no part, and what controls them."""
-    held_out = photos.filter(pl.col("split") == CALIBRATION)
-    learned = photos.filter(pl.col("split") == LEARNED)
-    scores, known, others = (
-        column.to_numpy().astype(np.float64)
-        for column in (
-            held_out["score"],
-            held_out["nearest_distance"],
-            learned["nearest_distance"],
-        )
-    )
-    return scores, Control(known, others) if len(scores) and len(others) else None
+    parts = [photos.filter(pl.col("split") == split) for split in CALIBRATING]
+    distances = [part["nearest_distance"].to_numpy().astype(np.float64) for part in parts]
+    scores = parts[0]["score"].to_numpy().astype(np.float64)
+    return scores, Control(*distances) if all(map(len, parts)) else None
 
 
 def _fence(photos: pl.DataFrame) -> float:
