@@ -32,7 +32,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     place = tmp_path_factory.mktemp("small-run")
     options = ("--job", "tiny", "--executor", "serial", "--shots", "2", "--seeds", "0,1,2")
-    apc_bench("sweep", *options, "--run", place / "run", "--cache", place / "cache")
+    apc_bench("sweep", "--no-page", *options, "--run", place / "run", "--cache", place / "cache")
     return place / "run"
 
 

@@ -19,12 +19,16 @@ AFTER_DEATH = 2.0
 
 
 def sweep(place: Path, name: str, *options: str) -> list[str]:
+    """The command of a sweep into `place/name`; its page, ten seconds of figures, is tested
+    elsewhere.
+    """
     job = () if "--job" in options else ("--job", "tiny")
     return [
         sys.executable,
         "-m",
         "apc_bench",
         "sweep",
+        "--no-page",
         *job,
         "--run",
         str(place / name),

@@ -40,7 +40,7 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def whole(place) -> Path:
     """A finished run of a fine-tuning and two trials."""
-    apc_bench("sweep", *CHOSEN, "--run", place / "whole", "--cache", place / "cache")
+    apc_bench("sweep", "--no-page", *CHOSEN, "--run", place / "whole", "--cache", place / "cache")
     return place / "whole"
 
 
@@ -51,7 +51,7 @@ def run(whole, tmp_path) -> Path:
 
 def sweep(run: Path, place: Path, code: int = 0) -> str:
     return apc_bench(
-        "sweep", *CHOSEN, "--run", run, "--cache", place / "cache", code=code
+        "sweep", "--no-page", *CHOSEN, "--run", run, "--cache", place / "cache", code=code
     ).output.replace("\n", "")
 
 

@@ -11,6 +11,8 @@ import click
 from apc_bench.cli.options import DATA, FOLDER, photos_of
 
 if TYPE_CHECKING:
+    from apc_bench.results.aggregate import Results
+    from apc_bench.results.answer import Answer
     from apc_bench.store.run import Run
 
 
@@ -58,34 +60,42 @@ def show(
     """Writes the report with the images in `data`, prints its table and sentences, and returns the
     page. `all_figures`: as `write_report`. `page`: one that is there already, which is kept.
     """
-    from rich.console import Console
+    from apc_bench.report import extent_of, write_report
 
-    from apc_bench.report import (
-        answer_in_words,
-        answers,
-        extent_of,
-        read_results,
-        remarks,
-        terminal_table,
-        with_types_like_normal,
-        write_report,
-    )
-
-    results = with_types_like_normal(read_results(run), run)
-    answered = answers(results, run)
+    results, answered = _found(run)
     rest = None
     if page is None:
         rest = extent_of(results, all_figures=all_figures).rest
         page = write_report(
             run, data=data, out=out, results=results, answered=answered, all_figures=all_figures
         )
+    _tell(results, answered)
+    if rest is not None:
+        command = shlex.join(["apc-bench", "report", str(run.path), "--all-figures"])
+        click.echo(f"not drawn, as the run is large: {rest}; `{command}` draws them")
+    return page
+
+
+def show_table(run: Run) -> None:
+    """Prints the table and the sentences of a report, and writes none."""
+    _tell(*_found(run))
+
+
+def _found(run: Run) -> tuple[Results, list[Answer]]:
+    from apc_bench.report import answers, read_results, with_types_like_normal
+
+    results = with_types_like_normal(read_results(run), run)
+    return results, answers(results, run)
+
+
+def _tell(results: Results, answered: list[Answer]) -> None:
+    from rich.console import Console
+
+    from apc_bench.report import answer_in_words, remarks, terminal_table
+
     Console().print(terminal_table(results))
     for remark in remarks(results):
         click.echo(remark)
     for paragraph in answer_in_words(results, answered):
         for line in paragraph:
             click.echo(line)
-    if rest is not None:
-        command = shlex.join(["apc-bench", "report", str(run.path), "--all-figures"])
-        click.echo(f"not drawn, as the run is large: {rest}; `{command}` draws them")
-    return page

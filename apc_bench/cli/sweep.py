@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apc_bench.cli.dry_run import tell, threshold_lines
-from apc_bench.cli.report import show
+from apc_bench.cli.report import show, show_table
 from apc_bench.cli.sweep_options import EXAMPLES, SweepCommand, sweep_options
 from apc_bench.errors import UsageError
 
@@ -32,6 +33,7 @@ def sweep(
     data: Path | None,
     run_path: Path | None,
     cache_path: Path | None,
+    no_page: bool,
     dry_run: bool,
     **options: Any,
 ) -> int:
@@ -70,13 +72,19 @@ def sweep(
         if dry_run:
             tell(prepared, path, execution)
             return 0
-        return _swept(prepared, path, cache, execution, console)
+        return _swept(prepared, path, cache, execution, console, with_page=not no_page)
 
 
 def _swept(
-    prepared: Prepared, path: Path, cache: Cache, execution: Execution, console: Console
+    prepared: Prepared,
+    path: Path,
+    cache: Cache,
+    execution: Execution,
+    console: Console,
+    *,
+    with_page: bool,
 ) -> int:
-    """Does the sweep and shows its page; the exit code."""
+    """Does the sweep and shows what it found, by itself with a page; the exit code."""
     from apc_bench.report import current_page
     from apc_bench.runner.progress import plain
     from apc_bench.runner.start import swept
@@ -85,8 +93,14 @@ def _swept(
     summary = swept(prepared, path, cache, execution, console)
     run, data = Run.open(path), prepared.dataset.root
     unchanged = not (summary.done or summary.failed)
-    page = show(run, data, page=current_page(run, data) if unchanged else None)
-    click.echo(f"page: {page.resolve()}")
+    if with_page:
+        page = show(run, data, page=current_page(run, data) if unchanged else None)
+        click.echo(f"page: {page.resolve()}")
+    else:
+        show_table(run)
+        click.echo(
+            f"no page was asked for; `{shlex.join(['apc-bench', 'report', str(path)])}` makes it"
+        )
     plain(console)("\n".join([*threshold_lines(prepared), _ending(summary, path)]))
     return summary.exit_code
 

@@ -262,6 +262,14 @@ _OPTIONS = (
         help="Whether the memory banks are written to the run folder. [default: none]",
     ),
     output(
+        "--no-page",
+        is_flag=True,
+        help=(
+            "Print the table alone; `apc-bench report RUN` makes the page with its figures when it"
+            " is wanted."
+        ),
+    ),
+    output(
         "--dry-run",
         is_flag=True,
         help=(

@@ -18,12 +18,15 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from bench import inputs
 from bench.figure import Figure, exponent, peak_memory_gib
 from PIL import Image
+
+from apc_bench.networks.backbones import normalise
 
 RATIO = 0.1
 MALLOC = {
@@ -84,7 +87,7 @@ def figures() -> list[Figure]:
 
 
 def times(
-    what: str, ours: dict[str, float], theirs: dict[str, float], at_least: float | None
+    what: str, ours: dict[str, Any], theirs: dict[str, Any], at_least: float | None
 ) -> Figure:
     """How many times our seconds theirs are."""
     memory = f"{ours['memory']:.1f} against {theirs['memory']:.1f} GiB"
@@ -94,11 +97,18 @@ def times(
     )
 
 
-def aurocs(ours: dict[str, float], theirs: dict[str, float]) -> str:
+def aurocs(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
     """Both tools' AUROCs."""
     return "; ".join(
         f"{name} {ours[name]:.4f} against {theirs[name]:.4f}"
         for name in ("image_auroc", "pixel_auroc")
+    )
+
+
+def parts(found: dict[str, Any]) -> str:
+    """The seconds of a tool's parts, those of a tenth of a second at least."""
+    return ", ".join(
+        f"{name} {spent:.1f}" for name, spent in found["parts"].items() if spent > 0.05
     )
 
 
@@ -112,7 +122,7 @@ def run(
     *,
     training: int = inputs.TRAIN,
     size: int = inputs.SIZE,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """A tool's seconds, AUROCs and peak memory in GiB, in a fresh process."""
     command = [sys.executable, "-m", "bench.end_to_end", tool, str(training), str(size)]
     chosen = (HUGE_PAGES if tool == "ours" else {}) | (environment or {})
@@ -121,16 +131,17 @@ def run(
     )
     if done.returncode:
         raise RuntimeError(f"{tool} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def ours(training: int, size: int) -> dict[str, float]:
+def ours(training: int, size: int) -> dict[str, Any]:
     """A trial of the product itself: `apc-bench sweep --executor serial` on the folder, from an
-    empty cache.
+    empty cache; `parts`: the seconds of its stages, and what is not in them.
     """
     from rich.console import Console
 
+    from apc_bench.metrics.catalogue import STAGES
     from apc_bench.runner.driver import run_sweep
     from apc_bench.runner.executors.protocol import Execution
     from apc_bench.runner.prepare import prepare
@@ -173,8 +184,10 @@ def ours(training: int, size: int) -> dict[str, float]:
             for row in Run.open(Path(folder) / "run").metrics().iter_rows(named=True)
             if row["subset"] == "full"
         )
+    stages = {name: row[f"seconds_{name}"] or 0.0 for name in STAGES if name != "total"}
     return {
         "seconds": seconds,
+        "parts": {**stages, "rest": seconds - sum(stages.values())},
         "image_auroc": row["image_auroc"],
         "pixel_auroc": row["pixel_auroc"],
     }
@@ -274,6 +287,32 @@ def _centre(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
+@torch.inference_mode()
+def floor(training: int, size: int) -> dict[str, Any]:
+    """What no exact way in float32 does without: the network on every image, and one product of the
+    test patches with a bank of as many vectors.
+    """
+    category, network = inputs.category(), inputs.backbone()
+    rows = [*inputs.rows(training=True)[:training], *inputs.rows(training=False)]
+    paths = [category.folder / category.samples[row].image for row in rows]
+    images = torch.from_numpy(np.stack([_pixels(path, size) for path in paths]))
+    network(normalise(images[:2]), last="layer3")
+    started = time.perf_counter()
+    for batch in images.split(16):
+        grid = network(normalise(batch), last="layer3")["layer2"].shape[2:].numel()
+    through = time.perf_counter() - started
+    generator = torch.Generator().manual_seed(0)
+    bank = torch.randn(1024, int(training * grid * RATIO), generator=generator)
+    block = torch.randn(4096, 1024, generator=generator)
+    product = torch.empty(4096, bank.shape[1])
+    started = time.perf_counter()
+    for start in range(0, (len(rows) - training) * grid, len(block)):
+        count = min(len(block), (len(rows) - training) * grid - start)
+        torch.mm(block[:count], bank, out=product[:count])
+    multiplied = time.perf_counter() - started
+    return {"seconds": through + multiplied, "parts": {"network": through, "product": multiplied}}
+
+
 def anomalib(training: int, size: int) -> dict[str, float]:
     """anomalib's PatchCore through its own Engine on its Folder dataset: fit, then test, as its
     documentation has it.
@@ -326,7 +365,8 @@ def main(tool: str, training: int, size: int) -> None:
     """One tool's run; prints its figures as the last line."""
     torch.set_num_threads(inputs.THREADS)
     torch.manual_seed(0)
-    found = {"ours": ours, "reference": reference, "anomalib": anomalib}[tool](training, size)
+    tools = {"ours": ours, "reference": reference, "anomalib": anomalib, "floor": floor}
+    found = tools[tool](training, size)
     print(json.dumps({**found, "memory": peak_memory_gib()}))
 
 

@@ -4,8 +4,9 @@
 
 import importlib.metadata
 from collections.abc import Iterator
+from typing import Any
 
-from bench.end_to_end import HUGE_PAGES, MALLOC, aurocs, run, times
+from bench.end_to_end import HUGE_PAGES, MALLOC, aurocs, parts, run, times
 from bench.figure import Figure
 
 SIZE = {"size": 224}
@@ -35,6 +36,7 @@ def _few(backbone: str, on: dict[str, str], goal: float | None) -> Iterator[Figu
     paged = run("reference", on | HUGE_PAGES, **SIZE)
     yield times(f"{what}: times the plain reference with huge pages", ours, paged, None)
     yield _difference(what, ours, plain)
+    yield from _beside_the_floor(what, ours, plain, run("floor", on | HUGE_PAGES, **SIZE))
     if backbone == BESIDE_ANOMALIB:
         peer = f"{what}: times anomalib {importlib.metadata.version('anomalib')}"
         yield times(f"{peer} as shipped", ours, run("anomalib", on, **SIZE), ANOMALIB_GOAL)
@@ -47,9 +49,26 @@ def _all(backbone: str, on: dict[str, str], goal: float | None) -> Iterator[Figu
     ours, plain = (run(tool, on, training=ALL, **SIZE) for tool in ("ours", "reference"))
     yield times(f"{what}: times the plain reference", ours, plain, goal)
     yield _difference(what, ours, plain)
+    floor = run("floor", on | HUGE_PAGES, training=ALL, **SIZE)
+    yield from _beside_the_floor(what, ours, plain, floor)
 
 
-def _difference(what: str, ours: dict[str, float], plain: dict[str, float]) -> Figure:
+def _beside_the_floor(
+    what: str, ours: dict[str, Any], plain: dict[str, Any], floor: dict[str, Any]
+) -> Iterator[Figure]:
+    """How far both are from what no exact way in float32 does without."""
+    alone = f"times the network and one float32 product alone ({parts(floor)} s)"
+    yield Figure(
+        what=f"{what}: {alone}", value=ours["seconds"] / floor["seconds"], unit="×", how=parts(ours)
+    )
+    yield Figure(
+        what=f"{what}: the plain reference's time {alone}, as fast as could be beside it",
+        value=plain["seconds"] / floor["seconds"],
+        unit="×",
+    )
+
+
+def _difference(what: str, ours: dict[str, Any], plain: dict[str, Any]) -> Figure:
     names = ("image_auroc", "pixel_auroc")
     return Figure(
         what=f"{what}: AUROC off the reference's by at most",

@@ -36,7 +36,7 @@ def test_they_are_swept_reported_and_resumed_as_any_other_system(tmp_path, monke
             "sweep", *options, *places, "--executor", "serial", *more, code=code
         ).output
 
-    said = sweep("--shots", "1", "--methods", "patchcore,padim,stfpm")
+    said = sweep("--no-page", "--shots", "1", "--methods", "patchcore,padim,stfpm")
     assert "anomalib's Padim learns from normal images alone: it is scored once" in said
     assert "anomalib's Stfpm is trained for 2 steps, 2 images a step" in said
     said = sweep()

@@ -29,13 +29,14 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(place) -> Path:
-    apc_bench("sweep", *CHOSEN, "--run", place / "whole", "--cache", place / "cache")
+    apc_bench("sweep", "--no-page", *CHOSEN, "--run", place / "whole", "--cache", place / "cache")
     return place / "whole"
 
 
 def test_like_repeats_a_run_to_the_same_bits_and_says_so(whole, place):
     output = apc_bench(
         "sweep",
+        "--no-page",
         "--like",
         whole,
         "--run",
@@ -61,6 +62,7 @@ def test_like_says_what_is_not_as_it_was(whole, place, tmp_path):
     (changed / "run.json").write_text(json.dumps(info))
     told = apc_bench(
         "sweep",
+        "--no-page",
         "--like",
         changed,
         "--run",

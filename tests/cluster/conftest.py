@@ -14,8 +14,9 @@ def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("place")
 
 
-@pytest.fixture(scope="module")
-def serial(place) -> Path:
+@pytest.fixture(scope="session")
+def serial(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("one-process")
     finish(sweep(place, "serial", "--executor", "serial", "--device", "cpu"))
     return place / "serial"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from processes import done, finish, scores_of, sweep, wait_until
+from processes import done, scores_of, sweep, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,7 +101,9 @@ def allocation(tmp_path) -> dict[str, str]:
 
 
 @pytest.mark.ray
-def test_slurm_runs_the_sweep_on_its_nodes_and_a_preemption_is_a_resume(tmp_path, allocation):
+def test_slurm_runs_the_sweep_on_its_nodes_and_a_preemption_is_a_resume(
+    tmp_path, allocation, serial
+):
     arguments = sweep(tmp_path, "slurm", "--device", "cpu")[4:]
     script = ["bash", str(ROOT / "jobs" / "slurm.sh"), *arguments]
 
@@ -138,5 +140,4 @@ def test_slurm_runs_the_sweep_on_its_nodes_and_a_preemption_is_a_resume(tmp_path
         assert second.wait(timeout=250) == 0, (tmp_path / "slurm.out").read_text()
     finally:
         end_of_allocation(second)
-    finish(sweep(tmp_path, "serial", "--executor", "serial", "--device", "cpu"))
-    assert scores_of(tmp_path / "slurm").equals(scores_of(tmp_path / "serial"))
+    assert scores_of(tmp_path / "slurm").equals(scores_of(serial))

@@ -34,7 +34,9 @@ def small(tmp_path_factory) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_a_full_disk_loses_nothing_and_the_sweep_ends_well_once_there_is_room(small, tmp_path):
+def test_a_full_disk_loses_nothing_and_the_sweep_ends_well_once_there_is_room(
+    small, tmp_path, serial
+):
     cache = ("--cache", str(tmp_path / "cache"))
     full = finish(sweep(small, "run", *cache), code=1)
     assert full.stderr.splitlines()[-1].startswith("error: cannot write ")
@@ -48,8 +50,7 @@ def test_a_full_disk_loses_nothing_and_the_sweep_ends_well_once_there_is_room(sm
         assert len(run.scores(key)) > 0
     subprocess.run(["mount", "-o", "remount,size=100m", str(small)], check=True)
     finish(sweep(small, "run", *cache))
-    finish(sweep(tmp_path, "serial", "--executor", "serial"))
-    assert scores_of(small / "run").equals(scores_of(tmp_path / "serial"))
+    assert scores_of(small / "run").equals(scores_of(serial))
     after = Run.open(small / "run").metrics()
     kept = after.filter(after["result_key"].is_in(before["result_key"].implode()))
     assert kept.sort("result_key", "subset").equals(before.sort("result_key", "subset")), (

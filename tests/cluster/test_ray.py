@@ -45,9 +45,9 @@ def test_ray_gives_the_bits_of_serial_and_leaves_no_process(place, serial, monke
     assert wait_until(lambda: not marked(mark), 30), "processes are left behind"
 
 
-def test_a_second_sweep_on_the_folder_is_told_who_holds_it(place, serial):
+def test_a_second_sweep_on_the_folder_is_told_who_holds_it(serial):
     with Run(serial).lock():
-        done = finish(sweep(place, "serial", "--executor", "serial"), code=2)
+        done = finish(sweep(serial.parent, serial.name, "--executor", "serial"), code=2)
     assert f"in use by process {os.getpid()}" in done.stderr
     assert done.stderr.count("error:") == 1
 

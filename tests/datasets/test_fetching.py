@@ -88,7 +88,7 @@ def test_each_layout_is_fetched_checked_and_swept(name, small, monkeypatch, tmp_
     job = tmp_path / "job.yaml"
     job.write_text(JOB)
     options = ("--executor", "serial", "--run", tmp_path / "run", "--cache", tmp_path / "cache")
-    apc_bench("sweep", "--job", job, "--data", into / name, *options)
+    apc_bench("sweep", "--no-page", "--job", job, "--data", into / name, *options)
     metrics = pl.read_parquet(
         f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True
     ).filter(pl.col("subset") == "test")

@@ -74,7 +74,7 @@ def test_groups_stay_whole(tmp_path):
 
 
 @pytest.mark.parametrize("masks", [True, False])
-def test_a_sweep_on_it_ends_with_a_table_and_a_page_that_shows_its_photos(tmp_path, masks):
+def test_a_sweep_on_it_is_reported_with_its_photos(tmp_path, masks):
     folder = plain(tmp_path, masks=masks)
     (tmp_path / "job.yaml").write_text(JOB)
     options = (
@@ -89,7 +89,7 @@ def test_a_sweep_on_it_ends_with_a_table_and_a_page_that_shows_its_photos(tmp_pa
         "--cache",
         tmp_path / "cache",
     )
-    apc_bench("sweep", *options)
+    apc_bench("sweep", "--no-page", *options)
     metrics = pl.read_parquet(
         f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True
     ).filter(pl.col("subset") == "test")
@@ -154,6 +154,7 @@ def test_a_run_on_a_plain_folder_is_repeated_like_any_other(tmp_path):
     options = ("--executor", "serial", "--cache", tmp_path / "cache", "--methods", "patchcore")
     apc_bench(
         "sweep",
+        "--no-page",
         "--job",
         tmp_path / "job.yaml",
         "--data",
@@ -162,7 +163,9 @@ def test_a_run_on_a_plain_folder_is_repeated_like_any_other(tmp_path):
         "--run",
         tmp_path / "one",
     )
-    apc_bench("sweep", "--like", tmp_path / "one", *options[:4], "--run", tmp_path / "two")
+    apc_bench(
+        "sweep", "--no-page", "--like", tmp_path / "one", *options[:4], "--run", tmp_path / "two"
+    )
     one, two = (pl.read_parquet(f"{tmp_path}/{run}/scores/**/*.parquet") for run in ("one", "two"))
     assert sorted(one["score"]) == sorted(two["score"])
 

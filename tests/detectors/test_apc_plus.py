@@ -36,7 +36,7 @@ def run(tmp_path_factory):
     make_category(place / "data", train=30, good=6, defects=8)
     (place / "job.yaml").write_text(JOB)
     options = ("--job", place / "job.yaml", "--data", place / "data", "--executor", "serial")
-    apc_bench("sweep", *options, "--run", place / "run", "--cache", place / "cache")
+    apc_bench("sweep", "--no-page", *options, "--run", place / "run", "--cache", place / "cache")
     return place / "run"
 
 
@@ -179,7 +179,9 @@ def test_without_any_mask_the_classifier_is_off_and_says_so(tmp_path):
         "--executor",
         "serial",
     )
-    apc_bench("sweep", *options, "--run", tmp_path / "run", "--cache", tmp_path / "cache")
+    apc_bench(
+        "sweep", "--no-page", *options, "--run", tmp_path / "run", "--cache", tmp_path / "cache"
+    )
     notes = pl.read_parquet(f"{tmp_path}/run/metrics/**/*.parquet", hive_partitioning=True)[
         "notes"
     ].explode()

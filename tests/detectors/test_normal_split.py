@@ -52,7 +52,9 @@ def banks(tmp_path_factory) -> dict[str, set[str]]:
     make_category(place / "data", train=40, good=4, defects=5)
     (place / "job.yaml").write_text(JOB)
     options = ("--job", place / "job.yaml", "--data", place / "data", "--executor", "serial")
-    output = apc_bench("sweep", *options, "--run", place / "run", "--cache", place / "cache").output
+    output = apc_bench(
+        "sweep", "--no-page", *options, "--run", place / "run", "--cache", place / "cache"
+    ).output
     assert "7 steps done" in output, "the two kinds of halves share one fine-tuning"
     frame = pl.read_parquet(f"{place}/run/features/**/*.parquet", hive_partitioning=True)
     return {str(method): set(rows["image"]) for (method,), rows in frame.group_by("method")}

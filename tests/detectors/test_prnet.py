@@ -29,6 +29,7 @@ def run(tmp_path_factory):
     (place / "job.yaml").write_text(JOB)
     apc_bench(
         "sweep",
+        "--no-page",
         "--job",
         place / "job.yaml",
         "--data",
@@ -105,7 +106,9 @@ def test_a_second_run_repeats_every_bit(run, tmp_path):
         "--executor",
         "serial",
     )
-    apc_bench("sweep", *options, "--run", tmp_path / "run", "--cache", tmp_path / "cache")
+    apc_bench(
+        "sweep", "--no-page", *options, "--run", tmp_path / "run", "--cache", tmp_path / "cache"
+    )
     assert (
         scores(tmp_path / "run", "prnet", 2)
         .drop("seconds")

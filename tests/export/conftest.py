@@ -21,6 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "job.yaml").write_text(json.dumps(job))
     apc_bench(
         "sweep",
+        "--no-page",
         "--job",
         place / "job.yaml",
         "--data",
@@ -59,6 +60,15 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "plus": {"detector": "apc+", "backbone": "builtin", "settings": bare},
     }
     (place / "job.yaml").write_text(json.dumps(job))
-    sweep = ["sweep", "--job", place / "job.yaml", "--data", place / "data", "--device", "cpu"]
+    sweep = [
+        "sweep",
+        "--no-page",
+        "--job",
+        place / "job.yaml",
+        "--data",
+        place / "data",
+        "--device",
+        "cpu",
+    ]
     apc_bench(*sweep, "--run", place / "run", "--executor", "serial")
     return place

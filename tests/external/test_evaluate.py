@@ -478,6 +478,7 @@ def test_a_runs_own_split_is_evaluated_on_whatever_narrows_it(kind, tmp_path):
     run, maps = tmp_path / "run", tmp_path / "maps"
     apc_bench(
         "sweep",
+        "--no-page",
         "--job",
         job,
         "--data",

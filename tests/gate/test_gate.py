@@ -149,7 +149,7 @@ def test_one_seed_shows_no_noise_and_decides_nothing(tmp_path):
         "--seeds",
         "0",
     )
-    apc_bench("sweep", *options, "--run", tmp_path / "r", "--cache", tmp_path / "c")
+    apc_bench("sweep", "--no-page", *options, "--run", tmp_path / "r", "--cache", tmp_path / "c")
     before, tonight = (
         record(tmp_path / "r", tmp_path / str(day), noisy(day), day=day) for day in (1, 2)
     )
@@ -228,7 +228,9 @@ def test_other_settings_and_other_images_do_not_compare(run, before, tmp_path):
         "--methods",
         "patchcore",
     )
-    apc_bench("sweep", *options, "--run", tmp_path / "other", "--cache", tmp_path / "c")
+    apc_bench(
+        "sweep", "--no-page", *options, "--run", tmp_path / "other", "--cache", tmp_path / "c"
+    )
     told = apc_bench("gate", tmp_path / "other", "--against", before, *ONLY, code=3).output
     assert "other settings than in the reference (reserve 3, was 4)" in told
     assert "APC, 2 shots: not in tonight's run" in told

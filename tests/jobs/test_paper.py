@@ -114,7 +114,7 @@ def test_one_short_step_of_each_system_at_full_size(tmp_path):
         " batch: 2, coreset_ratio: 0.01}}\n"
     )
     places = ("--data", tmp_path / "data", "--cache", tmp_path / "cache", "--run", tmp_path / "run")
-    apc_bench("sweep", "--job", job, "--executor", "serial", *places)
+    apc_bench("sweep", "--no-page", "--job", job, "--executor", "serial", *places)
     run = Run.open(tmp_path / "run")
     metrics = run.metrics().filter(pl.col("subset") == "test")
     assert set(metrics["method"]) == {"patchcore", "prnet", "apc"}

@@ -13,7 +13,7 @@ from apc_bench.store.run import Run
 def test_frozen_patchcore_finds_between_70_and_95_percent_in_every_category(tmp_path):
     places = ("--run", tmp_path / "run", "--cache", tmp_path / "cache")
     options = ("--methods", "patchcore", "--executor", "serial", *places)
-    apc_bench("sweep", *options)
+    apc_bench("sweep", "--no-page", *options)
     metrics = Run.open(tmp_path / "run").metrics().filter(pl.col("subset") == "test")
     means = dict(metrics.group_by("category").agg(pl.col("image_auroc").mean()).iter_rows())
     assert len(means) == 4

@@ -113,6 +113,7 @@ def test_more_shots_than_a_fold_leaves_are_refused_and_two_assignments_are_poole
     place = run.parent
     command = (
         "sweep",
+        "--no-page",
         "--job",
         place / "job.yaml",
         "--data",

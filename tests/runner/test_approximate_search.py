@@ -33,7 +33,17 @@ def swept(data: Path, place: Path, *more: str, code: int = 0, **searches: object
         job["methods"][name] = {"backbone": "builtin", "settings": settings}
     place.mkdir(exist_ok=True)
     (place / "job.yaml").write_text(json.dumps(job))
-    sweep = ["sweep", "--job", place / "job.yaml", "--data", data, "--device", "cpu", *more]
+    sweep = [
+        "sweep",
+        "--no-page",
+        "--job",
+        place / "job.yaml",
+        "--data",
+        data,
+        "--device",
+        "cpu",
+        *more,
+    ]
     return apc_bench(*sweep, "--run", place / "run", "--executor", "serial", code=code).output
 
 

@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_category(place / "data", train=NORMAL, good=6, defects=9)
     (place / "job.yaml").write_text(JOB)
     places = ("--data", place / "data", "--run", place / "run", "--cache", place / "cache")
-    apc_bench("sweep", "--job", place / "job.yaml", "--executor", "serial", *places)
+    apc_bench("sweep", "--no-page", "--job", place / "job.yaml", "--executor", "serial", *places)
     return place / "run"
 
 

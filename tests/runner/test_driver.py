@@ -23,6 +23,10 @@ from apc_bench.store.run import Run
 TINY = ("sweep", "--job", "tiny", "--executor", "serial")
 
 
+NO_PAGE = "--no-page"
+"""Where a test is not about the page, of which each drawing takes seconds."""
+
+
 def sweep(run: Path, cache: Path, *options: object, code: int = 0) -> Result:
     return apc_bench(*TINY, "--run", run, "--cache", cache, *options, code=code)
 
@@ -54,12 +58,18 @@ def test_every_planned_trial_is_there_and_the_frozen_baseline_ran_once_per_categ
     assert set(metrics.filter(pl.col("method") == "patchcore")["shots"]) == {0}
 
 
-def test_the_same_sweep_in_two_folders_gives_the_same_bits(tiny, place):
-    sweep(place / "again", place / "other-cache", "--features", "bank")
+def test_the_same_sweep_in_two_folders_gives_the_same_bits_with_a_page_and_without(tiny, place):
+    again = sweep(place / "again", place / "other-cache", "--features", "bank", NO_PAGE)
+    assert "APC " in again.output
+    assert not (place / "again" / "report").exists()
+    report = f"no page was asked for; `apc-bench report {place / 'again'}` makes it"
+    assert report in again.output.splitlines()
     assert scores_of(tiny).equals(scores_of(place / "again"))
     assert maps_of(tiny).equals(maps_of(place / "again"))
-    keys, again = ({path.stem for path in times_of_metrics(run)} for run in (tiny, place / "again"))
-    assert keys == again
+    keys, others = (
+        {path.stem for path in times_of_metrics(run)} for run in (tiny, place / "again")
+    )
+    assert keys == others
 
 
 def test_running_the_same_command_again_does_nothing(tiny, place):
@@ -138,8 +148,9 @@ def test_a_damaged_split_is_written_anew(tiny, place):
 
 def test_seeds_shots_and_methods_are_added_to_a_run(place):
     run, cache = place / "grown", place / "cache"
-    sweep(run, cache, "--seeds", "0", "--shots", "1", "--methods", "patchcore")
-    result = sweep(run, cache, "--seeds", "0,1", "--shots", "1,2", "--categories", "washer")
+    sweep(run, cache, NO_PAGE, "--seeds", "0", "--shots", "1", "--methods", "patchcore")
+    more = ("--seeds", "0,1", "--shots", "1,2", "--categories", "washer")
+    result = sweep(run, cache, NO_PAGE, *more)
     assert "1 were done before" in result.output
     metrics = Run.open(run).metrics().filter(pl.col("subset") == "test")
     assert len(metrics) == 2 + 1 + 4
@@ -158,7 +169,7 @@ def test_an_altered_file_is_named_and_its_trial_alone_is_done_again(tiny, place)
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
-    result = sweep(tiny, place / "cache", "--features", "bank")
+    result = sweep(tiny, place / "cache", "--features", "bank", NO_PAGE)
     assert str(victim) in result.output.replace("\n", "")
     assert "1 step done, 27 were done before" in result.output
     assert scores_of(tiny).equals(wanted)
@@ -176,7 +187,7 @@ def test_a_failed_step_is_recorded_and_listed_and_tried_again(place, monkeypatch
         return train(self, data)
 
     monkeypatch.setattr(Apc, "train", fails_for_two_shots)
-    run, options = place / "failing", ("--categories", "weave", "--seeds", "0")
+    run, options = place / "failing", (NO_PAGE, "--categories", "weave", "--seeds", "0")
     result = sweep(run, place / "cache", *options, code=1)
     assert "FAILED fine-tune apc · weave · 2 shots · seed 0: fine-tuning diverged" in result.output
     assert "2 FAILED" in result.output
@@ -190,7 +201,7 @@ def test_a_failed_step_is_recorded_and_listed_and_tried_again(place, monkeypatch
 
 def test_a_new_process_gives_the_same_bits(tiny, place):
     """What the driver and earlier tests left in memory must not matter."""
-    options = ("--categories", "washer", "--seeds", "1", "--features", "bank")
+    options = (NO_PAGE, "--categories", "washer", "--seeds", "1", "--features", "bank")
     places = ("--run", place / "fresh", "--cache", place / "fresh-cache")
     command = [sys.executable, "-m", "apc_bench", *TINY, *options, *map(str, places)]
     subprocess.run(command, check=True, capture_output=True, timeout=240)

@@ -162,7 +162,7 @@ def test_scores_change_only_with_the_result_version(tiny):
 def test_a_category_without_masks_has_image_metrics_only_and_says_why(tmp_path):
     make_category(tmp_path / "data", masks=False)
     places = ("--data", tmp_path / "data", "--cache", tmp_path / "c", "--run", tmp_path / "run")
-    apc_bench("sweep", "--job", small_job(tmp_path), "--executor", "serial", *places)
+    apc_bench("sweep", "--no-page", "--job", small_job(tmp_path), "--executor", "serial", *places)
     metrics = Run.open(tmp_path / "run").metrics().filter(pl.col("subset") == "test")
     assert len(metrics) == 2
     for row in metrics.iter_rows(named=True):
@@ -187,7 +187,7 @@ def test_masks_that_the_resize_emptied_are_not_called_absent(tmp_path):
         f"image_size: 32\nreserve: 2\nshots: [1]\nseeds: [0]\nmethods: {{patchcore: {method}}}\n"
     )
     places = ("--data", data, "--cache", tmp_path / "c", "--run", tmp_path / "run")
-    apc_bench("sweep", "--job", job, "--executor", "serial", *places)
+    apc_bench("sweep", "--no-page", "--job", job, "--executor", "serial", *places)
     row = Run.open(tmp_path / "run").metrics().filter(pl.col("subset") == "test").to_dicts()[0]
     assert row["emptied"] == row["anomalous"] > 0 == row["masked"]
     assert row["pixel_auroc"] is None and row["image_auroc"] is not None
