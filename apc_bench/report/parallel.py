@@ -19,7 +19,7 @@ from apc_bench.report.figure_style import DPI, FORMATS, WITH_PNG, file_name, sav
 from apc_bench.results.aggregate import Results
 from apc_bench.results.run_reader import RunReader
 
-PER_PROCESS = 16
+PER_PROCESS = 12
 """Pieces of work that make up for the start of one more process, which takes 2 to 3 s of a core."""
 
 Task = Callable[[Results, RunReader], Any]
