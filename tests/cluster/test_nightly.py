@@ -19,6 +19,7 @@ from support import apc_bench
 ROOT = Path(__file__).resolve().parents[2]
 NIGHTLY = ROOT / "jobs" / "nightly"
 TINY = (
+    "--no-page",
     "--job",
     "tiny",
     "--executor",
