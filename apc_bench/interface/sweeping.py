@@ -43,6 +43,7 @@ def sweep(
     run: Place | None = None,
     cache: Place | None = None,
     execution: Execution | None = None,
+    page: bool = True,
     quiet: bool = False,
 ) -> OpenedRun:
     """Does what `apc-bench sweep` does, and returns the run; called again it resumes.
@@ -50,7 +51,8 @@ def sweep(
     `settings`: a job's settings, as a job file holds them (`apc_bench.job` gives a shipped one's),
     or a job's name or file. `data`, `run`, `cache`: folders, by default those of the command; with
     `data` alone it is the paper's methods, with nothing the quickstart. `execution`: how and where;
-    none of it changes a number. `quiet`: nothing on stderr.
+    none of it changes a number. `page`: False leaves the page to `apc-bench report`. `quiet`:
+    nothing on stderr.
 
     Raises what the command ends with (apc_bench.errors); steps that failed are in the run's
     `failures`, and their trials are missing from its tables.
@@ -72,7 +74,8 @@ def sweep(
         path = Path(run) if run is not None else default_run(prepared.sweep, prepared.dataset.name)
         check_lasting(path)
         summary = swept(prepared, path, folder, how, console)
-        say(f"page: {_page(path, prepared.dataset.root, summary)}")
+        if page:
+            say(f"page: {_page(path, prepared.dataset.root, summary)}")
         return open_run(path)
 
 

@@ -40,9 +40,10 @@ def test_the_import_is_light_and_tells_its_names():
         _ = apc_bench.swep
 
 
-def test_a_table_holds_the_values_of_the_reports_file_and_shows_them(run):
+def test_a_table_holds_the_values_of_the_reports_file_and_shows_them(run, tmp_path):
+    command("report", run.path, "--out", tmp_path / "report")
     for name in run.tables:
-        file = pl.read_parquet(run.path / "report" / "tables" / f"{name}.parquet")
+        file = pl.read_parquet(tmp_path / "report" / "tables" / f"{name}.parquet")
         assert run.table(name).frame.equals(file), name
     poster = run.table("poster")
     page = poster._repr_html_()
@@ -169,7 +170,7 @@ def test_a_sweep_does_what_the_command_does(tmp_path, capfd):
     assert (tmp_path / "ours" / "report" / "index.html").is_file()
     options = ("--categories", "weave", "--shots", "1", "--seeds", "0", "--executor", "serial")
     places = ("--run", tmp_path / "theirs", "--cache", tmp_path / "cache")
-    command("sweep", "--job", "tiny", *options, *places)
+    command("sweep", "--no-page", "--job", "tiny", *options, *places)
     theirs = apc_bench.open_run(tmp_path / "theirs")
     assert ours.scores.drop("seconds").equals(theirs.scores.drop("seconds"))
     assert set(ours.metrics["result_key"]) == set(theirs.metrics["result_key"])
@@ -178,6 +179,9 @@ def test_a_sweep_does_what_the_command_does(tmp_path, capfd):
     assert not capfd.readouterr().err
     assert again.scores.equals(ours.scores)
     assert (tmp_path / "ours" / "report" / "index.html").stat().st_mtime_ns == page
+    (tmp_path / "ours" / "report" / "index.html").unlink()
+    apc_bench.sweep(settings, run=tmp_path / "ours", page=False, quiet=True, **where)
+    assert not (tmp_path / "ours" / "report" / "index.html").exists()
 
 
 def test_an_executor_that_does_not_exist_is_named():
