@@ -84,23 +84,21 @@ def _swept(
     *,
     with_page: bool,
 ) -> int:
-    """Does the sweep and shows what it found, by itself with a page; the exit code."""
+    """Does the sweep and shows what it found; the exit code."""
     from apc_bench.report import current_page
     from apc_bench.runner.progress import plain
     from apc_bench.runner.start import swept
     from apc_bench.store.run import Run
 
     summary = swept(prepared, path, cache, execution, console)
-    run, data = Run.open(path), prepared.dataset.root
-    unchanged = not (summary.done or summary.failed)
+    run = Run.open(path)
     if with_page:
+        data, unchanged = prepared.dataset.root, not (summary.done or summary.failed)
         page = show(run, data, page=current_page(run, data) if unchanged else None)
         click.echo(f"page: {page.resolve()}")
     else:
         show_table(run)
-        click.echo(
-            f"no page was asked for; `{shlex.join(['apc-bench', 'report', str(path)])}` makes it"
-        )
+        click.echo(f"the page is left to `{shlex.join(['apc-bench', 'report', str(path)])}`")
     plain(console)("\n".join([*threshold_lines(prepared), _ending(summary, path)]))
     return summary.exit_code
 
