@@ -289,8 +289,8 @@ def _centre(image: Image.Image, size: int) -> Image.Image:
 
 @torch.inference_mode()
 def floor(training: int, size: int) -> dict[str, Any]:
-    """What no exact way in float32 does without: the network on every image, and one product of the
-    test patches with a bank of as many vectors.
+    """The least that comparing every test patch with the whole bank takes in float32: the network on
+    every image, and one product of the test patches with a bank of as many vectors.
     """
     category, network = inputs.category(), inputs.backbone()
     rows = [*inputs.rows(training=True)[:training], *inputs.rows(training=False)]

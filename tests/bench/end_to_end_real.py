@@ -56,7 +56,7 @@ def _all(backbone: str, on: dict[str, str], goal: float | None) -> Iterator[Figu
 def _beside_the_floor(
     what: str, ours: dict[str, Any], plain: dict[str, Any], floor: dict[str, Any]
 ) -> Iterator[Figure]:
-    """How far both are from what no exact way in float32 does without."""
+    """How far both are from the least that comparing every patch with the bank takes in float32."""
     alone = f"times the network and one float32 product alone ({parts(floor)} s)"
     yield Figure(
         what=f"{what}: {alone}", value=ours["seconds"] / floor["seconds"], unit="×", how=parts(ours)

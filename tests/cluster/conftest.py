@@ -1,5 +1,5 @@
-"""A folder for each file's runs, and what one process makes of the job `tiny` there: the numbers
-that every other way must give.
+"""A folder for each file's runs and, once for all files, what one process makes of the job `tiny`:
+the numbers that every other way must give.
 """
 
 from pathlib import Path

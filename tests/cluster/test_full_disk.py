@@ -37,7 +37,7 @@ def small(tmp_path_factory) -> Iterator[Path]:
 def test_a_full_disk_loses_nothing_and_the_sweep_ends_well_once_there_is_room(
     small, tmp_path, serial
 ):
-    cache = ("--cache", str(tmp_path / "cache"))
+    cache = ("--cache", str(tmp_path / "cache"), "--device", "cpu")
     full = finish(sweep(small, "run", *cache), code=1)
     assert full.stderr.splitlines()[-1].startswith("error: cannot write ")
     assert "No space left on device" in full.stderr.splitlines()[-1]

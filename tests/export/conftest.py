@@ -60,15 +60,6 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "plus": {"detector": "apc+", "backbone": "builtin", "settings": bare},
     }
     (place / "job.yaml").write_text(json.dumps(job))
-    sweep = [
-        "sweep",
-        "--no-page",
-        "--job",
-        place / "job.yaml",
-        "--data",
-        place / "data",
-        "--device",
-        "cpu",
-    ]
-    apc_bench(*sweep, "--run", place / "run", "--executor", "serial")
+    sweep = ["sweep", "--job", place / "job.yaml", "--data", place / "data", "--device", "cpu"]
+    apc_bench(*sweep, "--no-page", "--run", place / "run", "--executor", "serial")
     return place

@@ -27,17 +27,8 @@ from apc_bench.store.run import Run
 @pytest.fixture(scope="module")
 def kept(learned: Path) -> Path:
     """A run of the same photos that keeps its banks."""
-    sweep = [
-        "sweep",
-        "--no-page",
-        "--job",
-        learned / "job.yaml",
-        "--data",
-        learned / "data",
-        "--device",
-        "cpu",
-    ]
-    banks = ["--methods", "patchcore,plus", "--features", "bank"]
+    sweep = ["sweep", "--job", learned / "job.yaml", "--data", learned / "data", "--device", "cpu"]
+    banks = ["--no-page", "--methods", "patchcore,plus", "--features", "bank"]
     apc_bench(*sweep, *banks, "--run", learned / "kept", "--executor", "serial")
     return learned / "kept"
 

@@ -67,17 +67,8 @@ def test_the_script_gives_the_runs_scores_without_apc_bench(learned: Path, tmp_p
 def test_a_kept_bank_needs_no_training_photo_and_maps_are_those_of_the_metrics(
     learned: Path, tmp_path: Path
 ) -> None:
-    sweep = [
-        "sweep",
-        "--no-page",
-        "--job",
-        learned / "job.yaml",
-        "--data",
-        learned / "data",
-        "--device",
-        "cpu",
-    ]
-    only = ["--methods", "patchcore", "--features", "bank"]
+    sweep = ["sweep", "--job", learned / "job.yaml", "--data", learned / "data", "--device", "cpu"]
+    only = ["--no-page", "--methods", "patchcore", "--features", "bank"]
     apc_bench(*sweep, *only, "--run", tmp_path / "run", "--executor", "serial")
     out = tmp_path / "file"
     patches._kernel.cache_clear()  # as in a new process

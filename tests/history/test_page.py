@@ -184,16 +184,9 @@ def test_one_night_of_one_seed_makes_a_page(tmp_path):
         "weave",
         "--seeds",
         "0",
-    )
-    apc_bench(
-        "sweep",
         "--no-page",
-        *options,
-        "--run",
-        tmp_path / "nights" / "first",
-        "--cache",
-        tmp_path / "c",
     )
+    apc_bench("sweep", *options, "--run", tmp_path / "nights" / "first", "--cache", tmp_path / "c")
     assert apc_bench("history", tmp_path / "nights").output.startswith("1 night, ")
     assert parsed(tmp_path / "nights" / "history.html").tags.count("circle") > len(METRICS)
 

@@ -33,18 +33,9 @@ def swept(data: Path, place: Path, *more: str, code: int = 0, **searches: object
         job["methods"][name] = {"backbone": "builtin", "settings": settings}
     place.mkdir(exist_ok=True)
     (place / "job.yaml").write_text(json.dumps(job))
-    sweep = [
-        "sweep",
-        "--no-page",
-        "--job",
-        place / "job.yaml",
-        "--data",
-        data,
-        "--device",
-        "cpu",
-        *more,
-    ]
-    return apc_bench(*sweep, "--run", place / "run", "--executor", "serial", code=code).output
+    sweep = ["sweep", "--job", place / "job.yaml", "--data", data, "--device", "cpu", *more]
+    places = ("--no-page", "--run", place / "run", "--executor", "serial")
+    return apc_bench(*sweep, *places, code=code).output
 
 
 def test_the_recall_is_kept_and_stands_under_the_tables(data: Path, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from apc_bench.store.run import Run
 
 TINY = ("sweep", "--job", "tiny", "--executor", "serial")
 
-
 NO_PAGE = "--no-page"
 """Where a test is not about the page, of which each drawing takes seconds."""
 

@@ -27,16 +27,8 @@ def test_a_training_never_sees_the_images_that_calibrate(tmp_path, monkeypatch):
     make_category(tmp_path / "data", train=50, good=4, defects=5)
     (tmp_path / "job.yaml").write_text(JOB)
     places = ("--data", tmp_path / "data", "--run", tmp_path / "run", "--cache", tmp_path / "cache")
-    apc_bench(
-        "sweep",
-        "--no-page",
-        "--job",
-        tmp_path / "job.yaml",
-        "--executor",
-        "serial",
-        *places,
-        code=1,
-    )
+    options = ("--no-page", "--job", tmp_path / "job.yaml", "--executor", "serial")
+    apc_bench("sweep", *options, *places, code=1)
     learnable, held_out = set(given[0].learnable.names), set(given[0].calibration.names)
     assert len(held_out) == 20
     assert learnable | held_out == set(given[0].normal.names)
